@@ -1,0 +1,1 @@
+"""Measurements of pylstm; run from the project's root, see ``benchmarks/README.md``."""

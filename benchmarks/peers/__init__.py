@@ -1,0 +1,1 @@
+"""Times of pylstm, PyTorch and ONNX Runtime, taking turns in one run."""

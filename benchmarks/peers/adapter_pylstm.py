@@ -1,0 +1,82 @@
+"""pylstm as its users call it: the NumPy functions and LSTMRegressor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import pylstm
+from benchmarks.peers.registry import Action
+
+if TYPE_CHECKING:
+    from benchmarks.peers.cases import FitProblem, SequenceProblem
+
+
+class Adapter:
+    """Arrays batch first, as the public functions take them."""
+
+    def __init__(self, n_threads: int) -> None:
+        pylstm.set_num_threads(n_threads)
+
+    def versions(self) -> dict[str, str]:
+        """Version, and the folder it was imported from."""
+        return {"pylstm": pylstm.__version__, "path": str(Path(pylstm.__file__).parent)}
+
+    def forward(self, problem: SequenceProblem) -> Action:
+        """One call of ``lstm_forward``."""
+        p = problem
+
+        def call() -> pylstm.LSTMOutput:
+            return pylstm.lstm_forward(p.x, p.weight_ih, p.weight_hh, p.bias, h0=p.h0, c0=p.c0)
+
+        def results() -> dict[str, np.ndarray]:
+            out = call()
+            return {"y": out.y, "h_n": out.h_n, "c_n": out.c_n}
+
+        return Action(call, results)
+
+    def training(self, problem: SequenceProblem) -> Action:
+        """``lstm_forward`` with a tape, then ``lstm_backward``."""
+        p = problem
+
+        def call() -> tuple[pylstm.LSTMOutput, pylstm.LSTMGradients]:
+            out = pylstm.lstm_forward(p.x, p.weight_ih, p.weight_hh, p.bias, h0=p.h0, c0=p.c0, training=True)
+            return out, pylstm.lstm_backward(out.tape, p.dy)
+
+        def results() -> dict[str, np.ndarray]:
+            out, gradients = call()
+            return {"y": out.y, "h_n": out.h_n, "c_n": out.c_n} | {
+                f"d{name}": gradient for name, gradient in gradients._asdict().items()
+            }
+
+        return Action(call, results)
+
+    def fit(self, problem: FitProblem) -> Action:
+        """``LSTMRegressor.fit`` for exactly ``n_epochs``: no early stopping, no L2."""
+        case = problem.case
+
+        def call() -> pylstm.LSTMRegressor:
+            regressor = pylstm.LSTMRegressor(
+                hidden_size=case.hidden_size,
+                batch_size=case.batch_size,
+                max_iter=case.n_epochs,
+                solver="adam",
+                learning_rate_init=case.learning_rate,
+                alpha=0.0,
+                tol=0.0,
+                n_iter_no_change=case.n_epochs + 1,
+                dtype=str(problem.x.dtype),
+                random_state=0,
+            )
+            return regressor.fit(problem.x, problem.y)
+
+        def results() -> dict[str, np.ndarray]:
+            regressor = call()
+            if regressor.n_iter_ != case.n_epochs:
+                msg = f"LSTMRegressor ran {regressor.n_iter_} epochs, expected {case.n_epochs}"
+                raise RuntimeError(msg)
+            return {"mse": np.mean((regressor.predict(problem.x) - problem.y) ** 2)}
+
+        return Action(call, results)

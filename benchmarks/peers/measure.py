@@ -1,0 +1,303 @@
+"""Runs the contenders: checks that they agree, lets them take turns, keeps the medians."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.peers.cases import Case, Dtype, FitCase, Operation, make_fit_problem, make_sequence_problem
+from benchmarks.peers.reference import reference_results
+from benchmarks.peers.registry import PEERS, TUNED_ALLOCATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from benchmarks.peers.machine import PeakProgram
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+#: Largest deviation from the float64 reference, relative to the largest element of the array: 3000 products per sum and
+#: 800 steps leave about 1e-5 in float32 and 1e-14 in float64; a wrong gate or sign leaves 1e-1.
+AGREEMENT = {"float32": 1e-4, "float64": 1e-10}
+
+#: Threads of a library may go on spinning after a call; everyone waits this long (seconds) before the next turn.
+SETTLE_S = 0.005
+
+#: An installed pylstm goes before the source tree, which has the compiled module only where it was built in place.
+_BOOT = """
+import sys
+root, peer, n_threads = sys.argv[1:]
+sys.path.insert(0, root)
+from benchmarks.peers.worker import serve
+sys.path.remove(root)
+sys.path.append(root)
+serve(peer, int(n_threads))
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure and how long.
+
+    ``budget_s`` is the time for one contender in one cell; the number of rounds stays between the two bounds even so.
+    """
+
+    operations: Sequence[Operation]
+    sequence_cases: Sequence[Case]
+    fit_cases: Sequence[FitCase]
+    threads: Sequence[int]
+    peers: Sequence[str]
+    dtype: Dtype = "float32"
+    budget_s: float = 1.5
+    min_rounds: int = 5
+    min_fit_rounds: int = 3
+    max_rounds: int = 15
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One contender in one cell.  Seconds are per call; statistics are over rounds, of each round's median call."""
+
+    seconds: float  # median
+    best_s: float  # shortest single call
+    quartiles_s: tuple[float, float]
+    n_rounds: int
+    n_calls: int
+    minor_faults: float | None  # per call, median over rounds; None where the system does not count them
+    deviation: float  # from the reference, see AGREEMENT; of a fit: mean squared error / variance of y
+
+
+@dataclass
+class Cell:
+    """One operation on one case with one number of threads: who took how long."""
+
+    operation: Operation
+    case: Case
+    threads: int
+    measurements: dict[str, Measurement] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    peak_gflops: float | None = None  # of all threads together, median over the rounds
+
+
+@dataclass
+class Outcome:
+    """All cells of a run, what each peer is, and the peers that were left out with the reason."""
+
+    cells: list[Cell] = field(default_factory=list)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Contender:
+    """One peer with one number of threads, in a process of its own (a context manager)."""
+
+    def __init__(self, peer: str, n_threads: int) -> None:
+        self.peer = peer
+        self.n_threads = n_threads
+        environment = {name: value for name, value in os.environ.items() if name not in TUNED_ALLOCATOR}
+        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYLSTM_NUM_THREADS"):
+            environment[variable] = str(n_threads)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _BOOT, str(PROJECT_ROOT), peer, str(n_threads)],
+            env=environment | PEERS[peer].environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._process.kill()
+        self._process.communicate()
+
+    def greeting(self) -> dict[str, Any]:
+        """Wait for the line that the worker sends once its library is imported."""
+        return self._receive()
+
+    def ask(self, command: str, **request: Any) -> dict[str, Any]:
+        """Return the worker's answer; ``{"failed": reason}`` also when its process has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"command": command, **request}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            return {"failed": f"its process ended with status {self._process.wait()}"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def run(plan: Plan, *, peak: PeakProgram | None = None, report: Callable[[str], None]) -> Outcome:
+    """Measure everything in ``plan``; ``report`` gets one line for each thing done."""
+    outcome = Outcome()
+    with ExitStack() as stack:
+        contenders = _start(plan, outcome, stack, report)
+        results_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for operation in plan.operations:
+            cases: Sequence[Case] = plan.fit_cases if operation == "fit" else plan.sequence_cases
+            for case in cases:
+                cells = {n: Cell(operation, case, n) for n in plan.threads}
+                _measure_case(plan, cells, contenders, peak, results_folder)
+                outcome.cells += cells.values()
+                for cell in cells.values():
+                    report(_progress_line(cell))
+    return outcome
+
+
+def _start(plan: Plan, outcome: Outcome, stack: ExitStack, report: Callable[[str], None]) -> list[Contender]:
+    started = [stack.enter_context(Contender(peer, n)) for peer in plan.peers for n in plan.threads]
+    present = []
+    for contender in started:
+        greeting = contender.greeting()
+        if "versions" in greeting:
+            outcome.versions[contender.peer] = greeting["versions"]
+            present.append(contender)
+        elif contender.peer not in outcome.missing:
+            reason = greeting.get("missing") or greeting["failed"]
+            outcome.missing[contender.peer] = reason
+            report(f"skipped: {PEERS[contender.peer].label}: {reason}")
+    return present
+
+
+def _measure_case(
+    plan: Plan,
+    cells: Mapping[int, Cell],
+    contenders: Sequence[Contender],
+    peak: PeakProgram | None,
+    results_folder: Path,
+) -> None:
+    """Fill in ``cells`` (one for each number of threads) for one operation on one case."""
+    operation, case = next((cell.operation, cell.case) for cell in cells.values())
+    judge = _Judge(operation, case, plan.dtype)
+    estimates: dict[Contender, float] = {}
+    deviations: dict[Contender, float] = {}
+    for contender in contenders:
+        results_file = results_folder / "results.npz"
+        answer = contender.ask(
+            "prepare", operation=operation, case=asdict(case), dtype=plan.dtype, results_file=str(results_file)
+        )
+        if "failed" in answer:
+            cells[contender.n_threads].failures[contender.peer] = answer["failed"]
+        elif "estimate_s" in answer:
+            deviations[contender] = judge.deviation(results_file)
+            if deviations[contender] <= judge.bound:
+                estimates[contender] = answer["estimate_s"]
+            else:
+                cells[contender.n_threads].failures[contender.peer] = judge.complaint(deviations[contender])
+    del judge
+
+    turns = _take_turns(plan, operation, estimates, cells, peak)
+    for contender, answers in turns.items():
+        medians = [answer["median_s"] for answer in answers]
+        faults = [answer["minor_faults"] for answer in answers]
+        low, high = np.quantile(medians, [0.25, 0.75])
+        cells[contender.n_threads].measurements[contender.peer] = Measurement(
+            seconds=statistics.median(medians),
+            best_s=min(answer["best_s"] for answer in answers),
+            quartiles_s=(float(low), float(high)),
+            n_rounds=len(answers),
+            n_calls=sum(answer["n_calls"] for answer in answers),
+            minor_faults=None if None in faults else statistics.median(faults),
+            deviation=deviations[contender],
+        )
+    for contender in contenders:
+        contender.ask("release")
+
+
+def _take_turns(
+    plan: Plan,
+    operation: Operation,
+    estimates: Mapping[Contender, float],
+    cells: Mapping[int, Cell],
+    peak: PeakProgram | None,
+) -> dict[Contender, list[dict[str, Any]]]:
+    """Collect each contender's answers, one for each round; the order moves on by one place in every round."""
+    if not estimates:
+        return {}
+    min_rounds = plan.min_fit_rounds if operation == "fit" else plan.min_rounds
+    n_rounds = int(min(max(plan.budget_s / max(estimates.values()), min_rounds), plan.max_rounds))
+    order = list(estimates)
+    turns: dict[Contender, list[dict[str, Any]]] = defaultdict(list)
+    peaks: dict[int, list[float]] = defaultdict(list)
+    for r in range(n_rounds):
+        if peak is not None:
+            for n_threads in cells:
+                peaks[n_threads].append(peak.gflops(n_threads, plan.dtype))
+        for k in range(len(order)):
+            contender = order[(r + k) % len(order)]
+            if contender.peer in cells[contender.n_threads].failures:
+                continue
+            time.sleep(SETTLE_S)
+            n_calls = max(1, int(plan.budget_s / n_rounds / estimates[contender]))
+            answer = contender.ask("turn", n_calls=n_calls)
+            if "failed" in answer:
+                cells[contender.n_threads].failures[contender.peer] = answer["failed"]
+                turns.pop(contender, None)
+            else:
+                turns[contender].append(answer | {"n_calls": n_calls})
+    for n_threads, values in peaks.items():
+        cells[n_threads].peak_gflops = statistics.median(values)
+    return turns
+
+
+class _Judge:
+    """Decides whether what a contender computed is the operation that is timed."""
+
+    def __init__(self, operation: Operation, case: Case, dtype: Dtype) -> None:
+        self._expected: dict[str, np.ndarray] | None = None
+        if isinstance(case, FitCase):
+            self._variance = float(np.var(make_fit_problem(case, dtype).y))
+            self.bound = case.max_error
+        else:
+            self._expected = reference_results(make_sequence_problem(case, dtype), backward=operation == "training")
+            self.bound = AGREEMENT[dtype]
+
+    def deviation(self, results_file: Path) -> float:
+        """Return the worst deviation over all arrays, relative to the largest element; infinite for a wrong shape."""
+        with np.load(results_file) as results:
+            if self._expected is None:
+                return float(results["mse"]) / self._variance
+            return max(_relative_deviation(results[name], expected) for name, expected in self._expected.items())
+
+    def complaint(self, deviation: float) -> str:
+        """Say why a contender is not timed."""
+        kind = "error of the fitted model / variance of y" if self._expected is None else "deviation from the reference"
+        return f"disagrees: {kind} is {deviation:.2g}, expected at most {self.bound:.2g}"
+
+
+def _relative_deviation(got: np.ndarray, expected: np.ndarray) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def _progress_line(cell: Cell) -> str:
+    times = [f"{PEERS[peer].label} {m.seconds * 1e3:.3g} ms" for peer, m in cell.measurements.items()]
+    failures = [f"{PEERS[peer].label} FAILED ({reason})" for peer, reason in cell.failures.items()]
+    threads = "1 thread" if cell.threads == 1 else f"{cell.threads} threads"
+    return f"{cell.operation} ({cell.case.name}), {threads}: {'; '.join(times + failures) or 'nobody took part'}"

@@ -1,0 +1,35 @@
+# Which instruction sets the target architecture has kernels for, and the flags of each.
+
+set(architecture "${CMAKE_SYSTEM_PROCESSOR}")
+if(APPLE AND CMAKE_OSX_ARCHITECTURES)
+  set(architecture "${CMAKE_OSX_ARCHITECTURES}")
+endif()
+
+set(PYLSTM_ISAS generic)
+if(architecture MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  list(APPEND PYLSTM_ISAS avx2 avx512)
+elseif(architecture MATCHES "^(aarch64|arm64|ARM64)$")
+  list(APPEND PYLSTM_ISAS neon)
+endif()
+unset(architecture)
+
+# clang-cl takes GNU options that it does not know itself behind /clang:.
+if(CMAKE_CXX_COMPILER_FRONTEND_VARIANT STREQUAL "MSVC")
+  set(PYLSTM_GNU_OPTION "/clang:")
+else()
+  set(PYLSTM_GNU_OPTION "")
+endif()
+set(PYLSTM_FP_CONTRACT_OFF ${PYLSTM_GNU_OPTION}-ffp-contract=off)
+
+# Sets `result` to the options of a file of kernels for `isa`; never -ffast-math, whose start-up code makes the whole process flush denormals.
+function(pylstm_isa_options isa result)
+  set(options -fno-math-errno -fno-trapping-math)
+  if(isa STREQUAL "avx2")
+    list(APPEND options -mavx2 -mfma)
+  elseif(isa STREQUAL "avx512")
+    list(APPEND options -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  endif()
+  list(TRANSFORM options PREPEND "${PYLSTM_GNU_OPTION}")
+  list(APPEND options "$<$<NOT:$<CONFIG:Debug>>:${PYLSTM_GNU_OPTION}-O3>")
+  set(${result} "${options}" PARENT_SCOPE)
+endfunction()

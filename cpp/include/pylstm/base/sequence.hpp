@@ -1,0 +1,54 @@
+/// Where the rows of a batch of sequences lie, and in which order the engine walks them.
+#pragma once
+
+#include <cstddef>
+
+#include "pylstm/base/inline.hpp"
+
+namespace pylstm {
+
+/// The order of a batch: rows longest first, so that the rows still running at a step are a prefix and nothing is masked.
+struct Schedule {
+  std::size_t steps = 0, rows = 0;
+  const std::size_t* order = nullptr;    ///< [rows] caller's row of each scheduled row; null: the same
+  const std::size_t* lengths = nullptr;  ///< [rows] real steps of each scheduled row, not increasing; null: all `steps`
+  const std::size_t* active = nullptr;   ///< [steps] rows with more than t steps; null: all `rows`
+  bool reverse = false;                  ///< walk each row from its last real step to its first
+
+  PYLSTM_INLINE std::size_t length(std::size_t n) const { return lengths == nullptr ? steps : lengths[n]; }
+  PYLSTM_INLINE std::size_t active_at(std::size_t t) const {
+    return t >= steps ? 0 : active == nullptr ? rows : active[t];
+  }
+  PYLSTM_INLINE std::size_t caller_row(std::size_t n) const { return order == nullptr ? n : order[n]; }
+};
+
+/// An array [steps][rows][width] given by strides (in elements; the last axis is contiguous).
+/// With a schedule, (t, n) are the walk's step and row and the array is in the caller's order; without, they are one.
+template <class T>
+struct Sequence {
+  T* data = nullptr;
+  std::ptrdiff_t step_stride = 0, row_stride = 0;
+  const Schedule* schedule = nullptr;
+
+  PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
+
+  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const {
+    if (schedule != nullptr) {
+      if (schedule->reverse) t = schedule->length(n) - 1 - t;
+      n = schedule->caller_row(n);
+    }
+    return data + static_cast<std::ptrdiff_t>(t) * step_stride + static_cast<std::ptrdiff_t>(n) * row_stride;
+  }
+};
+
+/// A ring of `period` arrays [rows][width], one for each step: the whole past (a tape) or its last few steps.
+template <class T>
+struct History {
+  T* data = nullptr;
+  std::size_t period = 1, row_width = 0, rows = 0;
+
+  PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
+  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return data + ((t % period) * rows + n) * row_width; }
+};
+
+}  // namespace pylstm

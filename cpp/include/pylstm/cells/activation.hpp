@@ -1,0 +1,49 @@
+/// What a gate does to its pre-activation, as a policy.
+#pragma once
+
+#include "pylstm/base/inline.hpp"
+#include "pylstm/simd/math.hpp"
+
+namespace pylstm::cells {
+
+/// Sigmoid gates, tanh squashing.  The derivatives take the activation's value, not its argument.
+struct Saturating {
+  template <class V>
+  PYLSTM_INLINE static V gate(V x) {
+    return simd::sigmoid(x);
+  }
+  template <class V>
+  PYLSTM_INLINE static V gate_derivative(V s) {
+    return fnma(s, s, s);
+  }
+  template <class V>
+  PYLSTM_INLINE static V squash(V x) {
+    return simd::tanh(x);
+  }
+  template <class V>
+  PYLSTM_INLINE static V squash_derivative(V y) {
+    return fnma(y, y, V::set1(1));
+  }
+};
+
+/// The identity: on small integers a whole layer is then exact, forward and backward (tests).
+struct Linear {
+  template <class V>
+  PYLSTM_INLINE static V gate(V x) {
+    return x;
+  }
+  template <class V>
+  PYLSTM_INLINE static V gate_derivative(V) {
+    return V::set1(1);
+  }
+  template <class V>
+  PYLSTM_INLINE static V squash(V x) {
+    return x;
+  }
+  template <class V>
+  PYLSTM_INLINE static V squash_derivative(V) {
+    return V::set1(1);
+  }
+};
+
+}  // namespace pylstm::cells

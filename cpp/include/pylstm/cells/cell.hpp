@@ -1,0 +1,41 @@
+/// What a cell tells the kernels about itself.  A new cell is a new file beside lstm.hpp.
+///
+/// A cell has `slots` accumulators per unit.  The input product adds to the slots of `input_slots`, the recurrent product to those
+/// of `recurrent_slots` (LSTM: both all four; GRU: r, z and its own half of n each, so that r can scale the recurrent half alone).
+/// `forward` turns the sums into the next state and leaves in the slots whatever its `backward` needs; `backward` turns these into
+/// the gradients of the sums.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+
+namespace pylstm::cells {
+
+/// Operands of one time step for one vector of units, forward.
+template <class V, std::size_t Slots>
+struct Forward {
+  V slot[Slots];  ///< in: sums of bias, input and recurrent product; out: what backward needs
+  V h_prev, c_prev;
+  V h, c;  ///< out
+};
+
+/// Operands of one time step for one vector of units, backward.  `d` = gradient of the loss.
+template <class V, std::size_t Slots>
+struct Backward {
+  V slot[Slots];  ///< in: what forward left; out: gradients of the sums
+  V h_prev, c_prev, c;
+  V dh;       ///< complete gradient of h
+  V dc;       ///< in: gradient of c from the next step; out: gradient of c_prev
+  V dh_prev;  ///< out: the part of the gradient of h_prev that bypasses the recurrent product (cells with `has_shortcut`)
+};
+
+template <class C>
+concept Cell = requires {
+  { C::slots } -> std::convertible_to<std::size_t>;
+  { C::input_slots[0] } -> std::convertible_to<std::size_t>;
+  { C::recurrent_slots[0] } -> std::convertible_to<std::size_t>;
+  { C::has_memory } -> std::convertible_to<bool>;    // keeps a cell state c beside h
+  { C::has_shortcut } -> std::convertible_to<bool>;  // h_prev enters h directly
+};
+
+}  // namespace pylstm::cells

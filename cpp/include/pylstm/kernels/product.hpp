@@ -1,0 +1,166 @@
+/// Products over many rows at once: inputs times panels, gradients times transposed panels, and the weight gradients.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "pylstm/base/inline.hpp"
+#include "pylstm/kernels/panel.hpp"
+#include "pylstm/kernels/tile.hpp"
+#include "pylstm/simd/denormals.hpp"
+
+namespace pylstm::kernels {
+
+/// out[i][block][slot][S] = bias + panels * in[i], for i in [0, n) and blocks [block_begin, block_end).
+/// Slots that the input does not feed get the bias alone.  Columns from `columns` on are not written.
+template <class T>
+struct AffineOperands {
+  PanelShape shape;
+  const T* panels;
+  const T* const* in;   ///< [n] rows of shape.inputs
+  T* const* out;        ///< [n] rows
+  std::size_t n;
+  std::size_t columns;  ///< elements of an output row that exist
+  std::size_t block_begin, block_end;
+};
+
+template <class T, class Isa, std::size_t Slots, auto slot>
+void affine(const AffineOperands<T>& a) {
+  using V = typename Isa::template vec<T>;
+  constexpr std::size_t S = V::lanes, most = max_rows<Isa>(Slots);
+  const simd::FlushDenormals flush;
+  for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
+    const T* const panel = a.panels + block * a.shape.block_size();
+    for_each_tile<most>(0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+      V acc[R][Slots];
+      const T* rows[R];
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < R; ++r) {
+        rows[r] = a.in[first + r];
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < Slots; ++g) acc[r][g] = V::load(panel + a.shape.bias_offset() + g * S);
+      }
+      accumulate<Slots, slot, R, 1>(acc, rows, a.shape.inputs, panel, 0);
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < Slots; ++g) {
+          const std::size_t at = (block * Slots + g) * S;
+          store_within(acc[r][g], a.out[first + r] + at, a.columns - at);
+        }
+      }
+    });
+  }
+}
+
+/// out[i][k] = sum over units and gates of d[i][unit, gate] * W[gate, unit][k]: the gradient of the input.
+template <class T>
+struct TransposedOperands {
+  TransposedShape shape;
+  const T* panels;       ///< transposed panels
+  const T* const* d;     ///< [n] rows [blocks][slots][S]
+  T* const* out;         ///< [n] rows of shape.columns
+  std::size_t n;
+};
+
+template <class T, class Isa, std::size_t Slots, auto slot>
+void transposed_product(const TransposedOperands<T>& a) {
+  using V = typename Isa::template vec<T>;
+  constexpr std::size_t S = V::lanes;
+  const simd::FlushDenormals flush;
+  for_each_transposed_tile<Isa>(
+      a.shape, 0, a.shape.blocks(), 0, a.n,
+      [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>,
+                                         std::size_t first, std::size_t block) {
+        V acc[R][NV];
+        const T* rows[R];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < R; ++r) {
+          rows[r] = a.d[first + r];
+#pragma GCC unroll 8
+          for (std::size_t v = 0; v < NV; ++v) acc[r][v] = V::zero();
+        }
+        accumulate_gates<Slots, slot, R, NV>(acc, rows, a.shape.units, a.panels + block * a.shape.block_size());
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+          for (std::size_t v = 0; v < NV; ++v) {
+            const std::size_t k = (block + v) * S;
+            store_within(acc[r][v], a.out[first + r] + k, a.shape.columns - k);
+          }
+        }
+      });
+}
+
+/// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending; with `bias`, d alone is summed there as well.
+template <class T>
+struct OuterOperands {
+  const T* const* d;   ///< [n] rows [blocks][slots][S]
+  const T* const* in;  ///< [n] rows of inputs
+  std::size_t n;
+  std::size_t k_begin, k_end;  ///< inputs whose weights are wanted
+  T* dw;               ///< first block's row k = 0
+  T* bias;             ///< first block's bias, [slots][S]; null: not wanted
+  std::size_t block_size;
+  std::size_t block_begin, block_end;
+};
+
+template <class V, std::size_t Slots, auto slot, std::size_t KT, class T>
+PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, std::size_t k, T* dw) {
+  constexpr std::size_t G = slot.size(), S = V::lanes;
+  V acc[KT][G];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < KT; ++i) {
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < G; ++g) acc[i][g] = V::load(dw + ((k + i) * G + g) * S);
+  }
+  for (std::size_t row = 0; row < n; ++row) {
+    const T* const gradient = d[row] + d_offset;
+    const T* const input = in[row] + k;
+    V dg[G];
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < G; ++g) dg[g] = V::load(gradient + slot[g] * S);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < KT; ++i) {
+      const V x = V::set1(input[i]);
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < G; ++g) acc[i][g] = fma(x, dg[g], acc[i][g]);
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < KT; ++i) {
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < G; ++g) acc[i][g].store(dw + ((k + i) * G + g) * S);
+  }
+}
+
+template <class T, class Isa, std::size_t Slots, auto slot>
+void outer(const OuterOperands<T>& a) {
+  using V = typename Isa::template vec<T>;
+  constexpr std::size_t S = V::lanes, most = max_rows<Isa>(slot.size());
+  constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
+  const simd::FlushDenormals flush;
+  for (std::size_t row = 0; row < a.n; row += strip) {
+    const std::size_t n = std::min(strip, a.n - row);
+    for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
+      const std::size_t offset = block * Slots * S;
+      T* const dw = a.dw + block * a.block_size;
+      for_each_tile<most>(a.k_begin, a.k_end, [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
+        outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, k, dw);
+      });
+      if (a.bias == nullptr) continue;
+      T* const bias = a.bias + block * a.block_size;
+      V sum[Slots];
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < Slots; ++g) sum[g] = V::load(bias + g * S);
+      for (std::size_t i = 0; i < n; ++i) {
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < Slots; ++g) sum[g] = sum[g] + V::load(a.d[row + i] + offset + g * S);
+      }
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < Slots; ++g) sum[g].store(bias + g * S);
+    }
+  }
+}
+
+}  // namespace pylstm::kernels

@@ -1,0 +1,139 @@
+/// The micro-kernel: R rows times a strip of vectors, accumulated in registers.
+///
+/// Every element is one chain of fused multiply-adds in increasing k, whatever the tile: that is the determinism contract.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include "pylstm/base/inline.hpp"
+#include "pylstm/kernels/panel.hpp"
+
+namespace pylstm::kernels {
+
+/// Largest number of rows so that rows * vectors accumulators, the vectors of one k and a broadcast fit the registers.
+template <class Isa>
+constexpr std::size_t max_rows(std::size_t vectors) {
+  const std::size_t rows = (Isa::registers - (Isa::registers > 16 ? vectors + 1 : 2)) / vectors;
+  return rows < 1 ? 1 : rows > 6 ? 6 : rows;
+}
+
+/// acc[r][p * Slots + slot[g]] += a[r][k] * panel_p[k][g], k = 0..K-1; panel p starts at w + p * panel_stride.
+template <std::size_t Slots, auto slot, std::size_t R, std::size_t P, class V, class T>
+PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], std::size_t K, const T* w,
+                              std::size_t panel_stride) {
+  constexpr std::size_t G = slot.size();
+  for (std::size_t k = 0; k < K; ++k, w += G * V::lanes) {
+    V weight[P][G];
+#pragma GCC unroll 8
+    for (std::size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < G; ++g) weight[p][g] = V::load(w + p * panel_stride + g * V::lanes);
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < R; ++r) {
+      const V x = V::set1(a[r][k]);
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < G; ++g) {
+          V& sum = acc[r][p * Slots + slot[g]];
+          sum = fma(x, weight[p][g], sum);
+        }
+      }
+    }
+  }
+}
+
+/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j ascending, gates within a unit: an order that no vector width changes.
+/// Rows d are gate-interleaved, [blocks][Slots][S].
+template <std::size_t Slots, auto slot, std::size_t R, std::size_t NV, class V, class T>
+PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std::size_t units, const T* w) {
+  constexpr std::size_t G = slot.size(), S = V::lanes;
+  for (std::size_t j0 = 0; j0 < units; j0 += S) {
+    const std::size_t lanes = units - j0 < S ? units - j0 : S;
+    for (std::size_t s = 0; s < lanes; ++s) {
+      const std::size_t at = j0 * Slots + s;
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < G; ++g, w += NV * S) {
+        V weight[NV];
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < NV; ++v) weight[v] = V::load(w + v * S);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < R; ++r) {
+          const V x = V::set1(d[r][at + slot[g] * S]);
+#pragma GCC unroll 8
+          for (std::size_t v = 0; v < NV; ++v) acc[r][v] = fma(x, weight[v], acc[r][v]);
+        }
+      }
+    }
+  }
+}
+
+/// Calls `tile(integral_constant<R>, first)` over [begin, end) in tiles of at most Most rows, spread evenly (32 = 6+6+5+5+5+5).
+template <std::size_t Most, class Tile>
+PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) {
+  static_assert(Most <= 6);
+  const std::size_t rows = end - begin, tiles = (rows + Most - 1) / Most;
+  for (std::size_t i = 0, first = begin; i < tiles; ++i) {
+    const std::size_t size = rows / tiles + (i < rows % tiles ? 1 : 0);
+    const auto take = [&]<std::size_t R>(std::integral_constant<std::size_t, R> exactly) {
+      if constexpr (R <= Most) tile(exactly, first);
+    };
+    switch (size) {
+      case 1: take(std::integral_constant<std::size_t, 1>{}); break;
+      case 2: take(std::integral_constant<std::size_t, 2>{}); break;
+      case 3: take(std::integral_constant<std::size_t, 3>{}); break;
+      case 4: take(std::integral_constant<std::size_t, 4>{}); break;
+      case 5: take(std::integral_constant<std::size_t, 5>{}); break;
+      default: take(std::integral_constant<std::size_t, 6>{}); break;
+    }
+    first += size;
+  }
+}
+
+/// Tiles over rows [begin, end) and the groups of the transposed panels that start in the range's blocks.
+template <class Isa, class Tile>
+PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::size_t block_begin, std::size_t block_end,
+                                            std::size_t begin, std::size_t end, Tile tile) {
+  constexpr std::size_t rows_of_4 = Isa::registers > 16 ? 6 : 3;
+  for (std::size_t group = 0; group < shape.groups(); ++group) {
+    const std::size_t block = shape.group_begin(group), vectors = shape.group_begin(group + 1) - block;
+    if (block < block_begin || block >= block_end) continue;
+    const auto over_rows = [&]<std::size_t NV>(std::integral_constant<std::size_t, NV> exactly) {
+      constexpr std::size_t most = NV >= 3 ? rows_of_4 : 6;
+      for_each_tile<most>(begin, end, [&](auto rows, std::size_t first) { tile(rows, exactly, first, block); });
+    };
+    switch (vectors) {
+      case 1: over_rows(std::integral_constant<std::size_t, 1>{}); break;
+      case 2: over_rows(std::integral_constant<std::size_t, 2>{}); break;
+      case 3: over_rows(std::integral_constant<std::size_t, 3>{}); break;
+      default: over_rows(std::integral_constant<std::size_t, 4>{}); break;
+    }
+  }
+}
+
+/// 0, 1, ... N-1 as a list of slots.
+template <std::size_t N>
+constexpr std::array<std::size_t, N> all_slots() {
+  std::array<std::size_t, N> slots{};
+  for (std::size_t i = 0; i < N; ++i) slots[i] = i;
+  return slots;
+}
+
+/// Vectors of `p[0..n)`: whole ones, and the first lanes of the last.
+template <class V, class T>
+PYLSTM_INLINE V load_within(const T* p, std::size_t n) {
+  return n >= V::lanes ? V::load(p) : V::load_first(p, n);
+}
+template <class V, class T>
+PYLSTM_INLINE void store_within(V v, T* p, std::size_t n) {
+  if (n >= V::lanes) {
+    v.store(p);
+  } else {
+    v.store_first(p, n);
+  }
+}
+
+}  // namespace pylstm::kernels

@@ -1,0 +1,81 @@
+/// How a layer's call is cut: chunks of steps, threads, and along which axis.  No choice made here changes a bit of a result.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/kernels/panel.hpp"
+
+namespace pylstm::layers {
+
+struct Plan {
+  std::size_t threads = 1;
+  bool split_units = false;    ///< threads share the units (a barrier per step), not the rows (none)
+  bool input_product = false;  ///< W x for a chunk of steps in one product before the recurrence
+  std::size_t chunk_steps = 1;
+};
+
+/// Real steps of all rows.
+inline double work_rows(const Schedule& schedule) {
+  if (schedule.lengths == nullptr) return static_cast<double>(schedule.steps) * static_cast<double>(schedule.rows);
+  double sum = 0;
+  for (std::size_t n = 0; n < schedule.rows; ++n) sum += static_cast<double>(schedule.lengths[n]);
+  return sum;
+}
+
+/// Threads, and the axis they share.  `passes` = products of the size of the forward one.
+inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
+                         std::size_t scalar_size) {
+  constexpr double least_flops = 3e6;      // about 20 us of one core, ten times what starting a region costs
+  constexpr double least_step_flops = 4e5; // about 3 us of one core between two barriers
+  constexpr double l2_bytes = 1 << 20;
+  const double weights = static_cast<double>(shape.size());
+  const double flops = 2 * passes * weights * work_rows(schedule);
+  const std::size_t pool = ThreadPool::instance().threads();
+  const std::size_t wanted = std::min(pool, static_cast<std::size_t>(std::min(flops / least_flops, 1e6)) + 1);
+  if (wanted < 2 || schedule.rows == 0) return;
+
+  const std::size_t by_rows = std::min(wanted, schedule.rows);
+  const std::size_t by_units = std::min(wanted, (shape.blocks() + 3) / 4);  // groups of the transposed panels
+  const double step_flops = 2 * weights * static_cast<double>(schedule.rows);
+  const bool units_pay = by_units > 1 && step_flops / static_cast<double>(by_units) >= least_step_flops;
+  const bool few_rows = schedule.rows < 4 * wanted;
+  // Weights beyond L2 are streamed once per step by every thread that has rows; shared units stream each weight once.
+  const bool streams = weights * static_cast<double>(scalar_size) > 2 * l2_bytes && schedule.rows < 32 * wanted;
+  plan.split_units = units_pay && (few_rows || streams);
+  plan.threads = plan.split_units ? by_units : by_rows;
+}
+
+inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+  constexpr std::size_t least_inputs = 48;
+  constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
+  Plan plan;
+  plan_threads(plan, shape, schedule, 1, scalar_size);
+  plan.input_product = shape.inputs >= least_inputs && schedule.steps > 1;
+  const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
+  if (plan.input_product) {
+    const std::size_t step_bytes = rows * shape.padded_units() * shape.slots * scalar_size;
+    plan.chunk_steps = std::clamp<std::size_t>(chunk_bytes * plan.threads / step_bytes, 1, 64);
+    // Few rows: at least a few tiles of rows per pass over the weights.
+    plan.chunk_steps = std::max(plan.chunk_steps, (48 + rows - 1) / rows);
+  } else {
+    // Between two looks at the interrupt: 50 MFLOP at most, well under a millisecond or one step.
+    const double step_flops = 2.0 * static_cast<double>(shape.size()) * static_cast<double>(rows);
+    plan.chunk_steps = static_cast<std::size_t>(std::max(1.0, 5e7 / step_flops));
+  }
+  plan.chunk_steps = std::clamp<std::size_t>(plan.chunk_steps, 1, std::max<std::size_t>(schedule.steps, 1));
+  return plan;
+}
+
+inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+  constexpr std::size_t chunk_rows = 256;
+  Plan plan;
+  plan_threads(plan, shape, schedule, 2, scalar_size);
+  const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
+  plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, std::max<std::size_t>(schedule.steps, 1));
+  return plan;
+}
+
+}  // namespace pylstm::layers

@@ -1,0 +1,330 @@
+/// A recurrent layer over whole sequences: workspaces, chunks of steps, and threads around the kernels.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "pylstm/base/buffer.hpp"
+#include "pylstm/base/interrupt.hpp"
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/plan.hpp"
+
+namespace pylstm::layers {
+
+/// States before and after a sequence, [rows][H] in the caller's order; null: zeros, or not wanted.
+template <class T>
+struct States {
+  const T *h0 = nullptr, *c0 = nullptr;
+  T *h_n = nullptr, *c_n = nullptr;
+};
+
+/// What BPTT needs of a forward pass, time-major and in the schedule's order.  Backward does not change it.
+template <class T>
+struct Tape {
+  Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
+  Buffer<T> gates;  ///< [steps][rows][blocks][slots][S]
+};
+
+/// Gradients that come in and go out of BPTT, in the caller's order.
+template <class T>
+struct SequenceGradients {
+  Sequence<const T> dy;                          ///< may be null
+  const T *dh_n = nullptr, *dc_n = nullptr;      ///< [rows][H]; may be null
+  Sequence<T> dx;                                ///< out; null: not wanted
+  T *dh0 = nullptr, *dc0 = nullptr;              ///< out, [rows][H]; null: not wanted
+  T* dpanels = nullptr;                          ///< out, added to: shape().size() elements
+};
+
+/// Memory of a layer's calls, kept from one to the next.
+template <class T>
+struct Workspace {
+  Buffer<T> h, c, gates, dgates, dc, dh_shortcut, recurrent_transposed, input_transposed;
+  std::vector<const T*> in, d;
+  std::vector<T*> out;
+};
+
+template <class T>
+class RecurrentLayer {
+ public:
+  RecurrentLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units)
+      : cell_(&cell),
+        shape_{.inputs = inputs,
+               .units = units,
+               .recurrent = units,
+               .lanes = cell.lanes,
+               .input_slots = cell.input_slots,
+               .recurrent_slots = cell.recurrent_slots,
+               .slots = cell.slots} {
+    checked_product(sizeof(T), inputs + units + 1, units + cell.lanes, cell.slots);
+  }
+
+  const kernels::PanelShape& shape() const { return shape_; }
+
+  /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
+  void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
+               Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
+    const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
+    const std::size_t gate_width = width * shape_.slots;
+    const Plan plan = plan_forward(shape_, schedule, sizeof(T));
+    const std::size_t chunk = plan.chunk_steps;
+
+    History<T> h{.period = tape ? steps + 1 : 2, .row_width = width, .rows = rows};
+    History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
+    History<T> gates{.period = tape ? std::max<std::size_t>(steps, 1) : chunk, .row_width = gate_width, .rows = rows};
+    const auto place = [&](History<T>& history, Buffer<T>& buffer) {
+      buffer.reserve(checked_product(history.period, rows, history.row_width));
+      history.data = buffer.data();
+    };
+    place(h, tape ? tape->h : work.h);
+    if (cell_->has_memory) place(c, tape ? tape->c : work.c);
+    if (tape || plan.input_product) place(gates, tape ? tape->gates : work.gates);
+    for (std::size_t n = 0; n < rows; ++n) {
+      load_state(states.h0, schedule.caller_row(n), h.row(0, n));
+      if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), c.row(0, n));
+    }
+
+    const kernels::ForwardOperands<T> operands{.schedule = &schedule,
+                                               .shape = shape_,
+                                               .panels = panels,
+                                               .x = x,
+                                               .y = y,
+                                               .h = h,
+                                               .c = c,
+                                               .gates = gates,
+                                               .input_product_ready = plan.input_product,
+                                               .keep_gates = tape != nullptr};
+    if (plan.input_product) {
+      work.in.resize(chunk * rows * plan.threads);
+      work.out.resize(chunk * rows * plan.threads);
+    }
+    StopMark stop;
+    ThreadPool::instance().run(plan.threads, [&](const Team& team) {
+      const bool by_units = team.size > 1 && plan.split_units;
+      const std::size_t blocks = shape_.blocks();
+      kernels::Range range{0, 0, 0, rows, 0, blocks};
+      if (by_units) {
+        range.block_begin = team.begin(blocks);
+        range.block_end = team.end(blocks);
+      } else {
+        range.row_begin = team.begin(rows);
+        range.row_end = team.end(rows);
+      }
+      for (std::size_t begin = 0; begin < steps; begin += chunk) {
+        if (stop.reached(begin / chunk, team, by_units, interrupt)) break;
+        range.step_begin = begin;
+        range.step_end = std::min(begin + chunk, steps);
+        if (plan.input_product) input_product(operands, range, work, team.index * chunk * rows);
+        if (!by_units) {
+          cell_->forward_steps(operands, range);
+          continue;
+        }
+        for (std::size_t t = begin, end = range.step_end; t < end; ++t) {
+          range.step_begin = t;
+          range.step_end = t + 1;
+          cell_->forward_steps(operands, range);
+          team.wait();
+        }
+        range.step_end = std::min(begin + chunk, steps);
+      }
+    });
+    interrupt.throw_if_requested();
+
+    for (std::size_t n = 0; n < rows; ++n) {
+      const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
+      if (states.h_n) std::copy_n(h.row(length, n), shape_.units, states.h_n + row * shape_.units);
+      if (states.c_n && cell_->has_memory) std::copy_n(c.row(length, n), shape_.units, states.c_n + row * shape_.units);
+    }
+  }
+
+  /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of their gates
+  /// are in cache, the products over time take them.
+  void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const Tape<T>& tape,
+                const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
+    const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
+    const std::size_t gate_width = width * shape_.slots;
+    const Plan plan = plan_backward(shape_, schedule, sizeof(T));
+    const std::size_t chunk = plan.chunk_steps;
+
+    transpose(kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
+    if (g.dx) transpose(kernels::input_part(shape_), panels, work.input_transposed);
+    work.dgates.reserve(checked_product(chunk + 1, rows, gate_width));
+    if (cell_->has_memory) work.dc.reserve(rows * width);
+    if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
+    work.in.resize(2 * chunk * rows);
+    work.d.resize(chunk * rows);
+    work.out.resize(chunk * rows);
+
+    const kernels::BackwardOperands<T> operands{
+        .schedule = &schedule,
+        .shape = shape_,
+        .recurrent_transposed = work.recurrent_transposed.data(),
+        .h = {.data = tape.h.data(), .period = steps + 1, .row_width = width, .rows = rows},
+        .c = {.data = tape.c.data(), .period = steps + 1, .row_width = width, .rows = rows},
+        .gates = {.data = tape.gates.data(), .period = std::max<std::size_t>(steps, 1), .row_width = gate_width, .rows = rows},
+        .dgates = {.data = work.dgates.data(), .period = chunk + 1, .row_width = gate_width, .rows = rows},
+        .dy = g.dy,
+        .dh_n = g.dh_n,
+        .dc_n = g.dc_n,
+        .dc = work.dc.data(),
+        .dh_shortcut = work.dh_shortcut.data(),
+        .dh0 = g.dh0,
+        .dc0 = g.dc0};
+    const kernels::TransposedShape groups = transposed(shape_, kernels::recurrent_part(shape_));
+
+    StopMark stop;
+    std::size_t listed = 0;  // written by thread 0 between two barriers
+    ThreadPool::instance().run(plan.threads, [&](const Team& team) {
+      const bool by_units = team.size > 1 && plan.split_units;
+      kernels::Range range{0, 0, 0, rows, 0, shape_.blocks()};
+      if (by_units) {
+        range.block_begin = groups.group_begin(team.begin(groups.groups()));
+        range.block_end = groups.group_begin(team.end(groups.groups()));
+      } else {
+        range.row_begin = team.begin(rows);
+        range.row_end = team.end(rows);
+      }
+      std::size_t index = 0;
+      for (std::size_t end = steps; end > 0; ++index) {
+        if (stop.reached(index, team, true, interrupt)) return;
+        const std::size_t begin = end > chunk ? end - chunk : 0;
+        range.step_begin = begin;
+        range.step_end = end;
+        if (by_units) {
+          for (std::size_t t = end; t-- > begin;) {
+            range.step_begin = t;
+            range.step_end = t + 1;
+            cell_->backward_steps(operands, range);
+            team.wait();
+          }
+        } else {
+          cell_->backward_steps(operands, range);
+        }
+        if (team.index == 0) listed = list_rows(operands, x, g.dx, begin, end, work);
+        team.wait();
+        products(team, g, listed, chunk * rows, work);
+        team.wait();
+        end = begin;
+      }
+      if (g.dh0) cell_->initial_gradients(operands, range);
+    });
+    interrupt.throw_if_requested();
+  }
+
+ private:
+  /// Lets all threads of a team leave at the same chunk.
+  class StopMark {
+   public:
+    bool reached(std::size_t chunk, const Team& team, bool together, Interrupt& interrupt) {
+      if (team.index == 0 && interrupt.poll() && at_.load(std::memory_order_relaxed) > chunk) {
+        at_.store(chunk, std::memory_order_release);
+      }
+      if (together) team.wait();
+      return at_.load(std::memory_order_acquire) <= chunk;
+    }
+
+   private:
+    std::atomic<std::size_t> at_{std::numeric_limits<std::size_t>::max()};
+  };
+
+  void load_state(const T* from, std::size_t row, T* to) const {
+    const std::size_t H = shape_.units;
+    if (from != nullptr) std::copy_n(from + row * H, H, to);
+    std::fill(to + (from != nullptr ? H : 0), to + shape_.padded_units(), T(0));
+  }
+
+  void transpose(const kernels::PanelPart& part, const T* panels, Buffer<T>& buffer) const {
+    buffer.reserve(kernels::transposed(shape_, part).size());
+    kernels::transpose(shape_, part, panels, buffer.data());
+  }
+
+  /// bias + W x of a range's steps and rows, into the gates.
+  void input_product(const kernels::ForwardOperands<T>& a, const kernels::Range& range, Workspace<T>& work,
+                     std::size_t first) const {
+    std::size_t n = first;
+    for (std::size_t t = range.step_begin; t < range.step_end; ++t) {
+      const std::size_t row_end = std::min(range.row_end, a.schedule->active_at(t));
+      for (std::size_t row = range.row_begin; row < row_end; ++row, ++n) {
+        work.in[n] = a.x.row(t, row);
+        work.out[n] = a.gates.row(t, row);
+      }
+    }
+    cell_->input.affine({.shape = shape_,
+                         .panels = a.panels,
+                         .in = work.in.data() + first,
+                         .out = work.out.data() + first,
+                         .n = n - first,
+                         .columns = a.gates.row_width,
+                         .block_begin = range.block_begin,
+                         .block_end = range.block_end});
+  }
+
+  /// Rows of the steps [begin, end), last step first: the order in which every weight's gradient is summed.
+  std::size_t list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, std::size_t begin,
+                        std::size_t end, Workspace<T>& work) const {
+    const std::size_t most = work.d.size();
+    std::size_t n = 0;
+    for (std::size_t t = end; t-- > begin;) {
+      for (std::size_t row = 0; row < a.schedule->active_at(t); ++row, ++n) {
+        work.d[n] = a.dgates.row(t, row);
+        work.in[n] = x.row(t, row);
+        work.in[most + n] = a.h.row(t, row);
+        if (dx) work.out[n] = dx.row(t, row);
+      }
+    }
+    return n;
+  }
+
+  /// This thread's share of dW and dx over listed rows.  dW is owned by tile: never summed per thread.
+  void products(const Team& team, const SequenceGradients<T>& g, std::size_t n, std::size_t most,
+                Workspace<T>& work) const {
+    const std::size_t blocks = shape_.blocks();
+    const bool by_blocks = blocks % team.size == 0 || blocks >= 4 * team.size;
+    const std::size_t K = shape_.inputs + 1 + shape_.units;
+    const std::size_t k_begin = by_blocks ? 0 : team.begin(K), k_end = by_blocks ? K : team.end(K);
+    const std::size_t block_begin = by_blocks ? team.begin(blocks) : 0, block_end = by_blocks ? team.end(blocks) : blocks;
+    if (g.dpanels) {
+      // k counts the inputs, the bias, the recurrent rows.
+      const std::size_t I = shape_.inputs, input_begin = std::min(k_begin, I), input_end = std::min(k_end, I);
+      const bool bias = k_begin <= I && I < k_end;
+      const std::size_t h_begin = std::max(k_begin, I + 1) - (I + 1), h_end = std::max(k_end, I + 1) - (I + 1);
+      cell_->input.outer({.d = work.d.data(),
+                          .in = work.in.data(),
+                          .n = n,
+                          .k_begin = input_begin,
+                          .k_end = input_end,
+                          .dw = g.dpanels,
+                          .bias = bias ? g.dpanels + shape_.bias_offset() : nullptr,
+                          .block_size = shape_.block_size(),
+                          .block_begin = block_begin,
+                          .block_end = block_end});
+      cell_->recurrent.outer({.d = work.d.data(),
+                              .in = work.in.data() + most,
+                              .n = n,
+                              .k_begin = h_begin,
+                              .k_end = h_end,
+                              .dw = g.dpanels + shape_.recurrent_offset(),
+                              .bias = nullptr,
+                              .block_size = shape_.block_size(),
+                              .block_begin = block_begin,
+                              .block_end = block_end});
+    }
+    if (g.dx) {
+      const std::size_t begin = team.begin(n);
+      cell_->input.transposed({.shape = transposed(shape_, kernels::input_part(shape_)),
+                               .panels = work.input_transposed.data(),
+                               .d = work.d.data() + begin,
+                               .out = work.out.data() + begin,
+                               .n = team.end(n) - begin});
+    }
+  }
+
+  const kernels::CellKernels<T>* cell_;
+  kernels::PanelShape shape_;
+};
+
+}  // namespace pylstm::layers

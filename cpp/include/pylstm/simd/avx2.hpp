@@ -1,0 +1,100 @@
+/// The vector vocabulary on AVX2 with FMA.
+#pragma once
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+#include <cstddef>
+
+#include "pylstm/base/inline.hpp"
+
+namespace pylstm::simd {
+
+struct avx2 {
+  static constexpr char name[] = "avx2";
+  static constexpr std::size_t registers = 16;
+  template <class T>
+  struct vector;
+  template <class T>
+  using vec = vector<T>;
+};
+
+template <>
+struct avx2::vector<float> {
+  using scalar = float;
+  static constexpr std::size_t lanes = 8;
+  __m256 v;
+
+  PYLSTM_INLINE static vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  PYLSTM_INLINE static vector load_first(const float* p, std::size_t n) { return {_mm256_maskload_ps(p, first(n))}; }
+  PYLSTM_INLINE static vector set1(float x) { return {_mm256_set1_ps(x)}; }
+  PYLSTM_INLINE static vector zero() { return {_mm256_setzero_ps()}; }
+  PYLSTM_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  PYLSTM_INLINE void store_first(float* p, std::size_t n) const { _mm256_maskstore_ps(p, first(n), v); }
+  PYLSTM_INLINE static __m256i first(std::size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {_mm256_add_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {_mm256_sub_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm256_div_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm256_sqrt_ps(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0F), a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {_mm256_or_ps(magnitude.v, _mm256_and_ps(sign.v, _mm256_set1_ps(-0.0F)))};
+  }
+  PYLSTM_INLINE friend vector round(vector a) {
+    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+    return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
+  }
+};
+
+template <>
+struct avx2::vector<double> {
+  using scalar = double;
+  static constexpr std::size_t lanes = 4;
+  __m256d v;
+
+  PYLSTM_INLINE static vector load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  PYLSTM_INLINE static vector load_first(const double* p, std::size_t n) { return {_mm256_maskload_pd(p, first(n))}; }
+  PYLSTM_INLINE static vector set1(double x) { return {_mm256_set1_pd(x)}; }
+  PYLSTM_INLINE static vector zero() { return {_mm256_setzero_pd()}; }
+  PYLSTM_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  PYLSTM_INLINE void store_first(double* p, std::size_t n) const { _mm256_maskstore_pd(p, first(n), v); }
+  PYLSTM_INLINE static __m256i first(std::size_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(n)), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {_mm256_add_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {_mm256_sub_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {_mm256_mul_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm256_div_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_pd(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm256_sqrt_pd(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {_mm256_or_pd(magnitude.v, _mm256_and_pd(sign.v, _mm256_set1_pd(-0.0)))};
+  }
+  PYLSTM_INLINE friend vector round(vector a) {
+    return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
+    // n + 2^52 + 1023 leaves the biased exponent in the low bits of the mantissa.
+    const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(0x1p52 + 1023.0));
+    return {_mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52)))};
+  }
+};
+
+}  // namespace pylstm::simd
+#endif

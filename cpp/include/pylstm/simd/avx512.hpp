@@ -1,0 +1,91 @@
+/// The vector vocabulary on AVX-512 (F, DQ, BW, VL).
+#pragma once
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#include <immintrin.h>
+
+#include <cstddef>
+
+#include "pylstm/base/inline.hpp"
+
+namespace pylstm::simd {
+
+struct avx512 {
+  static constexpr char name[] = "avx512";
+  static constexpr std::size_t registers = 32;
+  template <class T>
+  struct vector;
+  template <class T>
+  using vec = vector<T>;
+};
+
+template <>
+struct avx512::vector<float> {
+  using scalar = float;
+  using mask = __mmask16;
+  static constexpr std::size_t lanes = 16;
+  __m512 v;
+
+  PYLSTM_INLINE static vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  PYLSTM_INLINE static vector load_first(const float* p, std::size_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+  PYLSTM_INLINE static vector set1(float x) { return {_mm512_set1_ps(x)}; }
+  PYLSTM_INLINE static vector zero() { return {_mm512_setzero_ps()}; }
+  PYLSTM_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  PYLSTM_INLINE void store_first(float* p, std::size_t n) const { _mm512_mask_storeu_ps(p, first(n), v); }
+  PYLSTM_INLINE static mask first(std::size_t n) { return static_cast<mask>((1U << n) - 1U); }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {_mm512_add_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm512_div_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm512_sqrt_ps(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {_mm512_abs_ps(a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0F)))};
+  }
+  PYLSTM_INLINE friend vector round(vector a) {
+    return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+};
+
+template <>
+struct avx512::vector<double> {
+  using scalar = double;
+  using mask = __mmask8;
+  static constexpr std::size_t lanes = 8;
+  __m512d v;
+
+  PYLSTM_INLINE static vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  PYLSTM_INLINE static vector load_first(const double* p, std::size_t n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
+  PYLSTM_INLINE static vector set1(double x) { return {_mm512_set1_pd(x)}; }
+  PYLSTM_INLINE static vector zero() { return {_mm512_setzero_pd()}; }
+  PYLSTM_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  PYLSTM_INLINE void store_first(double* p, std::size_t n) const { _mm512_mask_storeu_pd(p, first(n), v); }
+  PYLSTM_INLINE static mask first(std::size_t n) { return static_cast<mask>((1U << n) - 1U); }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {_mm512_add_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {_mm512_sub_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {_mm512_mul_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm512_div_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm512_sqrt_pd(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {_mm512_abs_pd(a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {_mm512_or_pd(magnitude.v, _mm512_and_pd(sign.v, _mm512_set1_pd(-0.0)))};
+  }
+  PYLSTM_INLINE friend vector round(vector a) {
+    return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_pd(a.v, n.v)}; }
+};
+
+}  // namespace pylstm::simd
+#endif

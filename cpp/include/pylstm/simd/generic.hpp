@@ -1,0 +1,86 @@
+/// The vector vocabulary on the compiler's own vectors of 16 bytes: any target of GCC and Clang.  No FMA: `fma` rounds twice.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "pylstm/base/inline.hpp"
+
+namespace pylstm::simd {
+
+struct generic {
+  static constexpr char name[] = "generic";
+  static constexpr std::size_t registers = 16;
+  template <class T>
+  struct vector;
+  template <class T>
+  using vec = vector<T>;
+};
+
+template <class T>
+struct generic::vector {
+  using scalar = T;
+  using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  static constexpr std::size_t lanes = 16 / sizeof(T);
+  typedef T floats __attribute__((vector_size(16)));
+  typedef integer integers __attribute__((vector_size(16)));
+  floats v;
+
+  PYLSTM_INLINE static vector load(const T* p) {
+    vector a;
+    std::memcpy(&a.v, p, sizeof a.v);
+    return a;
+  }
+  PYLSTM_INLINE static vector load_first(const T* p, std::size_t n) {
+    vector a = zero();
+    std::memcpy(&a.v, p, n * sizeof(T));
+    return a;
+  }
+  PYLSTM_INLINE static vector set1(T x) {
+    vector a;
+    for (std::size_t s = 0; s < lanes; ++s) a.v[s] = x;
+    return a;
+  }
+  PYLSTM_INLINE static vector zero() { return {floats{}}; }
+  PYLSTM_INLINE void store(T* p) const { std::memcpy(p, &v, sizeof v); }
+  PYLSTM_INLINE void store_first(T* p, std::size_t n) const { std::memcpy(p, &v, n * sizeof(T)); }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {a.v + b.v}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {a.v - b.v}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {a.v * b.v}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {a.v / b.v}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {a.v * b.v + c.v}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {c.v - a.v * b.v}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {a.v < b.v ? a.v : b.v}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {a.v > b.v ? a.v : b.v}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) {
+    for (std::size_t s = 0; s < lanes; ++s) a.v[s] = std::sqrt(a.v[s]);
+    return a;
+  }
+  PYLSTM_INLINE friend vector abs(vector a) { return {floats(integers(a.v) & ~sign_bit())}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {floats(integers(magnitude.v) | (integers(sign.v) & sign_bit()))};
+  }
+  /// Nearest even for |a| < 2^22 (float), 2^51 (double).
+  PYLSTM_INLINE friend vector round(vector a) {
+    const floats magic = set1(sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52)).v;
+    return {(a.v + magic) - magic};
+  }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
+    constexpr integer bias = sizeof(T) == 4 ? 127 : 1023;
+    constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
+    const integers exponent = (__builtin_convertvector(n.v, integers) + bias) << mantissa;
+    return {a.v * floats(exponent)};
+  }
+
+ private:
+  PYLSTM_INLINE static integers sign_bit() {
+    return integers{} + std::numeric_limits<integer>::min();
+  }
+};
+
+}  // namespace pylstm::simd

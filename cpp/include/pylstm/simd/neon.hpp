@@ -1,0 +1,106 @@
+/// The vector vocabulary on 64-bit Arm (Advanced SIMD).
+#pragma once
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "pylstm/base/inline.hpp"
+
+namespace pylstm::simd {
+
+struct neon {
+  static constexpr char name[] = "neon";
+  static constexpr std::size_t registers = 32;
+  template <class T>
+  struct vector;
+  template <class T>
+  using vec = vector<T>;
+};
+
+template <>
+struct neon::vector<float> {
+  using scalar = float;
+  static constexpr std::size_t lanes = 4;
+  float32x4_t v;
+
+  PYLSTM_INLINE static vector load(const float* p) { return {vld1q_f32(p)}; }
+  PYLSTM_INLINE static vector load_first(const float* p, std::size_t n) {
+    float whole[lanes] = {};
+    std::memcpy(whole, p, n * sizeof(float));
+    return load(whole);
+  }
+  PYLSTM_INLINE static vector set1(float x) { return {vdupq_n_f32(x)}; }
+  PYLSTM_INLINE static vector zero() { return {vdupq_n_f32(0.0F)}; }
+  PYLSTM_INLINE void store(float* p) const { vst1q_f32(p, v); }
+  PYLSTM_INLINE void store_first(float* p, std::size_t n) const {
+    float whole[lanes];
+    store(whole);
+    std::memcpy(p, whole, n * sizeof(float));
+  }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {vaddq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {vsubq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {vmulq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {vdivq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {vsqrtq_f32(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {vabsq_f32(a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {vbslq_f32(vdupq_n_u32(0x80000000U), sign.v, magnitude.v)};
+  }
+  PYLSTM_INLINE friend vector round(vector a) { return {vrndnq_f32(a.v)}; }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
+    const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n.v), vdupq_n_s32(127));
+    return {vmulq_f32(a.v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)))};
+  }
+};
+
+template <>
+struct neon::vector<double> {
+  using scalar = double;
+  static constexpr std::size_t lanes = 2;
+  float64x2_t v;
+
+  PYLSTM_INLINE static vector load(const double* p) { return {vld1q_f64(p)}; }
+  PYLSTM_INLINE static vector load_first(const double* p, std::size_t n) {
+    double whole[lanes] = {};
+    std::memcpy(whole, p, n * sizeof(double));
+    return load(whole);
+  }
+  PYLSTM_INLINE static vector set1(double x) { return {vdupq_n_f64(x)}; }
+  PYLSTM_INLINE static vector zero() { return {vdupq_n_f64(0.0)}; }
+  PYLSTM_INLINE void store(double* p) const { vst1q_f64(p, v); }
+  PYLSTM_INLINE void store_first(double* p, std::size_t n) const {
+    double whole[lanes];
+    store(whole);
+    std::memcpy(p, whole, n * sizeof(double));
+  }
+
+  PYLSTM_INLINE friend vector operator+(vector a, vector b) { return {vaddq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator-(vector a, vector b) { return {vsubq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator*(vector a, vector b) { return {vmulq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {vdivq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f64(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector sqrt(vector a) { return {vsqrtq_f64(a.v)}; }
+  PYLSTM_INLINE friend vector abs(vector a) { return {vabsq_f64(a.v)}; }
+  PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
+    return {vbslq_f64(vdupq_n_u64(0x8000000000000000ULL), sign.v, magnitude.v)};
+  }
+  PYLSTM_INLINE friend vector round(vector a) { return {vrndnq_f64(a.v)}; }
+  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
+    const int64x2_t exponent = vaddq_s64(vcvtq_s64_f64(n.v), vdupq_n_s64(1023));
+    return {vmulq_f64(a.v, vreinterpretq_f64_s64(vshlq_n_s64(exponent, 52)))};
+  }
+};
+
+}  // namespace pylstm::simd
+#endif

@@ -1,0 +1,43 @@
+/// What a vector is, and the best one the compiler's flags allow.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+
+#include "pylstm/simd/avx2.hpp"
+#include "pylstm/simd/avx512.hpp"
+#include "pylstm/simd/generic.hpp"
+#include "pylstm/simd/neon.hpp"
+
+namespace pylstm::simd {
+
+/// `min(limit, x)` and `max(limit, x)` keep a NaN in x; `scale2(a, n)` is a * 2^n for integral n with a normal 2^n.
+template <class V>
+concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
+  { V::lanes } -> std::convertible_to<std::size_t>;
+  { V::load(in) } -> std::same_as<V>;
+  { V::load_first(in, n) } -> std::same_as<V>;
+  { V::set1(*in) } -> std::same_as<V>;
+  { V::zero() } -> std::same_as<V>;
+  a.store(out);
+  a.store_first(out, n);
+  { a + a - a* a / a } -> std::same_as<V>;
+  { fma(a, a, a) } -> std::same_as<V>;
+  { fnma(a, a, a) } -> std::same_as<V>;
+  { min(a, max(a, a)) } -> std::same_as<V>;
+  { sqrt(abs(a)) } -> std::same_as<V>;
+  { copysign(a, round(a)) } -> std::same_as<V>;
+  { scale2(a, a) } -> std::same_as<V>;
+};
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+using native = avx512;
+#elif defined(__AVX2__) && defined(__FMA__)
+using native = avx2;
+#elif defined(__aarch64__) || defined(_M_ARM64)
+using native = neon;
+#else
+using native = generic;
+#endif
+
+}  // namespace pylstm::simd

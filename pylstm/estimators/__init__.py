@@ -1,0 +1,5 @@
+"""The scikit-learn face of the engine."""
+
+from ._regressor import LSTMRegressor
+
+__all__ = ["LSTMRegressor"]

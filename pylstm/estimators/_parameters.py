@@ -1,0 +1,64 @@
+"""Checks of constructor parameters; called by fit, never by the constructor (scikit-learn's contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_integer(name: str, value: Any, *, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        msg = f"{name} is {value!r}, expected an integer"
+        raise TypeError(msg)
+    if value < minimum:
+        msg = f"{name} is {value}, expected at least {minimum}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def check_real(name: str, value: Any, interval: str) -> float:
+    """Return `value` as a float inside `interval`, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        msg = f"{name} is {value!r}, expected a real number in {interval}"
+        raise TypeError(msg)
+    number = float(value)
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (above and below):
+        msg = f"{name} is {value}, expected a real number in {interval}"
+        raise ValueError(msg)
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return `value`, one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        msg = f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}"
+        raise ValueError(msg)
+    return value
+
+
+def check_boolean(name: str, value: Any) -> bool:
+    """Return `value` as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name} is {value!r}, expected True or False"
+        raise TypeError(msg)
+    return bool(value)
+
+
+def check_dtype(name: str, value: Any) -> str:
+    """Return ``"float32"`` or ``"float64"``, for anything that NumPy reads as one of them."""
+    try:
+        # None is float64 to NumPy, and an oversight here.
+        dtype = "" if value is None else np.dtype(value).name
+    except TypeError:
+        dtype = ""
+    if dtype not in {"float32", "float64"}:
+        msg = f"{name} is {value!r}, expected 'float32' or 'float64'"
+        raise ValueError(msg)
+    return dtype

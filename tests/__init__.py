@@ -1,0 +1,1 @@
+"""Tests of pylstm, one folder per room of the package."""

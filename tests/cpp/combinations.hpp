@@ -1,0 +1,189 @@
+/// The one list of legal ways to call an LSTM layer, and problems made from it; every test that can runs over all of
+/// it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "pylstm/reference/lstm.hpp"
+
+namespace pylstm::testing {
+
+/// splitmix64 (Steele, Lea & Flood 2014): the same numbers on every platform, unlike the distributions of <random>.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  std::uint64_t bits() {
+    std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(bits() % n); }
+  /// A multiple of 2^-23 in [-scale, scale): float and double get the same number when scale is a power of two.
+  double uniform(double scale = 1) { return scale * (static_cast<double>(bits() >> 40) * 0x1p-23 - 1); }
+
+ private:
+  std::uint64_t state_;
+};
+
+enum class Lengths { absent, all_steps, unsorted, with_empty_rows, all_empty };
+enum class Initial { absent, h0, c0, both };
+enum class Incoming { all, dy, dh_n, dc_n };
+
+inline constexpr Lengths all_lengths[] = {Lengths::absent, Lengths::all_steps, Lengths::unsorted,
+                                          Lengths::with_empty_rows, Lengths::all_empty};
+inline constexpr Initial all_initial[] = {Initial::absent, Initial::h0, Initial::c0, Initial::both};
+inline constexpr Incoming all_incoming[] = {Incoming::all, Incoming::dy, Incoming::dh_n, Incoming::dc_n};
+
+struct Combination {
+  Lengths lengths;
+  bool reverse;
+  Initial initial;
+  bool bias;
+  Incoming incoming;  ///< the gradients that BPTT starts from
+};
+
+inline std::string name(const Combination& c) {
+  static constexpr const char* lengths[] = {"absent", "all steps", "unsorted", "with empty rows", "all empty"};
+  static constexpr const char* initial[] = {"none", "h0", "c0", "h0 and c0"};
+  static constexpr const char* incoming[] = {"dy, dh_n and dc_n", "dy", "dh_n", "dc_n"};
+  return std::string("lengths: ") + lengths[static_cast<int>(c.lengths)] + (c.reverse ? "; reverse" : "; forward") +
+         "; initial state: " + initial[static_cast<int>(c.initial)] + (c.bias ? "; bias" : "; no bias") +
+         "; gradients from " + incoming[static_cast<int>(c.incoming)];
+}
+
+inline const std::vector<Combination>& legal_combinations() {
+  static const std::vector<Combination> list = [] {
+    std::vector<Combination> all;
+    for (const Lengths lengths : all_lengths)
+      for (const bool reverse : {false, true})
+        for (const Initial initial : all_initial)
+          for (const bool bias : {true, false})
+            for (const Incoming incoming : all_incoming) all.push_back({lengths, reverse, initial, bias, incoming});
+    return all;
+  }();
+  return list;
+}
+
+struct Sizes {
+  std::size_t T, N, I, H;
+};
+
+inline std::string name(const Sizes& s) {
+  return "T = " + std::to_string(s.T) + ", N = " + std::to_string(s.N) + ", I = " + std::to_string(s.I) +
+         ", H = " + std::to_string(s.H);
+}
+
+/// A layer, its input, and the gradients that arrive from behind it.
+template <class Real>
+struct Case {
+  reference::LstmProblem<Real> problem;
+  std::vector<Real> dy, dh_n, dc_n;  ///< [T][N][H], [N][H], [N][H]; empty: zeros
+};
+
+template <class To, class From>
+std::vector<To> convert(const std::vector<From>& v) {
+  std::vector<To> w(v.size());
+  std::transform(v.begin(), v.end(), w.begin(), [](From a) { return static_cast<To>(a); });
+  return w;
+}
+
+template <class To, class From>
+Case<To> convert(const Case<From>& a) {
+  const auto& p = a.problem;
+  return {.problem = {.T = p.T,
+                      .N = p.N,
+                      .I = p.I,
+                      .H = p.H,
+                      .x = convert<To>(p.x),
+                      .weight_ih = convert<To>(p.weight_ih),
+                      .weight_hh = convert<To>(p.weight_hh),
+                      .bias = convert<To>(p.bias),
+                      .h0 = convert<To>(p.h0),
+                      .c0 = convert<To>(p.c0),
+                      .lengths = p.lengths,
+                      .reverse = p.reverse},
+          .dy = convert<To>(a.dy),
+          .dh_n = convert<To>(a.dh_n),
+          .dc_n = convert<To>(a.dc_n)};
+}
+
+/// Fills a case: `weight(fan_in)` gives one weight of a row of fan_in of them, `value()` everything else.
+/// The padding of x and dy is NaN: whoever reads it shows.
+template <class Real, class Weight, class Value>
+Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weight weight, Value value) {
+  const auto fill = [&](std::size_t size, auto&& draw) {
+    std::vector<Real> v(size);
+    for (Real& a : v) a = static_cast<Real>(draw());
+    return v;
+  };
+  const auto row_weight = [&] { return weight(s.I + s.H); };
+  const bool has_h0 = c.initial == Initial::h0 || c.initial == Initial::both;
+  const bool has_c0 = c.initial == Initial::c0 || c.initial == Initial::both;
+  const auto arrives = [&](Incoming which) { return c.incoming == Incoming::all || c.incoming == which; };
+
+  Case<Real> made{.problem = {.T = s.T,
+                              .N = s.N,
+                              .I = s.I,
+                              .H = s.H,
+                              .x = fill(s.T * s.N * s.I, value),
+                              .weight_ih = fill(4 * s.H * s.I, row_weight),
+                              .weight_hh = fill(4 * s.H * s.H, row_weight),
+                              .bias = fill(c.bias ? 4 * s.H : 0, value),
+                              .h0 = fill(has_h0 ? s.N * s.H : 0, value),
+                              .c0 = fill(has_c0 ? s.N * s.H : 0, value),
+                              .lengths = {},
+                              .reverse = c.reverse},
+                  .dy = fill(arrives(Incoming::dy) ? s.T * s.N * s.H : 0, value),
+                  .dh_n = fill(arrives(Incoming::dh_n) ? s.N * s.H : 0, value),
+                  .dc_n = fill(arrives(Incoming::dc_n) ? s.N * s.H : 0, value)};
+
+  if (c.lengths == Lengths::absent) return made;
+  for (std::size_t n = 0; n < s.N; ++n) {
+    std::size_t length = 0;
+    if (c.lengths == Lengths::all_steps) length = s.T;
+    if (c.lengths == Lengths::unsorted) length = std::min(s.T, 1 + random.below(s.T + 1));
+    if (c.lengths == Lengths::with_empty_rows) length = n % 3 == 1 ? 0 : random.below(s.T + 1);
+    made.problem.lengths.push_back(length);
+
+    constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
+    for (std::size_t t = length; t < s.T; ++t) {
+      const std::size_t tn = t * s.N + n;
+      for (std::size_t k = 0; k < s.I; ++k) made.problem.x[tn * s.I + k] = nan;
+      if (!made.dy.empty())
+        for (std::size_t j = 0; j < s.H; ++j) made.dy[tn * s.H + j] = nan;
+    }
+  }
+  return made;
+}
+
+/// Pre-activations of a few units: neither saturated nor in the linear part of sigmoid and tanh.
+template <class Real>
+Case<Real> random_case(const Sizes& s, const Combination& c, std::uint64_t seed) {
+  Random random(seed);
+  return make_case<Real>(
+      s, c, random, [&](std::size_t fan_in) { return random.uniform(3 / std::sqrt(static_cast<double>(fan_in))); },
+      [&] { return random.uniform(); });
+}
+
+/// -1, 0 and 1 everywhere, about `per_row` weights of a row not zero.
+template <class Real>
+Case<Real> integer_case(const Sizes& s, const Combination& c, double per_row, std::uint64_t seed) {
+  Random random(seed);
+  const auto sign = [&] { return random.below(2) == 0 ? -1 : 1; };
+  return make_case<Real>(
+      s, c, random,
+      [&](std::size_t fan_in) {
+        return random.uniform(0.5) + 0.5 < per_row / static_cast<double>(fan_in) ? sign() : 0;
+      },
+      [&] { return random.below(4) == 0 ? 0 : sign(); });
+}
+
+}  // namespace pylstm::testing

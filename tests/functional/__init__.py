@@ -1,0 +1,1 @@
+"""Tests of the NumPy functions and of the run-time configuration."""

@@ -1,0 +1,64 @@
+"""Fixtures of the tests of the NumPy functions."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+import pylstm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    from ..conftest import RunPython
+
+    Arrays = dict[str, np.ndarray]
+    Call = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+CHILD = """
+import pickle, sys
+import pylstm
+results = []
+for arguments, output_gradients in pickle.load(sys.stdin.buffer):
+    out = pylstm.lstm_forward(**arguments, training=True)
+    gradients = pylstm.lstm_backward(out.tape, **output_gradients)
+    outputs = {"y": out.y, "h_n": out.h_n, "c_n": out.c_n}
+    results.append(outputs | {f"d_{name}": value for name, value in gradients._asdict().items()})
+isa = pylstm.show_config(mode="dicts")["isa"]
+pickle.dump((isa, results), sys.stdout.buffer)
+"""
+
+
+class ForcedISA(Protocol):
+    """Signature of the ``results_on_isa`` fixture."""
+
+    def __call__(self, isa: str, calls: Sequence[Call]) -> list[Arrays]: ...
+
+
+@pytest.fixture
+def results_on_isa(run_python: RunPython) -> ForcedISA:
+    """``results.forward_backward`` of many calls in a fresh interpreter with ``PYLSTM_ISA`` set.
+
+    Skips the test where the processor lacks the ISA.
+    """
+
+    def results(isa: str, calls: Sequence[Call]) -> list[Arrays]:
+        if isa not in pylstm.show_config(mode="dicts")["isas"]:
+            pytest.skip(f"this processor or build has no {isa}")
+        child = run_python(CHILD, env={"PYLSTM_ISA": isa}, stdin=pickle.dumps(list(calls)))
+        used, arrays = pickle.loads(child.stdout)
+        assert used == isa
+        return arrays
+
+    return results
+
+
+@pytest.fixture(autouse=True)
+def thread_count_restored() -> Iterator[None]:
+    """A test that sets the number of threads does so for itself alone."""
+    before = pylstm.get_num_threads()
+    yield
+    pylstm.set_num_threads(before)

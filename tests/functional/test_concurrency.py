@@ -1,0 +1,112 @@
+"""Calls from many Python threads at once neither disturb each other nor change a bit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+import pylstm
+
+from .combinations import COMBINATIONS, LARGE_COMBINATIONS, Combination
+from .results import assert_same_bits, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+N_CALLERS = 8
+"""More callers than cores and than threads of the pool, which serves one of them at a time."""
+
+MIXED = [*COMBINATIONS[::31], *LARGE_COMBINATIONS[:8]]
+"""Small ones that run on the caller's thread beside large ones that ask for the pool."""
+
+
+def at_once(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    with ThreadPoolExecutor(N_CALLERS) as callers:
+        return list(callers.map(function, items))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_calls_at_once_give_the_bits_of_calls_in_turn(n_threads: int) -> None:
+    pylstm.set_num_threads(n_threads)
+    expected = [run(combination) for combination in MIXED]
+    for actual in (at_once(run, MIXED), at_once(run, MIXED)):
+        for got, want in zip(actual, expected, strict=True):
+            assert_same_bits(got, want)
+
+
+@pytest.mark.parametrize("combination", LARGE_COMBINATIONS[:8:2], ids=str)
+def test_one_tape_serves_many_threads_at_once(combination: Combination) -> None:
+    pylstm.set_num_threads(2)
+    tape = pylstm.lstm_forward(**combination.forward_arguments(), training=True).tape
+    seeds = [*range(4)] * N_CALLERS
+
+    def gradients(seed: int) -> dict[str, np.ndarray]:
+        return pylstm.lstm_backward(tape, **combination.output_gradients(seed))._asdict()
+
+    expected = {seed: gradients(seed) for seed in set(seeds)}
+    for seed, actual in zip(seeds, at_once(gradients, seeds), strict=True):
+        assert_same_bits(actual, expected[seed])
+
+
+def test_a_tape_may_be_used_and_dropped_in_another_thread() -> None:
+    combination = LARGE_COMBINATIONS[0]
+    expected = run(combination)
+    tapes = at_once(
+        lambda seed: pylstm.lstm_forward(**combination.forward_arguments(seed), training=True).tape, [0] * 16
+    )
+    gradients = at_once(
+        lambda _: pylstm.lstm_backward(tapes.pop(), **combination.output_gradients())._asdict(), range(16)
+    )
+    for actual in gradients:
+        assert_same_bits({f"d_{name}": value for name, value in actual.items()}, dict(list(expected.items())[3:]))
+
+
+def test_changing_the_number_of_threads_during_calls_changes_nothing() -> None:
+    combination = LARGE_COMBINATIONS[1]
+    expected = run(combination)
+    done = Event()
+
+    def keep_changing() -> int:
+        changes = 0
+        while not done.is_set():
+            pylstm.set_num_threads(1 + changes % 4)
+            changes += 1
+        return changes
+
+    with ThreadPoolExecutor(1) as changer:
+        changes = changer.submit(keep_changing)
+        try:
+            results = at_once(run, [combination] * 24)
+        finally:
+            done.set()
+        assert changes.result() > 0
+    for actual in results:
+        assert_same_bits(actual, expected)
+
+
+def test_a_call_lets_other_python_threads_run() -> None:
+    """The GIL is released: a thread that counts gets its turn while one call computes."""
+    combination = LARGE_COMBINATIONS[-1]  # 1500 steps
+    done = Event()
+
+    def count() -> int:
+        turns = 0
+        while not done.is_set():
+            turns += 1
+        return turns
+
+    with ThreadPoolExecutor(1) as counter:
+        turns = counter.submit(count)
+        try:
+            run(combination)
+        finally:
+            done.set()
+        assert turns.result() > 0
