@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import fields
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._engine import Architecture, Model, Session, Solver
-from ._parameters import check_boolean, check_choice, check_dtype, check_integer, check_real
+from ._parameters import check_boolean, check_choice, check_dtype, check_integer, check_real, check_verbosity
 from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
@@ -49,7 +50,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 32,
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 3e-3,
         max_iter: int = 200,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
@@ -101,45 +102,56 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return dict(self._model.snapshot.parameters)
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: tuple[Any, Any, Any], *, resume: bool, partial: bool
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], *, resume: bool, partial: bool
     ) -> Self:
-        """Train from new parameters, or with ``resume=True`` go on from those of an earlier fit if there are any."""
+        """Train from new parameters; with ``resume=True`` go on from those of an earlier fit, if there was one.
+
+        `validation` holds X_val, y_val and sample_weight_val. With ``partial=True`` it is one epoch without a word.
+        """
         self._check_parameters()
-        dtype = check_dtype("dtype", self.dtype)
         resume = resume and hasattr(self, "_model")
         draft = self._draft(keep_state=resume)
-
-        samples, draft._y_is_1d = draft._check_samples((X, y, sample_weight), dtype, reset=not resume)
-        validation = draft._check_validation(validation_data, samples.y.shape[1], dtype)
+        samples, draft._y_is_1d = draft._check_samples(X, y, sample_weight, reset=not resume)
+        held_out = draft._check_validation(*validation, n_outputs=samples.y.shape[1])
         architecture = Architecture(
-            dtype, draft.n_features_per_step_, (self.hidden_size,) * self.num_layers, samples.y.shape[1]
+            dtype=check_dtype("dtype", self.dtype),
+            n_features=draft.n_features_per_step_,
+            hidden_sizes=(int(self.hidden_size),) * int(self.num_layers),
+            n_outputs=samples.y.shape[1],
         )
         if resume:
-            _require_same(architecture, self._model.architecture)
+            _require_same(self._model.architecture, architecture)
             seed, start = self._model.seed, self._model.snapshot
         else:
             seed, start = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)), None
-            draft._forget_course()
-        if self.early_stopping and validation is None:
-            samples, validation = hold_out(samples, self.validation_fraction, seed if self.shuffle else None)
+            draft.n_iter_ = 0
+            draft.loss_curve_ = []
+            draft.validation_loss_curve_ = draft.validation_scores_ = None
+        if self.early_stopping and held_out is None:
+            samples, held_out = hold_out(samples, self.validation_fraction, seed if self.shuffle else None)
 
         schedule = Schedule(
-            batch_size=self.batch_size,
-            max_iter=1 if partial else self.max_iter,
-            shuffle=self.shuffle,
+            batch_size=int(self.batch_size),
+            max_iter=1 if partial else int(self.max_iter),
+            shuffle=bool(self.shuffle),
             seed=seed,
             first_epoch=draft.n_iter_,
             tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            early_stopping=self.early_stopping,
-            verbose=0 if partial else self.verbose,
+            n_iter_no_change=int(self.n_iter_no_change),
+            early_stopping=bool(self.early_stopping),
+            verbose=0 if partial else int(self.verbose),
         )
-        session = Session(architecture, self._solver(), self.dropout, seed, start)
-        snapshot, course = train(session, samples, validation, schedule)
+        session = Session(architecture, self._solver(), float(self.dropout), seed, start)
+        snapshot, course = train(session, samples, held_out, schedule)
 
-        draft.n_outputs_ = architecture.n_outputs
         draft._model = Model(architecture, snapshot, seed)
-        draft._extend_course(course, validated=validation is not None)
+        draft.n_outputs_ = architecture.n_outputs
+        draft.n_iter_ += len(course.losses)
+        draft.best_loss_ = course.best_loss
+        draft.loss_curve_ = draft.loss_curve_ + course.losses
+        if held_out is not None:
+            draft.validation_loss_curve_ = (draft.validation_loss_curve_ or []) + course.validation_losses
+            draft.validation_scores_ = (draft.validation_scores_ or []) + course.validation_scores
         self.__dict__ = draft.__dict__
         if course.ending is not Ending.COMPLETE:
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
@@ -208,4 +220,52 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     delattr(draft, name)
         return draft
 
-    def _check_samples(self, data: tuple[Any, Any, Any], dtype: str, *, reset: bool, suffix: str = "") -> Samples: ...
+    def _check_samples(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, suffix: str = ""
+    ) -> tuple[Samples, bool]:
+        """Return the checked samples, and whether `y` was 1-D."""
+        dtype = check_dtype("dtype", self.dtype)
+        sequences = check_sequences(self, X, dtype=dtype, reset=reset, name=f"X{suffix}")
+        targets, is_1d = check_targets(y, len(sequences), dtype=dtype, name=f"y{suffix}")
+        weights = check_weights(sample_weight, len(sequences), name=f"sample_weight{suffix}")
+        return Samples.of(sequences, targets, weights), is_1d
+
+    def _check_validation(self, X: Any, y: Any, sample_weight: Any, *, n_outputs: int) -> Samples | None:
+        if X is None and y is None and sample_weight is None:
+            return None
+        if X is None or y is None:
+            msg = f"{'X_val' if X is None else 'y_val'} is None, expected X_val and y_val together"
+            raise ValueError(msg)
+        samples, _ = self._check_samples(X, y, sample_weight, reset=False, suffix="_val")
+        if samples.y.shape[1] != n_outputs:
+            msg = f"y_val has {samples.y.shape[1]} outputs, expected {n_outputs} (as y)"
+            raise ValueError(msg)
+        return samples
+
+    def _describe(self, course: Course) -> str:
+        """Return what a warning says about a training that was cut short."""
+        if course.best_epoch is not None:
+            kept = f"those of epoch {course.best_epoch + 1}, the best so far"
+        elif course.best is not None or course.ending is Ending.NOT_FINITE:
+            kept = "those from before this call"
+        else:
+            kept = "those after the last complete batch"
+        during = f"in epoch {self.n_iter_ + 1}"
+        if course.ending is Ending.INTERRUPTED:
+            return f"Training was interrupted {during}. The weights are {kept}."
+        advice = [f"a smaller learning_rate_init (now {self.learning_rate_init:g})"]
+        if self.max_grad_norm is None:
+            advice.append("max_grad_norm=1.0")
+        advice.append("X and y scaled to unit variance")
+        if self._model.architecture.dtype == "float32":
+            advice.append('dtype="float64"')
+        return f"The loss became NaN or infinite {during}. The weights are {kept}. Try {', '.join(advice)}."
+
+
+def _require_same(fitted: Architecture, asked: Architecture) -> None:
+    """Raise ValueError if training cannot go on from the fitted parameters."""
+    for field in fields(Architecture):
+        old, new = getattr(fitted, field.name), getattr(asked, field.name)
+        if old != new:
+            msg = f"{field.name} is {new}, expected {old} (as in the network to go on from)"
+            raise ValueError(msg)

@@ -124,6 +124,7 @@ class Session:
         self,
         X: Array,
         y: Array,
+        *,
         weight: NDArray[np.float64] | None,
         order: NDArray[np.int64],
         batch_size: int,

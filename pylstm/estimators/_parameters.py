@@ -62,3 +62,8 @@ def check_dtype(name: str, value: Any) -> str:
         msg = f"{name} is {value!r}, expected 'float32' or 'float64'"
         raise ValueError(msg)
     return dtype
+
+
+def check_verbosity(name: str, value: Any) -> int:
+    """Return `value`, a bool or a count, as an int."""
+    return int(value) if isinstance(value, bool | np.bool_) else check_integer(name, value, minimum=0)

@@ -13,8 +13,9 @@ LINE_INTERVAL = 10.0
 class Progress(Protocol):
     """What the training loop reports to."""
 
-    on_samples: Callable[[int], None] | None
-    """Called with the number of samples done in the running epoch; None if nobody wants to know."""
+    @property
+    def on_samples(self) -> Callable[[int], None] | None:
+        """Takes the number of samples done in the running epoch; None if nobody wants to know."""
 
     def on_epoch(self, loss: float, validation_loss: float | None) -> None:
         """Report the losses of a finished epoch."""

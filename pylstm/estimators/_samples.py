@@ -88,3 +88,14 @@ def merge_equal(samples: Samples) -> Samples:
     weight = np.zeros(len(samples.y))
     weight[rows] = [math.fsum(weights[row]) for row in rows.tolist()]  # fsum: the same in any order
     return replace(samples, rows=rows, weight=weight)
+
+
+def target_variance(samples: Samples) -> float:
+    """Return the weighted variance of the targets, averaged over the outputs; 1 if they are constant.
+
+    It is the loss of the best constant forecast, and so the natural unit of the loss.
+    """
+    y, weight = samples.y[samples.rows].astype(np.float64), samples.row_weight
+    with np.errstate(over="ignore"):
+        variance = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight).mean()
+    return float(variance) or 1.0

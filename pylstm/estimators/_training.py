@@ -12,7 +12,7 @@ from sklearn.metrics import mean_squared_error, r2_score
 
 from ._engine import Session, Snapshot
 from ._progress import make_progress
-from ._samples import Samples, epoch_order, merge_equal
+from ._samples import Samples, epoch_order, merge_equal, target_variance
 
 Array: TypeAlias = NDArray[Any]
 
@@ -29,7 +29,7 @@ class Schedule:
     shuffle: bool
     seed: int
     first_epoch: int  # epochs that earlier calls have run
-    min_improvement: float | None  # of the watched loss, in its own unit; None never stops on the training loss
+    tol: float | None  # in units of the targets' variance; None never stops early
     n_iter_no_change: int
     early_stopping: bool
     verbose: int
@@ -93,6 +93,7 @@ def _run_epochs(
     one_batch = len(samples.rows) <= schedule.batch_size
     if one_batch:
         samples = merge_equal(samples)
+    min_improvement = None if schedule.tol is None else schedule.tol * target_variance(samples)
     loss_to_beat = course.best_loss if schedule.early_stopping else np.inf
     n_unimproved = 0
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
@@ -102,7 +103,13 @@ def _run_epochs(
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
             loss = session.run_epoch(
-                samples.X, samples.y, samples.weight, order, schedule.batch_size, epoch, progress.on_samples
+                samples.X,
+                samples.y,
+                weight=samples.weight,
+                order=order,
+                batch_size=schedule.batch_size,
+                epoch=epoch,
+                progress=progress.on_samples,
             )
             validation_loss, score = (None, None) if validation is None else _measure(session, validation)
             watched = loss if validation_loss is None else validation_loss
@@ -122,10 +129,10 @@ def _run_epochs(
                 course.validation_scores.append(score)
             progress.on_epoch(loss, validation_loss)
 
-            if schedule.min_improvement is None:
+            if min_improvement is None:
                 continue
             stopping_loss = watched if schedule.early_stopping else loss
-            improved = stopping_loss < loss_to_beat - schedule.min_improvement
+            improved = stopping_loss < loss_to_beat - min_improvement
             n_unimproved = 0 if improved else n_unimproved + 1
             loss_to_beat = min(loss_to_beat, stopping_loss)
             if n_unimproved >= schedule.n_iter_no_change:

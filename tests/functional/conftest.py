@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
+
     from ..conftest import RunPython
 
     Arrays = dict[str, np.ndarray]
@@ -58,7 +59,7 @@ def results_on_isa(run_python: RunPython) -> ForcedISA:
 
 @pytest.fixture(autouse=True)
 def thread_count_restored() -> Iterator[None]:
-    """A test that sets the number of threads does so for itself alone."""
+    """Let a test that sets the number of threads do so for itself alone."""
     before = pylstm.get_num_threads()
     yield
     pylstm.set_num_threads(before)

@@ -69,7 +69,7 @@ def lstm(
     dh_n: np.ndarray | None = None,
     dc_n: np.ndarray | None = None,
 ) -> tuple[Forward, Gradients]:
-    """Outputs, and the gradients of the loss sum(dy*y) + sum(dh_n*h_n) + sum(dc_n*c_n)."""
+    """Return the outputs, and the gradients of the loss sum(dy*y) + sum(dh_n*h_n) + sum(dc_n*c_n)."""
     N, T, _ = x.shape
     H = weight_hh.shape[1]
 

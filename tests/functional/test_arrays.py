@@ -30,7 +30,7 @@ def reversed_axes(array: np.ndarray) -> np.ndarray:
 
 
 def every_second(array: np.ndarray) -> np.ndarray:
-    """A view that skips every second number of every axis; what is skipped is the largest value of the dtype."""
+    """Return a view that skips every second number of every axis; NaN or the largest integer stands between."""
     filler = np.iinfo(array.dtype).max if array.dtype.kind == "i" else np.nan
     larger = np.full([2 * size for size in array.shape], filler, array.dtype)
     view = larger[tuple(slice(None, None, 2) for _ in array.shape)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALL = [*COMBINATIONS, *LARGE_COMBINATIONS]
 SOME = [*COMBINATIONS[::7], *LARGE_COMBINATIONS]
-"""Every seventh of the small ones: 7 and the 96 combinations of one size have no common factor, so every option occurs."""
+"""Every seventh of the small ones: 7 divides neither 96 (those of one size) nor any factor of it, so all options occur."""
 
 WEIGHT_GRADIENTS = ("d_weight_ih", "d_weight_hh", "d_bias")
 """Sums over the rows: they depend on which rows are in the batch, and in their last bits on the order of the rows."""

@@ -55,7 +55,7 @@ def test_show_config_gives_a_dict_of_its_own_each_time() -> None:
 
 
 def test_an_unknown_mode_of_show_config_is_named() -> None:
-    with pytest.raises(ValueError, match="mode.*'stderr'.*stdout.*dicts"):
+    with pytest.raises(ValueError, match=r"mode.*'stderr'.*stdout.*dicts"):
         pylstm.show_config(mode="stderr")  # type: ignore[call-overload, unused-ignore]
 
 

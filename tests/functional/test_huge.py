@@ -57,11 +57,13 @@ IMPOSSIBLE = {
     "hidden size, no rows": "pylstm.lstm_forward(huge(0, 1, 1), huge(2**34, 1), huge(2**34, 2**32))",
     "inputs": "pylstm.lstm_forward(huge(1, 1, 2**40), huge(4, 2**40), huge(4, 1))",
     "inputs, no rows": "pylstm.lstm_forward(huge(0, 1, 2**50), huge(4, 2**50), huge(4, 1))",
-    "lengths of many rows": "pylstm.lstm_forward(huge(2**40, 1, 1), huge(4, 1), huge(4, 1), lengths=huge(2**40, dtype=int))",
+    "lengths of many rows": (
+        "pylstm.lstm_forward(huge(2**40, 0, 1), huge(4, 1), huge(4, 1), lengths=huge(2**40, dtype=int))"
+    ),
     "cast of many whole numbers": "pylstm.lstm_forward(huge(2**20, 2**20, 1, dtype=np.int8), huge(4, 1), huge(4, 1))",
     "h0 of many rows": "pylstm.lstm_forward(huge(2**40, 0, 1), huge(4, 1), huge(4, 1), h0=huge(2**40, 1))",
     "step of many rows": "pylstm.lstm_step(huge(2**40, 1), huge(2**40, 1), huge(2**40, 1), huge(4, 1), huge(4, 1))",
-    "step of many units": "pylstm.lstm_step(huge(1, 1), huge(1, 2**32), huge(1, 2**32), huge(2**34, 1), huge(2**34, 2**32))",
+    "step of many units": "pylstm.lstm_step(huge(1, 1), *[huge(1, 2**32)] * 2, huge(2**34, 1), huge(2**34, 2**32))",
     "step of many inputs": "pylstm.lstm_step(huge(1, 2**40), huge(1, 1), huge(1, 1), huge(4, 2**40), huge(4, 1))",
     "x of one dimension": "pylstm.lstm_forward(huge(2**60), huge(4, 1), huge(4, 1))",
     "wrong dy": "pylstm.lstm_backward(pylstm.lstm_forward(*small(), training=True).tape, huge(2**30, 2**30, 2))",

@@ -52,7 +52,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def torch_results(combination: Combination, seed: int) -> dict[str, np.ndarray]:
-    """What ``results.run`` returns, from PyTorch.
+    """Return what ``results.run`` does, from PyTorch.
 
     The reverse direction is the second one of a bidirectional module, whose first one is not looked at.
     Of the two biases of a torch LSTM the second is zero.

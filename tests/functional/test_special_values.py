@@ -17,7 +17,7 @@ RAGGED_COMBINATIONS = [c for c in [*COMBINATIONS[::7], *LARGE_COMBINATIONS] if c
 
 
 def padding(combination: Combination) -> np.ndarray:
-    """True for the steps past the end of each row: (N, T)."""
+    """Mark the steps past the end of each row: (N, T)."""
     lengths = combination.forward_arguments()["lengths"]
     return np.arange(combination.sizes.T) >= lengths[:, None]
 

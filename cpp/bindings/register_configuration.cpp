@@ -1,0 +1,48 @@
+/// Version, instruction sets, threads; and the two C symbols by which threadpoolctl sees the pool.
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "pylstm/pylstm.hpp"
+#include "register.hpp"
+
+extern "C" {
+[[gnu::visibility("default")]] int pylstm_get_num_threads() {
+  return static_cast<int>(pylstm::ThreadPool::instance().threads());
+}
+[[gnu::visibility("default")]] void pylstm_set_num_threads(int count) {
+  if (count > 0) pylstm::ThreadPool::instance().set_threads(static_cast<std::size_t>(count));
+}
+}
+
+namespace pylstm::bindings {
+
+namespace {
+
+template <class T>
+py::array_t<T> activation(const std::string& kind, const py::array_t<T>& x) {
+  const kernels::KernelTable<T>& table = active_kernels<T>();
+  const auto function = kind == "sigmoid" ? table.sigmoid : kind == "tanh" ? table.tanh : kind == "exp" ? table.exp : nullptr;
+  require(function != nullptr, "kind is \"", kind, "\", expected \"sigmoid\", \"tanh\" or \"exp\"");
+  py::array_t<T> y = result<T>({x.size()});
+  function(x.data(), y.mutable_data(), static_cast<std::size_t>(x.size()));
+  return y;
+}
+
+}  // namespace
+
+void register_configuration(py::module_& module) {
+  module.def("version", [] { return version; });
+  module.def("isa_name", [] { return active_kernels<float>().isa; });
+  module.def("isas_available", &available_isas);
+  module.def("get_num_threads", [] { return ThreadPool::instance().threads(); });
+  module.def("set_num_threads", [](py::ssize_t count) {
+    require(count >= 1, "num_threads is ", count, ", expected at least 1");
+    ThreadPool::instance().set_threads(static_cast<std::size_t>(count));
+  });
+  module.def("activation", [](const std::string& kind, const py::array& x) -> py::array {
+    if (is_double(x)) return activation<double>(kind, contiguous<double>(x));
+    return activation<float>(kind, contiguous<float>(x));
+  });
+}
+
+}  // namespace pylstm::bindings

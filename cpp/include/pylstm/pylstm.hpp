@@ -1,0 +1,15 @@
+/// pylstm: the LSTM on a CPU, in C++20 headers.
+///
+///   pylstm::network::Network<float>   stacked LSTM layers and a dense head; initialize, predict
+///   pylstm::train::Trainer<float>     mini-batch training; run_epoch
+///   pylstm::layers::RecurrentLayer    one layer, forward and backpropagation through time
+///   pylstm::ThreadPool                how many threads
+///   pylstm::set_isa, available_isas   which vector instructions
+#pragma once
+
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/dispatch.hpp"
+#include "pylstm/layers/recurrent.hpp"
+#include "pylstm/network/network.hpp"
+#include "pylstm/train/trainer.hpp"
+#include "pylstm/version.hpp"

@@ -1,0 +1,47 @@
+"""The LSTM on a CPU: scikit-learn estimators and NumPy functions over one C++ engine."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
+
+# In a clone, `python -m` finds this folder first; the compiled module is in the installed package.
+__path__ = extend_path(__path__, __name__)
+
+from pylstm._config import __version__, get_num_threads, set_num_threads, show_config  # noqa: E402
+from pylstm.functional import LSTMGradients, LSTMOutput, lstm_backward, lstm_forward, lstm_step  # noqa: E402
+
+if TYPE_CHECKING:
+    from pylstm.estimators import LSTMRegressor
+    from pylstm.preprocessing import make_windows
+
+__all__ = [
+    "LSTMGradients",
+    "LSTMOutput",
+    "LSTMRegressor",
+    "__version__",
+    "get_num_threads",
+    "lstm_backward",
+    "lstm_forward",
+    "lstm_step",
+    "make_windows",
+    "set_num_threads",
+    "show_config",
+]
+
+# Imported when first used: scikit-learn takes longer to import than everything else here together.
+_LAZY = {"LSTMRegressor": "pylstm.estimators", "make_windows": "pylstm.preprocessing"}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name whose room is imported on first use."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted({*globals(), *_LAZY})

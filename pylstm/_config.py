@@ -1,0 +1,104 @@
+"""Version, instruction sets and threads of the engine."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pylstm import _core
+
+__version__: str = _core.version()
+
+
+def get_num_threads() -> int:
+    """Return the number of threads the engine may use.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` said last; before that ``PYLSTM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores
+        that affinity and control group leave to this process.
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(num_threads: int) -> None:
+    """Set the number of threads the engine may use. No result depends on it, to the last bit.
+
+    Parameters
+    ----------
+    num_threads : int
+        At least 1. Small problems use fewer.
+
+    Raises
+    ------
+    ValueError
+        If `num_threads` is less than 1.
+    """
+    _core.set_num_threads(num_threads)
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Show the version, the instruction set in use and those available, and the number of threads.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print, or return a dictionary.
+
+    Returns
+    -------
+    dict or None
+        With ``mode="dicts"``: ``version``, ``isa``, ``isas``, ``num_threads``.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is another word.
+    """
+    config: dict[str, Any] = {
+        "version": __version__,
+        "isa": _core.isa_name(),
+        "isas": _core.isas_available(),
+        "num_threads": _core.get_num_threads(),
+    }
+    if mode == "dicts":
+        return config
+    if mode != "stdout":
+        msg = f"mode is {mode!r}, expected 'stdout' or 'dicts'"
+        raise ValueError(msg)
+    for name, value in config.items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    return None
+
+
+def _register_with_threadpoolctl() -> None:
+    """Make the thread pool visible to threadpoolctl, where it is installed (scikit-learn requires it)."""
+    try:
+        from threadpoolctl import LibController, register  # noqa: PLC0415
+    except ImportError:
+        return
+
+    class PylstmController(LibController):  # type: ignore[misc, unused-ignore]
+        """The engine's own pool."""
+
+        user_api = "pylstm"
+        internal_api = "pylstm"
+        filename_prefixes = ("_core",)
+        check_symbols = ("pylstm_get_num_threads", "pylstm_set_num_threads")
+
+        def get_num_threads(self) -> int:
+            return int(self.dynlib.pylstm_get_num_threads())
+
+        def set_num_threads(self, num_threads: int) -> None:
+            self.dynlib.pylstm_set_num_threads(num_threads)
+
+        def get_version(self) -> str:
+            return __version__
+
+        def set_additional_attributes(self) -> None:
+            self.isa = _core.isa_name()
+
+    register(PylstmController)
+
+
+_register_with_threadpoolctl()

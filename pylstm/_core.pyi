@@ -1,0 +1,98 @@
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike, NDArray
+
+class Tape: ...
+
+def version() -> str: ...
+def isa_name() -> str: ...
+def isas_available() -> list[str]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(num_threads: int) -> None: ...
+def activation(kind: Literal["sigmoid", "tanh", "exp"], x: ArrayLike) -> NDArray[Any]: ...
+def lstm_forward(
+    x: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None,
+    h0: ArrayLike | None,
+    c0: ArrayLike | None,
+    lengths: ArrayLike | None,
+    reverse: bool,
+    training: bool,
+) -> tuple[Any, ...]: ...
+def lstm_backward(
+    tape: Tape, dy: ArrayLike | None, dh_n: ArrayLike | None, dc_n: ArrayLike | None
+) -> tuple[Any, ...]: ...
+def lstm_step(
+    x_t: ArrayLike,
+    h: ArrayLike,
+    c: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None,
+) -> tuple[Any, Any]: ...
+
+class Network:
+    def __init__(
+        self,
+        *,
+        dtype: str,
+        n_features: int,
+        hidden_sizes: Sequence[int],
+        n_outputs: int,
+        dropout: float = 0.0,
+    ) -> None: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def hidden_sizes(self) -> list[int]: ...
+    @property
+    def n_outputs(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def n_parameters(self) -> int: ...
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]: ...
+    def initialize(self, seed: int) -> None: ...
+    def get_parameters(self) -> dict[str, NDArray[Any]]: ...
+    def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None: ...
+    def predict(self, X: NDArray[Any]) -> NDArray[Any]: ...
+    def loss(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> float: ...
+
+class Trainer:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        solver: str,
+        learning_rate: float,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        rho: float = 0.9,
+        alpha: float = 0.0,
+        max_grad_norm: float | None = None,
+        seed: int = 0,
+    ) -> None: ...
+    learning_rate: float
+    @property
+    def network(self) -> Network: ...
+    def run_epoch(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: ArrayLike | None,
+        order: NDArray[Any],
+        batch_size: int,
+        epoch: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> float: ...
+    def get_state(self) -> dict[str, Any]: ...
+    def set_state(self, state: Mapping[str, Any]) -> None: ...

@@ -1,0 +1,202 @@
+"""The LSTM over sequences, its backpropagation through time, and one step of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from pylstm import _core
+from pylstm.typing import FloatArray
+
+
+class LSTMOutput(NamedTuple):
+    """What `lstm_forward` returns.
+
+    Attributes
+    ----------
+    y : ndarray of shape (N, T, H)
+        Hidden state of every step, 0 past the end of a row.
+    h_n, c_n : ndarray of shape (N, H)
+        States after each row's last step.
+    tape : Tape or None
+        What `lstm_backward` needs. None unless ``training=True``.
+    """
+
+    y: FloatArray
+    h_n: FloatArray
+    c_n: FloatArray
+    tape: _core.Tape | None
+
+
+class LSTMGradients(NamedTuple):
+    """What `lstm_backward` returns: gradients named and shaped as the arguments of `lstm_forward`.
+
+    Attributes
+    ----------
+    x : ndarray of shape (N, T, I)
+    weight_ih : ndarray of shape (4H, I)
+    weight_hh : ndarray of shape (4H, H)
+    bias : ndarray of shape (4H,)
+    h0, c0 : ndarray of shape (N, H)
+    """
+
+    x: FloatArray
+    weight_ih: FloatArray
+    weight_hh: FloatArray
+    bias: FloatArray
+    h0: FloatArray
+    c0: FloatArray
+
+
+def lstm_forward(
+    x: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    reverse: bool = False,
+    training: bool = False,
+) -> LSTMOutput:
+    """Run an LSTM layer over a batch of sequences.
+
+    Parameters
+    ----------
+    x : array-like of shape (N, T, I)
+        float32 or float64; it decides the type of the computation, and other arguments are cast to it. Integers count as
+        float64. Any strides; never written to.
+    weight_ih : array-like of shape (4H, I)
+        Input weights, rows in four blocks: gates i, f, g, o (as in PyTorch).
+    weight_hh : array-like of shape (4H, H)
+        Recurrent weights, rows likewise.
+    bias : array-like of shape (4H,), optional
+        Default: zeros.
+    h0, c0 : array-like of shape (N, H), optional
+        Initial states. Default: zeros.
+    lengths : array-like of shape (N,), optional
+        Real steps of each row, integers in [0, T]. Default: all T.
+    reverse : bool
+        Process each row from its last real step to its first. y stays at the time of its x.
+    training : bool
+        Keep what `lstm_backward` needs. The results are the same to the last bit.
+
+    Returns
+    -------
+    LSTMOutput
+        y (N, T, H), h_n (N, H), c_n (N, H) and tape.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, of objects, strings or another float type.
+    ValueError
+        If shapes disagree or a length is out of range.
+
+    Notes
+    -----
+    ::
+
+        i, f, o = sigmoid(W_ih x[t] + W_hh h[t-1] + b)    g = tanh(W_ih x[t] + W_hh h[t-1] + b)
+        c[t] = f c[t-1] + i g                             h[t] = o tanh(c[t])
+
+    Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. NaN and infinity pass through.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> rng = np.random.default_rng(0)
+    >>> x, w_ih, w_hh = rng.normal(size=(2, 5, 3)), rng.normal(size=(16, 3)), rng.normal(size=(16, 4))
+    >>> out = pylstm.lstm_forward(x, w_ih, w_hh, lengths=[5, 2])
+    >>> out.y.shape, out.h_n.shape
+    ((2, 5, 4), (2, 4))
+    >>> bool((out.h_n[1] == out.y[1, 1]).all())
+    True
+    """
+    return LSTMOutput._make(_core.lstm_forward(x, weight_ih, weight_hh, bias, h0, c0, lengths, reverse, training))
+
+
+def lstm_backward(
+    tape: Any,
+    dy: ArrayLike | None = None,
+    *,
+    dh_n: ArrayLike | None = None,
+    dc_n: ArrayLike | None = None,
+) -> LSTMGradients:
+    """Backpropagate through time.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of ``lstm_forward(..., training=True)``. It holds its own copies and may be used any number of times.
+    dy : array-like of shape (N, T, H), optional
+        Gradient of the loss with respect to y. Default: zeros. Values past the end of a row are ignored.
+    dh_n, dc_n : array-like of shape (N, H), optional
+        Gradients with respect to h_n and c_n. Default: zeros.
+
+    Returns
+    -------
+    LSTMGradients
+        Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0 (bias, h0 and c0 also where they were not given).
+
+    Raises
+    ------
+    TypeError
+        If `tape` is not a tape, or a gradient is not of real numbers.
+    ValueError
+        If shapes disagree.
+
+    Notes
+    -----
+    Werbos 1990. Sums over time and batch are taken in one fixed order: the bits do not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> out = pylstm.lstm_forward(np.ones((1, 3, 1)), np.ones((8, 1)), np.ones((8, 2)), training=True)
+    >>> pylstm.lstm_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
+    (8, 2)
+    """
+    return LSTMGradients._make(_core.lstm_backward(tape, dy, dh_n, dc_n))
+
+
+def lstm_step(
+    x_t: ArrayLike,
+    h: ArrayLike,
+    c: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Run one time step. A sequence of steps gives the bits of `lstm_forward`.
+
+    Parameters
+    ----------
+    x_t : array-like of shape (N, I)
+        Input of this step; its type decides that of the computation.
+    h, c : array-like of shape (N, H)
+        States before it.
+    weight_ih, weight_hh, bias : array-like
+        As for `lstm_forward`.
+
+    Returns
+    -------
+    h, c : ndarray of shape (N, H)
+        States after it; new arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `lstm_forward`.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> h, c = pylstm.lstm_step(np.ones((1, 1)), np.zeros((1, 2)), np.zeros((1, 2)), np.ones((8, 1)), np.ones((8, 2)))
+    >>> h.shape
+    (1, 2)
+    """
+    h_next, c_next = _core.lstm_step(x_t, h, c, weight_ih, weight_hh, bias)
+    return h_next, c_next
