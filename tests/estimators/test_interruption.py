@@ -1,0 +1,190 @@
+"""Ctrl-C and losses that are not finite leave a fitted estimator with its best weights."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from pylstm import LSTMRegressor
+from pylstm.estimators._engine import Session
+
+from .data import same_bits, waves
+
+
+def regressor(**parameters):
+    return LSTMRegressor(**{"hidden_size": 6, "max_iter": 6, "random_state": 0, "tol": None} | parameters)
+
+
+@pytest.fixture
+def in_epoch(monkeypatch):
+    """Let something happen instead of an epoch (counted from 1)."""
+
+    def arrange(number, happening):
+        run_epoch = Session.run_epoch
+
+        def run_or_happen(self, X, y, *, epoch, **options):
+            if epoch + 1 == number:
+                return happening(self, X, y, epoch=epoch, **options)
+            return run_epoch(self, X, y, epoch=epoch, **options)
+
+        monkeypatch.setattr(Session, "run_epoch", run_or_happen)
+
+    return arrange
+
+
+def press_ctrl_c(*args, **options):
+    raise KeyboardInterrupt
+
+
+def lose_the_loss(*args, **options):
+    return float("nan")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends the process there")
+@pytest.mark.parametrize("n_samples", [200, 20_000], ids=["between epochs", "inside an epoch"])
+def test_ctrl_c_leaves_a_fitted_estimator(run_python, n_samples):
+    code = f"""
+    import os, signal, threading, time, warnings
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from pylstm import LSTMRegressor
+
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=({n_samples}, 50, 4)).astype(np.float32)
+    model = LSTMRegressor(64, max_iter=10**6, tol=None, random_state=0)
+    sent = []
+
+    def press():
+        time.sleep(1.0)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, X[:, -1, 0])
+    latency = time.monotonic() - sent[0]
+    assert [warning.category for warning in caught] == [ConvergenceWarning]
+    assert "interrupted" in str(caught[0].message)
+    assert np.isfinite(model.predict(X[:10])).all()
+    print(f"{{latency * 1000:.0f}} ms from Ctrl-C to the fitted estimator, epoch {{model.n_iter_ + 1}}")
+    """
+    print(run_python(textwrap.dedent(code)).stdout.decode())
+
+
+def test_ctrl_c_keeps_the_weights_of_the_best_epoch(in_epoch):
+    X, y = waves()
+    in_epoch(4, press_ctrl_c)
+    with pytest.warns(ConvergenceWarning, match=r"interrupted in epoch 4. The weights are those of epoch 3, the best"):
+        model = regressor().fit(X, y)
+    assert model.loss_curve_ == sorted(model.loss_curve_, reverse=True)  # so the last one was the best
+    assert same_bits(model, regressor(max_iter=3).fit(X, y))
+    assert model.n_iter_ == 3
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_what_was_learnt(in_epoch):
+    X, y = waves()
+    learnt = []
+
+    def learn_and_press(session, *args, **options):
+        session._trainer.run_epoch(
+            X, y[:, np.newaxis].astype(np.float32), None, np.arange(64), options["batch_size"], options["epoch"], None
+        )
+        learnt.append(session.snapshot().parameters)
+        raise KeyboardInterrupt
+
+    in_epoch(1, learn_and_press)
+    with pytest.warns(ConvergenceWarning, match=r"in epoch 1. The weights are those after the last complete batch"):
+        model = regressor().fit(X, y)
+    assert all(learnt[0][name].tobytes() == array.tobytes() for name, array in model.parameters_.items())
+    assert model.predict(X).shape == y.shape
+
+
+def test_an_interrupted_fit_can_go_on(in_epoch):
+    X, y = waves()
+    in_epoch(4, press_ctrl_c)
+    model = regressor(warm_start=True)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    in_epoch(4, Session.run_epoch)
+    pytest.MonkeyPatch().undo()
+    assert model.n_iter_ == 3
+
+
+def test_ctrl_c_in_partial_fit_keeps_the_estimator(in_epoch):
+    X, y = waves()
+    model = regressor().fit(X, y)
+    in_epoch(7, press_ctrl_c)
+    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 7"):
+        assert model.partial_fit(X, y) is model
+    assert model.n_iter_ == 6
+
+
+def test_a_lost_loss_keeps_the_weights_of_the_best_epoch(in_epoch):
+    X, y = waves()
+    in_epoch(4, lose_the_loss)
+    with pytest.warns(ConvergenceWarning, match=r"NaN or infinite in epoch 4. The weights are those of epoch 3"):
+        model = regressor().fit(X, y)
+    assert same_bits(model, regressor(max_iter=3).fit(X, y))
+
+
+def test_a_lost_loss_with_validation_keeps_the_best_validated_weights(in_epoch):
+    X, y = waves()
+    in_epoch(4, lose_the_loss)
+    with pytest.warns(ConvergenceWarning):
+        model = regressor(early_stopping=True).fit(X, y)
+    best = int(np.argmin(model.validation_loss_curve_))
+    assert same_bits(model, regressor(early_stopping=True, max_iter=best + 1).fit(X, y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_exploding_first_fit_ends_with_finite_weights_and_advice(dtype):
+    X, y = waves()
+    model = regressor(solver="sgd", learning_rate_init=1e300 if dtype == "float64" else 1e30, max_grad_norm=None)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.set_params(dtype=dtype).fit(X, y)
+    (warning,) = caught
+    message = str(warning.message)
+    assert warning.filename == __file__
+    assert "The loss became NaN or infinite in epoch 1. The weights are those from before this call." in message
+    for advice in ("a smaller learning_rate_init (now 1e+30", "max_grad_norm=1.0", "X and y scaled to unit variance"):
+        assert advice.replace("1e+30", "1e+300" if dtype == "float64" else "1e+30") in message
+    assert ('dtype="float64"' in message) == (dtype == "float32")
+    assert all(np.isfinite(array).all() for array in model.parameters_.values())
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_an_explosion_in_the_very_last_update_is_noticed():
+    X, y = waves(20)  # one batch: its loss is measured before the update that ruins the weights
+    model = regressor(solver="sgd", learning_rate_init=1e30, max_grad_norm=None, max_iter=1)
+    with pytest.warns(ConvergenceWarning, match="NaN or infinite"):
+        model.fit(X, 1e15 * y)
+    assert all(np.isfinite(array).all() for array in model.parameters_.values())
+
+
+def test_an_exploding_partial_fit_keeps_the_weights():
+    X, y = waves()
+    model = regressor(max_grad_norm=None).fit(X, y)
+    before = model.parameters_
+    model.set_params(solver="sgd", learning_rate_init=1e30)
+    with pytest.warns(ConvergenceWarning, match="those from before this call"):
+        model.partial_fit(X, y)
+    assert all(before[name].tobytes() == array.tobytes() for name, array in model.parameters_.items())
+
+
+def test_an_error_inside_training_leaves_the_estimator_as_it_was(in_epoch):
+    X, y = waves()
+    model = regressor().fit(X, y)
+    before = dict(vars(model))
+
+    def fail(*args, **options):
+        raise MemoryError
+
+    in_epoch(3, fail)
+    with pytest.raises(MemoryError):
+        model.fit(X, y)
+    assert vars(model) == before

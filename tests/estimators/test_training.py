@@ -1,0 +1,331 @@
+"""What training does with samples, weights, validation data and earlier weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import mean_squared_error
+
+from pylstm import LSTMRegressor
+from pylstm.estimators import _samples
+
+from .data import same_bits, waves
+
+SOLVERS = ["adam", "adamw", "sgd", "rmsprop"]
+
+
+def regressor(**parameters):
+    return LSTMRegressor(**{"hidden_size": 6, "max_iter": 6, "random_state": 0, "tol": None} | parameters)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_learns_a_wave(solver):
+    X, y = waves(300)
+    rate = {"sgd": 0.05}.get(solver, 0.01)
+    model = regressor(solver=solver, learning_rate_init=rate, max_iter=60).fit(X[:200], y[:200])
+    assert model.score(X[200:], y[200:]) > 0.9
+
+
+def test_several_outputs_and_layers_learn():
+    X, y = waves(300, n_features=2, n_outputs=3)
+    model = regressor(num_layers=2, dropout=0.1, hidden_size=16, max_iter=60).fit(X, y)
+    assert model.n_outputs_ == 3
+    assert model.predict(X).shape == y.shape
+    assert model.score(X, y) > 0.8
+
+
+def test_predictions_have_the_shape_of_y():
+    X, y = waves(50)
+    assert regressor().fit(X, y).predict(X).shape == (50,)
+    assert regressor().fit(X, y[:, np.newaxis]).predict(X).shape == (50, 1)
+
+
+def test_parameters_have_public_names_and_shapes_and_are_read_only():
+    X, y = waves(50, n_features=3)
+    parameters = regressor(num_layers=2, max_iter=1).fit(X, y).parameters_
+    assert {name: array.shape for name, array in parameters.items()} == {
+        "layers.0.weight_ih": (24, 3),
+        "layers.0.weight_hh": (24, 6),
+        "layers.0.bias": (24,),
+        "layers.1.weight_ih": (24, 6),
+        "layers.1.weight_hh": (24, 6),
+        "layers.1.bias": (24,),
+        "head.weight": (1, 6),
+        "head.bias": (1,),
+    }
+    assert not any(array.flags.writeable for array in parameters.values())
+
+
+def test_loss_curve_counts_epochs():
+    model = regressor(max_iter=7).fit(*waves(50))
+    assert model.n_iter_ == len(model.loss_curve_) == 7
+    assert model.best_loss_ == min(model.loss_curve_)
+    assert model.validation_scores_ is None
+    assert model.validation_loss_curve_ is None
+
+
+def test_weight_decay_makes_weights_smaller():
+    X, y = waves(100)
+    for solver in SOLVERS:
+        free, held = (regressor(solver=solver, alpha=alpha).fit(X, y).parameters_ for alpha in (0.0, 1.0))
+        assert np.square(held["layers.0.weight_hh"]).sum() < np.square(free["layers.0.weight_hh"]).sum()
+
+
+# Weights
+
+
+def test_weight_zero_is_absence():
+    X, y = waves(150)
+    weight = np.arange(150) % 3.0
+    present = weight > 0
+    assert same_bits(regressor().fit(X, y, weight), regressor().fit(X[present], y[present], weight[present]))
+
+
+def test_an_absent_sample_may_hold_any_finite_value():
+    X, y = waves(60)
+    weight = np.where(np.arange(60) < 50, 1.0, 0.0)
+    wild = np.where(weight > 0, y, 1e30)
+    assert same_bits(regressor().fit(X, wild, weight), regressor().fit(X, y, weight))
+
+
+def test_equal_weights_are_no_weights():
+    X, y = waves(100)
+    plain = regressor().fit(X, y)
+    assert same_bits(regressor().fit(X, y, np.ones(100)), plain)
+    assert same_bits(regressor().fit(X, y, np.full(100, 4.0)), plain)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_in_one_batch_weights_are_repetitions_in_any_order(dtype):
+    X, y = waves(20, n_outputs=2)
+    rng = np.random.RandomState(1)
+    weight = rng.randint(0, 4, size=20)
+    repeated = rng.permutation(np.repeat(np.arange(20), weight))
+    assert len(repeated) <= LSTMRegressor().batch_size
+    model = regressor(dtype=dtype, max_iter=100)
+    first = model.fit(X, y, weight).parameters_
+    second = model.fit(X[repeated], y[repeated]).parameters_
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_a_heavy_sample_pulls_the_prediction_towards_it():
+    X, y = np.zeros((2, 3)), np.array([0.0, 1.0])
+    model = regressor(max_iter=300, learning_rate_init=0.02)
+    light, heavy = (model.fit(X, y, [1.0, weight]).predict(X[:1])[0] for weight in (1.0, 9.0))
+    assert light == pytest.approx(0.5, abs=0.02)
+    assert heavy == pytest.approx(0.9, abs=0.02)
+
+
+def test_loss_is_the_weighted_mean_squared_error():
+    X, y = waves(20)
+    weight = np.linspace(0.1, 1, 20)
+    model = regressor(max_iter=1, learning_rate_init=1e-12).fit(X, y, weight)  # so small that nothing moves
+    assert model.loss_curve_[0] == pytest.approx(
+        mean_squared_error(y, model.predict(X), sample_weight=weight), rel=1e-5
+    )
+
+
+# Order
+
+
+def test_shuffling_draws_other_orders_from_other_seeds():
+    X, y = waves(100)
+    one, other = (_samples.epoch_order(np.arange(100), seed, epoch).tolist() for seed, epoch in [(0, 0), (0, 1)])
+    assert one != other
+    assert sorted(one) == sorted(other) == list(range(100))
+    assert not same_bits(regressor(shuffle=False).fit(X, y), regressor().fit(X, y))
+
+
+def test_without_shuffling_batches_are_neighbours():
+    X, y = waves(64)
+    whole = regressor(shuffle=False, max_iter=1).fit(X, y)
+    halves = regressor().partial_fit(X[:32], y[:32]).partial_fit(X[32:], y[32:])
+    difference = [np.abs(whole.parameters_[name] - halves.parameters_[name]).max() for name in whole.parameters_]
+    assert max(difference) < 1e-5  # the same two updates, their sums in another order
+
+
+# Going on
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_warm_start_goes_on_as_if_never_stopped(solver):
+    X, y = waves(100)
+    options = {"solver": solver, "num_layers": 2, "dropout": 0.2}
+    whole = regressor(max_iter=6, **options).fit(X, y)
+    parts = regressor(max_iter=2, warm_start=True, **options).fit(X, y)
+    parts.set_params(max_iter=4).fit(X, y)
+    assert same_bits(whole, parts)
+    assert whole.loss_curve_ == parts.loss_curve_
+    assert parts.n_iter_ == 6
+
+
+def test_partial_fit_is_one_epoch_of_fit():
+    X, y = waves(100)
+    parts = regressor()
+    for _ in range(6):
+        parts.partial_fit(X, y)
+    assert same_bits(parts, regressor(max_iter=6).fit(X, y))
+    assert parts.n_iter_ == 6
+
+
+def test_partial_fit_goes_on_after_fit():
+    X, y = waves(100)
+    assert same_bits(regressor(max_iter=5).fit(X, y).partial_fit(X, y), regressor(max_iter=6).fit(X, y))
+
+
+def test_partial_fit_learns_from_a_stream_of_single_samples():
+    X, y = waves(400)
+    model = regressor(learning_rate_init=0.01)
+    for i in range(400):
+        model.partial_fit(X[i : i + 1], y[i : i + 1])
+    assert model.score(X, y) > 0.5
+
+
+def test_partial_fit_does_not_stop_early():
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        regressor(early_stopping=True).partial_fit(*waves(20))
+
+
+def test_without_warm_start_fit_begins_anew():
+    X, y = waves(50)
+    model = regressor().fit(X, y)
+    once = model.parameters_
+    assert all(once[name].tobytes() == array.tobytes() for name, array in model.fit(X, y).parameters_.items())
+    assert model.n_iter_ == 6
+
+
+def test_another_solver_goes_on_from_the_weights_alone():
+    X, y = waves(50)
+    model = regressor(warm_start=True).fit(X, y)
+    loss = model.loss_curve_[-1]
+    model.set_params(solver="sgd", learning_rate_init=1e-9).fit(X, y)
+    assert model.loss_curve_[-1] == pytest.approx(loss, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 7}, r"hidden_sizes is \(7,\), expected \(6,\)"),
+        ({"num_layers": 2}, r"hidden_sizes is \(6, 6\), expected \(6,\)"),
+        ({"dtype": "float64"}, "dtype is float64, expected float32"),
+    ],
+)
+def test_what_shapes_the_weights_cannot_change_on_the_way(change, message):
+    X, y = waves(50)
+    model = regressor(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**change).fit(X, y)
+
+
+def test_the_number_of_outputs_cannot_change_on_the_way():
+    X, y = waves(50)
+    with pytest.raises(ValueError, match="n_outputs is 2, expected 1"):
+        regressor().fit(X, y).partial_fit(X, np.stack([y, y], axis=1))
+
+
+# Stopping
+
+
+def test_training_stops_when_the_loss_does():
+    X, y = waves(100)
+    model = regressor(max_iter=500, tol=0.05, n_iter_no_change=3).fit(X, y)
+    assert 3 < model.n_iter_ < 500
+    assert regressor(max_iter=60, tol=None, learning_rate_init=1e-12).fit(X, y).n_iter_ == 60
+    assert regressor(max_iter=60, tol=1e-4, learning_rate_init=1e-12).fit(X, y).n_iter_ == 11
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_when_to_stop_does_not_depend_on_the_unit_of_y(unit):
+    X, y = waves(100)
+    # A rate in the unit of y, and no clipping, so that losses are the same but for the unit.
+    frozen = regressor(max_iter=60, tol=1e-4, learning_rate_init=1e-12)
+    assert frozen.fit(X, unit * y).n_iter_ == frozen.fit(X, y).n_iter_
+
+
+def overfitting():
+    """Return data whose noise is learnt by heart."""
+    X, y = waves(60)
+    rng = np.random.RandomState(3)
+    return X, y + rng.normal(size=60)
+
+
+def test_early_stopping_returns_the_best_weights():
+    X, y = overfitting()
+    X_val, y_val = waves(40)
+    options = {"hidden_size": 32, "learning_rate_init": 0.02, "max_iter": 200}
+    model = regressor(early_stopping=True, tol=0.0, n_iter_no_change=5, **options)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    best = int(np.argmin(model.validation_loss_curve_))
+    assert best + 1 + 5 == model.n_iter_ < 200
+    assert model.score(X_val, y_val) == pytest.approx(model.validation_scores_[best], abs=1e-6)
+    assert model.best_loss_ == model.validation_loss_curve_[best]
+    assert same_bits(model, regressor(**options | {"max_iter": best + 1}).fit(X, y))
+
+
+def test_validation_data_alone_are_only_watched():
+    X, y = overfitting()
+    X_val, y_val = waves(40)
+    watched = regressor(max_iter=30).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=np.arange(40))
+    assert same_bits(watched, regressor(max_iter=30).fit(X, y))
+    assert len(watched.validation_scores_) == 30
+    assert watched.validation_scores_[-1] == pytest.approx(watched.score(X_val, y_val, np.arange(40)), abs=1e-6)
+    assert watched.validation_loss_curve_[-1] == pytest.approx(
+        mean_squared_error(y_val, watched.predict(X_val), sample_weight=np.arange(40)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_early_stopping_holds_out_a_part_of_its_own(shuffle):
+    X, y = waves(100)
+    model = regressor(early_stopping=True, validation_fraction=0.25, shuffle=shuffle).fit(X, y)
+    assert len(model.validation_scores_) == model.n_iter_ == 6
+    assert same_bits(model, regressor(early_stopping=True, validation_fraction=0.25, shuffle=shuffle).fit(X, y))
+
+
+def test_without_shuffling_the_last_samples_are_held_out():
+    X, y = waves(100)
+    own = regressor(early_stopping=True, validation_fraction=0.3, shuffle=False).fit(X, y)
+    given = regressor(early_stopping=True, shuffle=False).fit(X[:70], y[:70], X_val=X[70:], y_val=y[70:])
+    assert same_bits(own, given)
+    assert own.validation_scores_ == given.validation_scores_
+
+
+def test_samples_of_weight_zero_are_not_held_out_either():
+    X, y = waves(100)
+    weight = np.where(np.arange(100) < 80, 1.0, 0.0)
+    model = regressor(early_stopping=True)
+    first = model.fit(X, y, weight).parameters_
+    second = model.fit(X[:80], y[:80], weight[:80]).parameters_
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_too_few_samples_to_hold_any_out_is_an_error():
+    with pytest.raises(ValueError, match="n_samples=1 of positive weight, too few to hold out"):
+        regressor(early_stopping=True).fit(*waves(1))
+
+
+def test_a_warm_start_never_returns_worse_than_it_was_given():
+    X, y = waves(100)
+    model = regressor(early_stopping=True, max_iter=100, learning_rate_init=0.01, warm_start=True).fit(X, y)
+    best = model.best_loss_
+    model.set_params(solver="sgd", learning_rate_init=10.0, max_grad_norm=None, max_iter=1)
+    again = model.fit(X, y)
+    assert again.best_loss_ == pytest.approx(best, rel=1e-6)
+
+
+# Rows
+
+
+def test_a_random_split_holds_out_every_row_once_or_not():
+    samples = _samples.Samples.of(np.zeros((50, 1, 1)), np.zeros((50, 1)), None)
+    training, validation = _samples.hold_out(samples, 0.21, seed=5)
+    assert len(validation.rows) == 11
+    assert sorted([*training.rows, *validation.rows]) == list(range(50))
+
+
+def test_predicting_scattered_rows_gathers_them_in_pieces(monkeypatch):
+    monkeypatch.setattr("pylstm.estimators._training.GATHER_BYTES", 1000)
+    X, y = waves(100)
+    pieces = regressor(early_stopping=True).fit(X, y)
+    monkeypatch.undo()
+    assert pieces.validation_scores_ == regressor(early_stopping=True).fit(X, y).validation_scores_
