@@ -63,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         help="cells for forward and training: steps, batch, inputs, hidden (default: the ten of README.md)",
     )
     parser.add_argument("--only", choices=OPERATIONS, nargs="+", default=OPERATIONS, help="default: all three")
-    parser.add_argument(
-        "--peers", choices=PEERS, nargs="+", help="default: all that are installed, without pytorch-tuned"
-    )
+    parser.add_argument("--peers", choices=PEERS, nargs="+", help="default: all but pytorch-tuned")
     parser.add_argument(
         "--tuned-allocator",
         action="store_true",

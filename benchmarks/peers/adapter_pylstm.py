@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +20,9 @@ class Adapter:
         pylstm.set_num_threads(n_threads)
 
     def versions(self) -> dict[str, str]:
-        """Version, and the folder it was imported from."""
-        return {"pylstm": pylstm.__version__, "path": str(Path(pylstm.__file__).parent)}
+        """Version, and the instruction set in use."""
+        config = pylstm.show_config("dicts")
+        return {"pylstm": pylstm.__version__, "ISA": str(config["isa"])}
 
     def forward(self, problem: SequenceProblem) -> Action:
         """One call of ``lstm_forward``."""
@@ -54,7 +54,7 @@ class Adapter:
         return Action(call, results)
 
     def fit(self, problem: FitProblem) -> Action:
-        """``LSTMRegressor.fit`` for exactly ``n_epochs``: no early stopping, no L2."""
+        """``LSTMRegressor.fit`` for exactly ``n_epochs``, with what a plain loop does not do switched off."""
         case = problem.case
 
         def call() -> pylstm.LSTMRegressor:
@@ -65,8 +65,8 @@ class Adapter:
                 solver="adam",
                 learning_rate_init=case.learning_rate,
                 alpha=0.0,
-                tol=0.0,
-                n_iter_no_change=case.n_epochs + 1,
+                tol=None,
+                max_grad_norm=None,
                 dtype=str(problem.x.dtype),
                 random_state=0,
             )

@@ -36,17 +36,6 @@ AGREEMENT = {"float32": 1e-4, "float64": 1e-10}
 #: Threads of a library may go on spinning after a call; everyone waits this long (seconds) before the next turn.
 SETTLE_S = 0.005
 
-#: An installed pylstm goes before the source tree, which has the compiled module only where it was built in place.
-_BOOT = """
-import sys
-root, peer, n_threads = sys.argv[1:]
-sys.path.insert(0, root)
-from benchmarks.peers.worker import serve
-sys.path.remove(root)
-sys.path.append(root)
-serve(peer, int(n_threads))
-"""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,6 +67,12 @@ class Measurement:
     n_calls: int
     minor_faults: float | None  # per call, median over rounds; None where the system does not count them
     deviation: float  # from the reference, see AGREEMENT; of a fit: mean squared error / variance of y
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether the middle half of the rounds spreads over more than a quarter of the median."""
+        low, high = self.quartiles_s
+        return high - low > 0.25 * self.seconds
 
 
 @dataclass
@@ -111,7 +106,8 @@ class Contender:
         for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYLSTM_NUM_THREADS"):
             environment[variable] = str(n_threads)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, str(PROJECT_ROOT), peer, str(n_threads)],
+            [sys.executable, "-m", "benchmarks.peers.worker", peer, str(n_threads)],
+            cwd=PROJECT_ROOT,
             env=environment | PEERS[peer].environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -55,7 +55,7 @@ def to_document(run: Run) -> dict[str, Any]:
         },
         "missing": outcome.missing,
         "cells": [
-            {"name": cell.case.name, "n_flops": cell.case.n_flops(cell.operation)} | asdict(cell)
+            asdict(cell) | {"name": cell.case.name, "n_flops": cell.case.n_flops(cell.operation)}
             for cell in outcome.cells
         ],
     }
@@ -103,13 +103,14 @@ def _heading(run: Run) -> str:
         f"Python {machine.python}, NumPy {machine.numpy}.\n",
     ]
     for peer, versions in run.outcome.versions.items():
-        shown = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "path")
+        shown = ", ".join(f"{name} {version}" for name, version in versions.items())
         environment = "".join(f", {name}={value}" for name, value in PEERS[peer].environment.items())
         lines.append(f"- {PEERS[peer].label}: {shown}{environment}")
     lines += [f"- {PEERS[peer].label}: skipped ({reason})" for peer, reason in run.outcome.missing.items()]
     lines.append(
         "\nMedians of calls from Python, all contenders taking turns. `2.00x`: the peer takes twice as long as pylstm. "
         "In brackets: share of the fused-multiply-add peak measured in between. "
+        "`~`: the rounds differ, their middle half spreads over more than a quarter of the median. "
         "Faults: minor page faults per call, in the order of the columns.\n"
     )
     return "\n".join(lines)
@@ -138,7 +139,7 @@ def _entry(cell: Cell, peer: str, unit_s: float) -> str:
     measurement = cell.measurements.get(peer)
     if measurement is None:
         return "failed" if peer in cell.failures else ""
-    text = _significant(measurement.seconds / unit_s)
+    text = "~" * measurement.is_restless + _significant(measurement.seconds / unit_s)
     ratio = _ratio(cell, peer)
     if ratio is not None and peer != OURS:
         text += f", {ratio:.2f}x"

@@ -133,3 +133,7 @@ def _minor_faults() -> int | None:
     import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

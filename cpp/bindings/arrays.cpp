@@ -15,12 +15,18 @@ std::string shape_text(const py::array& array) {
   return shape_text(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
 }
 
+namespace {
+
+/// Raises what NumPy raises for what cannot be an array.
+py::array as_array(const py::handle& argument) {
+  if (py::isinstance<py::array>(argument)) return py::reinterpret_borrow<py::array>(argument);
+  return py::module_::import("numpy").attr("asarray")(argument);
+}
+
+}  // namespace
+
 py::array real_array(const py::handle& argument, const char* name) {
-  const py::array array = py::array::ensure(argument);
-  if (!array) {
-    throw py::type_error(std::string(name) + " is not an array of numbers (" + Py_TYPE(argument.ptr())->tp_name +
-                         "), expected float32 or float64");
-  }
+  const py::array array = as_array(argument);
   const char kind = array.dtype().kind();
   const py::ssize_t size = array.itemsize();
   const bool real = kind == 'b' || kind == 'i' || kind == 'u' || (kind == 'f' && (size == 4 || size == 8));
@@ -66,15 +72,14 @@ py::array_t<T> operand(const py::array& array) {
 
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  const auto converted = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
-  if (!converted) throw py::error_already_set();
-  return converted;
+  return py::array_t<T, py::array::c_style | py::array::forcecast>(array);
 }
 
 template py::array_t<float> operand<float>(const py::array&);
 template py::array_t<double> operand<double>(const py::array&);
 template py::array_t<float> contiguous<float>(const py::array&);
 template py::array_t<double> contiguous<double>(const py::array&);
+template py::array_t<std::int64_t> contiguous<std::int64_t>(const py::array&);
 
 train::SampleView samples(const py::array& array, const char* name, py::ssize_t dimensions) {
   const py::ssize_t size = array.itemsize();
@@ -97,18 +102,17 @@ train::SampleView samples(const py::array& array, const char* name, py::ssize_t 
 }
 
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps) {
-  const py::array array = py::array::ensure(argument);
-  const char kind = array ? array.dtype().kind() : 'O';
+  const py::array array = as_array(argument);
+  const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u') {
-    if (array && array.size() == 0 && rows == 0) return {};
-    throw py::type_error("lengths has dtype " +
-                         (array ? py::str(static_cast<py::object>(array.dtype())).cast<std::string>() : std::string("object")) +
+    if (array.size() == 0 && rows == 0) return {};
+    throw py::type_error("lengths has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
                          ", expected integers");
   }
   require_shape(array, "lengths", {static_cast<py::ssize_t>(rows)}, "one length for each row of x");
   std::vector<std::size_t> values(rows);
-  const auto signed_values = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
-  const auto unsigned_values = py::array_t<std::uint64_t, py::array::c_style | py::array::forcecast>::ensure(array);
+  const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> signed_values(array);
+  const py::array_t<std::uint64_t, py::array::c_style | py::array::forcecast> unsigned_values(array);
   for (std::size_t n = 0; n < rows; ++n) {
     require(kind == 'u' || signed_values.data()[n] >= 0, "lengths[", n, "] is ", signed_values.data()[n],
             ", expected a number from 0 to ", steps, ", the steps of x");

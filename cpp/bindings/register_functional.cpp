@@ -65,16 +65,17 @@ Arguments check(const py::object& x, bool one_step, const py::object& weight_ih,
   a.T = one_step ? 1 : extent(a.x, 1);
   a.I = extent(a.x, dimensions - 1);
   require(a.I >= 1, x_name, " has shape ", shape_text(a.x), ", expected at least one input");
-  require(a.weight_hh.ndim() == 2, "weight_hh has shape ", shape_text(a.weight_hh),
-          ", expected 2 dimensions: 4*hidden_size rows, hidden_size columns");
-  a.H = extent(a.weight_hh, 1);
-  require(a.H >= 1, "weight_hh has shape ", shape_text(a.weight_hh), ", expected at least one hidden unit");
+  // weight_ih says how many units there are, unless it is no such matrix itself.
+  const bool from_ih = a.weight_ih.ndim() == 2 && a.weight_ih.shape(0) >= 4 && a.weight_ih.shape(0) % 4 == 0 &&
+                       extent(a.weight_ih, 1) == a.I;
+  const bool from_hh = a.weight_hh.ndim() == 2 && a.weight_hh.shape(0) >= 4 &&
+                       extent(a.weight_hh, 0) == checked_product(4, extent(a.weight_hh, 1));
+  require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (4*hidden_size, ", a.I,
+          "): 4*hidden_size rows, one column for each input");
+  a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / 4;
+  if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / 4;
   const py::ssize_t I = signed_size(a.I), H = signed_size(a.H), N = signed_size(a.N);
   const py::ssize_t rows = signed_size(checked_product(4, a.H));
-  if (extent(a.weight_hh, 0) % 4 == 0 && a.weight_ih.ndim() == 2 && a.weight_ih.shape(0) == a.weight_hh.shape(0)) {
-    require_shape(a.weight_hh, "weight_hh", {a.weight_hh.shape(0), a.weight_hh.shape(0) / 4},
-                  "4*hidden_size rows, hidden_size columns");
-  }
   require_shape(a.weight_hh, "weight_hh", {rows, H}, "4*hidden_size rows, hidden_size columns");
   require_shape(a.weight_ih, "weight_ih", {rows, I}, "4*hidden_size rows, one column for each input");
   a.bias = optional_array(bias, "bias", {rows}, "4*hidden_size elements");
@@ -122,8 +123,9 @@ void zero_padding(T* data, const Schedule& schedule, std::size_t width) {
 
 template <class T>
 py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool reverse, bool training) {
-  layers::BatchOrder order(a.T, a.N, reverse);
-  if (!lengths_argument.is_none()) order = layers::BatchOrder(a.T, lengths(lengths_argument, a.N, a.T), reverse);
+  const std::size_t steps = a.N == 0 ? 0 : a.T;
+  layers::BatchOrder order(steps, a.N, reverse);
+  if (!lengths_argument.is_none()) order = layers::BatchOrder(steps, lengths(lengths_argument, a.N, a.T), reverse);
   const py::ssize_t N = signed_size(a.N), T_ = signed_size(a.T), H = signed_size(a.H);
   const RecurrentLayer<T> layer(active_kernels<T>().lstm, a.I, a.H);
   py::array_t<T> y = result<T>({N, T_, H}), h_n = result<T>({N, H}), c_n = result<T>({N, H});
@@ -147,7 +149,7 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
     if (training) {
       tape->x = Buffer<T>(checked_product(a.N, a.T, a.I));
       const Sequence<const T> source{input.data, input.step_stride, input.row_stride, nullptr};
-      for (std::size_t t = 0; t < a.T; ++t) {
+      for (std::size_t t = 0; t < schedule.steps; ++t) {
         for (std::size_t n = 0; n < a.N; ++n) std::copy_n(source.row(t, n), a.I, tape->x.data() + (t * a.N + n) * a.I);
       }
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
@@ -218,7 +220,9 @@ py::tuple step(const Arguments& a) {
 }  // namespace
 
 void register_functional(py::module_& module) {
-  py::class_<Tape>(module, "Tape", "What lstm_backward needs of a forward pass.");
+  const py::class_<Tape> tape_type(module, "Tape", "What lstm_backward needs of a forward pass.");
+  // Not even Tape.__new__ makes one: pybind11 would hand out uninitialised memory.
+  reinterpret_cast<PyTypeObject*>(tape_type.ptr())->tp_new = nullptr;
   module.def("lstm_forward", [](const py::object& x, const py::object& weight_ih, const py::object& weight_hh,
                                 const py::object& bias, const py::object& h0, const py::object& c0, const py::object& lengths,
                                 bool reverse, bool training) {
@@ -230,7 +234,7 @@ void register_functional(py::module_& module) {
       throw py::type_error(std::string("tape is ") + Py_TYPE(tape.ptr())->tp_name +
                            ", expected the tape of lstm_forward(..., training=True)");
     }
-    return std::visit([&](const auto& held) { return backward(*held, dy, dh_n, dc_n); }, tape.cast<Tape&>().tape);
+    return std::visit([&](const auto& held) { return backward(*held, dy, dh_n, dc_n); }, tape.cast<const Tape&>().tape);
   });
   module.def("lstm_step", [](const py::object& x_t, const py::object& h, const py::object& c, const py::object& weight_ih,
                              const py::object& weight_hh, const py::object& bias) {

@@ -220,11 +220,12 @@ class AnyTrainer {
 
  private:
   static py::array_t<std::int64_t> contiguous_indices(const py::object& order) {
-    const py::array array = py::array::ensure(order);
-    if (!array || (array.dtype().kind() != 'i' && array.dtype().kind() != 'u')) throw py::type_error("order: expected integers");
-    const auto indices = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
-    if (!indices) throw py::error_already_set();
-    return indices;
+    const py::array array = py::module_::import("numpy").attr("asarray")(order);
+    if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u') {
+      throw py::type_error("order has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
+                           ", expected integers");
+    }
+    return contiguous<std::int64_t>(array);
   }
 
   std::variant<std::unique_ptr<train::Trainer<float>>, std::unique_ptr<train::Trainer<double>>> trainer;

@@ -55,11 +55,19 @@ class Solver:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Parameters and the solver's state at one moment, as arrays nobody writes to."""
+    """Parameters (read-only) and the solver's state at one moment."""
 
     parameters: dict[str, Array]
     solver: str
     solver_state: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for array in self.parameters.values():
+            array.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()  # pickle forgets that an array is read-only
 
     @property
     def is_finite(self) -> bool:
@@ -140,7 +148,4 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""
-        parameters = self._network.get_parameters()
-        for array in parameters.values():
-            array.flags.writeable = False
-        return Snapshot(parameters, self._solver, self._trainer.get_state())
+        return Snapshot(self._network.get_parameters(), self._solver, self._trainer.get_state())

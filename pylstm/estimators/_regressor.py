@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from ._base import RecurrentEstimator
+from ._parameters import check_boolean
 
 
 class LSTMRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -202,7 +203,7 @@ class LSTMRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  
         ValueError
             As `fit`, and with ``early_stopping=True``: one epoch cannot be stopped.
         """
-        if self.early_stopping:
+        if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
             raise ValueError(msg)
         return self._fit(X, y, sample_weight, (None, None, None), resume=True, partial=True)

@@ -82,7 +82,7 @@ def check_targets(y: Any, n_samples: int, *, dtype: str, name: str = "y") -> tup
     if y is None:
         msg = f"fit requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True)
+    array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True, ensure_min_features=0)
     if array.ndim not in {1, 2} or len(array) != n_samples or 0 in array.shape:
         msg = (
             f"{name} has shape {array.shape}, expected ({n_samples},) or ({n_samples}, n_outputs) "

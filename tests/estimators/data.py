@@ -14,7 +14,7 @@ def waves(n_samples=150, n_steps=12, n_features=1, n_outputs=None):
     series = np.sin(time * (0.3 + 0.1 * np.arange(n_features))) + 0.05 * rng.normal(size=(len(time), n_features))
     X, following = make_windows(series, n_steps)
     return X, following[:, 0] if n_outputs is None else np.stack(
-        [following[:, 0] * k for k in range(n_outputs)], axis=1
+        [following[:, 0] * (k + 1) for k in range(n_outputs)], axis=1
     )
 
 

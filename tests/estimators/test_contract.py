@@ -24,8 +24,8 @@ from .data import same_bits, waves
     [
         LSTMRegressor(),
         LSTMRegressor(dtype="float64"),
-        LSTMRegressor(8, num_layers=2, solver="rmsprop"),
-        LSTMRegressor(solver="sgd", learning_rate_init=0.3),
+        LSTMRegressor(num_layers=2, solver="adamw"),
+        LSTMRegressor(solver="sgd", learning_rate_init=0.1),
         LSTMRegressor(n_timesteps=1),
     ]
 )
@@ -121,7 +121,7 @@ def test_validation_data_goes_through_a_pipeline():
         pipeline = make_pipeline(StandardScaler(), model, transform_input=["X_val"])
         pipeline.fit(flat[:100], y[:100], X_val=flat[100:], y_val=y[100:])
         score = pipeline.score(flat[100:], y[100:])
-    assert pipeline[-1].validation_scores_[-1] == pytest.approx(score, rel=1e-12)
+    assert pipeline[-1].validation_scores_[-1] == pytest.approx(score, abs=1e-6)  # targets are float32 in training
 
 
 def test_names_of_columns_are_kept_and_compared():

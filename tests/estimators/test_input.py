@@ -281,7 +281,7 @@ def test_an_impossible_network_is_an_error_and_not_a_crash(data):
 
 
 def spoil_X(X, y, weight):
-    return np.where(X == X[5, 0, 0], np.nan, X), y, weight
+    return np.where(X[5, 0, 0] == X, np.nan, X), y, weight
 
 
 def spoil_y(X, y, weight):

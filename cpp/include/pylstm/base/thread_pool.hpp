@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -209,12 +210,14 @@ class ThreadPool {
   static ThreadPool* create() {
     ThreadPool* const pool = new ThreadPool;
 #if !defined(_WIN32)
-    // Forking waits for a running region, so that the child never sees the pool half way.
-    pthread_atfork([] { instance().busy_.lock(); }, [] { instance().busy_.unlock(); },
-                   [] {
-                     instance().state_ = new State;
-                     instance().busy_.unlock();
-                   });
+    // The child has none of the threads: it leaves the parent's state alone, in whatever moment it was, and starts afresh.
+    // Waiting for the region to end here could deadlock: its caller may want a lock that the forking thread holds.
+    pthread_atfork(nullptr, nullptr, [] {
+      ThreadPool& child = instance();
+      child.state_ = new State;
+      new (&child.busy_) std::mutex;
+      inside_ = false;
+    });
 #endif
     return pool;
   }

@@ -1,0 +1,1 @@
+"""The rules of the house, executed: who may use whom, what is where."""
