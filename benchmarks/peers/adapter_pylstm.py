@@ -21,8 +21,8 @@ class Adapter:
 
     def versions(self) -> dict[str, str]:
         """Version, and the instruction set in use."""
-        config = pylstm.show_config("dicts")
-        return {"pylstm": pylstm.__version__, "ISA": str(config["isa"])}
+        config = pylstm.show_config("dicts") or {}
+        return {"pylstm": pylstm.__version__, "ISA": str(config.get("isa"))}
 
     def forward(self, problem: SequenceProblem) -> Action:
         """One call of ``lstm_forward``."""

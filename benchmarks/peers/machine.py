@@ -65,6 +65,16 @@ def describe_commit(root: Path) -> Commit:
     return Commit(hash=_git(root, "rev-parse", "--short", "HEAD"), modified=bool(status))
 
 
+def busy_cpu_seconds() -> float | None:
+    """Read how long all CPUs together have worked for anybody since the machine started; only Linux says."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", maxsplit=1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 class PeakProgram:
     """Compiles ``fma_peak.cpp`` with this machine's compiler and runs it (a context manager).
 

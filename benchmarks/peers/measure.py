@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.peers.cases import Case, Dtype, FitCase, Operation, make_fit_problem, make_sequence_problem
+from benchmarks.peers.machine import busy_cpu_seconds
 from benchmarks.peers.reference import reference_results
 from benchmarks.peers.registry import PEERS, TUNED_ALLOCATOR
 
@@ -85,6 +87,12 @@ class Cell:
     measurements: dict[str, Measurement] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     peak_gflops: float | None = None  # of all threads together, median over the rounds
+    foreign_cpus: float | None = None  # CPUs busy with anything else during the turns, mean
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something else had more than a tenth of a CPU."""
+        return self.foreign_cpus is not None and self.foreign_cpus > 0.1
 
 
 @dataclass
@@ -240,6 +248,7 @@ def _take_turns(
     order = list(estimates)
     turns: dict[Contender, list[dict[str, Any]]] = defaultdict(list)
     peaks: dict[int, list[float]] = defaultdict(list)
+    foreign: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for r in range(n_rounds):
         if peak is not None:
             for n_threads in cells:
@@ -250,15 +259,35 @@ def _take_turns(
                 continue
             time.sleep(SETTLE_S)
             n_calls = max(1, int(plan.budget_s / n_rounds / estimates[contender]))
+            meter = _ForeignWork(foreign[contender.n_threads])
             answer = contender.ask("turn", n_calls=n_calls)
+            meter.stop(answer.get("cpu_s", 0.0))
             if "failed" in answer:
                 cells[contender.n_threads].failures[contender.peer] = answer["failed"]
                 turns.pop(contender, None)
             else:
                 turns[contender].append(answer | {"n_calls": n_calls})
-    for n_threads, values in peaks.items():
-        cells[n_threads].peak_gflops = statistics.median(values)
+    for n_threads, cell in cells.items():
+        cell.peak_gflops = statistics.median(peaks[n_threads]) if peaks[n_threads] else None
+        if foreign[n_threads]:
+            foreign_s, wall_s = map(math.fsum, zip(*foreign[n_threads], strict=True))
+            cell.foreign_cpus = max(0.0, foreign_s / wall_s)
     return turns
+
+
+class _ForeignWork:
+    """Appends to ``record``, for one turn, the CPU time that did not go to the contender, and the turn's length."""
+
+    def __init__(self, record: list[tuple[float, float]]) -> None:
+        self._record = record
+        self._busy_s = busy_cpu_seconds()
+        self._began_s = time.perf_counter()
+
+    def stop(self, contender_s: float) -> None:
+        wall_s = time.perf_counter() - self._began_s
+        busy_s = busy_cpu_seconds()
+        if self._busy_s is not None and busy_s is not None:
+            self._record.append((busy_s - self._busy_s - contender_s, wall_s))
 
 
 class _Judge:

@@ -111,6 +111,7 @@ def _heading(run: Run) -> str:
         "\nMedians of calls from Python, all contenders taking turns. `2.00x`: the peer takes twice as long as pylstm. "
         "In brackets: share of the fused-multiply-add peak measured in between. "
         "`~`: the rounds differ, their middle half spreads over more than a quarter of the median. "
+        "`(!)`: other processes kept more than a tenth of a CPU busy meanwhile. "
         "Faults: minor page faults per call, in the order of the columns.\n"
     )
     return "\n".join(lines)
@@ -128,7 +129,7 @@ def _times(operation: Operation, threads: int, cells: Sequence[Cell]) -> list[st
     for cell in cells:
         entries = [_entry(cell, peer, unit_s) for peer in peers]
         faults = " / ".join(_faults(cell, peer) for peer in peers)
-        rows.append([cell.case.name, *entries, faults])
+        rows.append([cell.case.name + " (!)" * cell.is_disturbed, *entries, faults])
     return [
         f"## {_TITLES[operation]}, {_threads(threads)}: {unit}{peak}\n",
         _table([what, *(PEERS[peer].label for peer in peers), "faults"], rows),

@@ -105,6 +105,7 @@ class _Worker:
         if action is None:
             msg = "no case is prepared"
             raise RuntimeError(msg)
+        cpu_before_s = time.process_time()
         if self._estimate_s < WARM_UP_BELOW_S:
             action.call()
         seconds = np.zeros(n_calls)
@@ -116,6 +117,7 @@ class _Worker:
         return {
             "median_s": float(np.median(seconds)),
             "best_s": float(seconds.min()),
+            "cpu_s": time.process_time() - cpu_before_s,
             "minor_faults": None if before is None or after is None else (after - before) / n_calls,
         }
 

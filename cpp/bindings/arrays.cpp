@@ -17,16 +17,20 @@ std::string shape_text(const py::array& array) {
 
 namespace {
 
-/// Raises what NumPy raises for what cannot be an array.
-py::array as_array(const py::handle& argument) {
+py::array as_array(const py::handle& argument, const char* name) {
   if (py::isinstance<py::array>(argument)) return py::reinterpret_borrow<py::array>(argument);
-  return py::module_::import("numpy").attr("asarray")(argument);
+  try {
+    return py::module_::import("numpy").attr("asarray")(argument);
+  } catch (const py::error_already_set& error) {
+    if (error.matches(PyExc_ValueError)) throw py::value_error(std::string(name) + ": " + error.what());
+    throw;
+  }
 }
 
 }  // namespace
 
 py::array real_array(const py::handle& argument, const char* name) {
-  const py::array array = as_array(argument);
+  const py::array array = as_array(argument, name);
   const char kind = array.dtype().kind();
   const py::ssize_t size = array.itemsize();
   const bool real = kind == 'b' || kind == 'i' || kind == 'u' || (kind == 'f' && (size == 4 || size == 8));
@@ -102,7 +106,7 @@ train::SampleView samples(const py::array& array, const char* name, py::ssize_t 
 }
 
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps) {
-  const py::array array = as_array(argument);
+  const py::array array = as_array(argument, "lengths");
   const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u') {
     if (array.size() == 0 && rows == 0) return {};
