@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 # In a clone, `python -m` finds this folder first; the compiled module is in the installed package.
 __path__ = extend_path(__path__, __name__)
 
-from pylstm._config import __version__, get_num_threads, set_num_threads, show_config  # noqa: E402
-from pylstm.functional import LSTMGradients, LSTMOutput, lstm_backward, lstm_forward, lstm_step  # noqa: E402
+from pylstm._config import __version__, get_num_threads, set_num_threads, show_config
+from pylstm.functional import LSTMGradients, LSTMOutput, lstm_backward, lstm_forward, lstm_step
 
 if TYPE_CHECKING:
     from pylstm.estimators import LSTMRegressor

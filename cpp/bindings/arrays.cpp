@@ -35,7 +35,8 @@ py::array real_array(const py::handle& argument, const char* name) {
   const py::ssize_t size = array.itemsize();
   const bool real = kind == 'b' || kind == 'i' || kind == 'u' || (kind == 'f' && (size == 4 || size == 8));
   if (!real) {
-    throw py::type_error(std::string(name) + " has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
+    throw py::type_error(std::string(name) + " has dtype " +
+                         py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
                          ", expected float32 or float64");
   }
   return array;
@@ -43,9 +44,11 @@ py::array real_array(const py::handle& argument, const char* name) {
 
 bool is_double(const py::array& x) { return x.dtype().kind() != 'f' || x.itemsize() == 8; }
 
-void require_shape(const py::array& array, const char* name, const std::vector<py::ssize_t>& expected, const char* why) {
+void require_shape(const py::array& array, const char* name, const std::vector<py::ssize_t>& expected,
+                   const char* why) {
   bool equal = array.ndim() == static_cast<py::ssize_t>(expected.size());
-  for (std::size_t i = 0; equal && i < expected.size(); ++i) equal = array.shape(static_cast<py::ssize_t>(i)) == expected[i];
+  for (std::size_t i = 0; equal && i < expected.size(); ++i)
+    equal = array.shape(static_cast<py::ssize_t>(i)) == expected[i];
   require(equal, name, " has shape ", shape_text(array), ", expected ", shape_text(expected), ": ", why);
 }
 
@@ -66,7 +69,8 @@ bool is_aligned(const py::array& array, std::size_t size) {
 template <class T>
 py::array_t<T> operand(const py::array& array) {
   constexpr py::ssize_t size = sizeof(T);
-  bool usable = array.dtype().kind() == 'f' && array.itemsize() == size && is_native(array) && is_aligned(array, sizeof(T));
+  bool usable =
+      array.dtype().kind() == 'f' && array.itemsize() == size && is_native(array) && is_aligned(array, sizeof(T));
   for (py::ssize_t axis = 0; usable && axis < array.ndim(); ++axis) {
     const bool last = axis + 1 == array.ndim();
     usable = array.strides(axis) % size == 0 && (!last || array.shape(axis) <= 1 || array.strides(axis) == size);
@@ -89,7 +93,8 @@ train::SampleView samples(const py::array& array, const char* name, py::ssize_t 
   const py::ssize_t size = array.itemsize();
   if (array.dtype().kind() != 'f' || (size != 4 && size != 8) || !is_native(array) ||
       !is_aligned(array, static_cast<std::size_t>(size))) {
-    throw py::type_error(std::string(name) + " has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
+    throw py::type_error(std::string(name) + " has dtype " +
+                         py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
                          ", expected aligned float32 or float64 in native byte order");
   }
   require(array.ndim() == dimensions, name, " has shape ", shape_text(array), ", expected ", dimensions, " dimensions");
@@ -121,7 +126,8 @@ std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, s
     require(kind == 'u' || signed_values.data()[n] >= 0, "lengths[", n, "] is ", signed_values.data()[n],
             ", expected a number from 0 to ", steps, ", the steps of x");
     values[n] = static_cast<std::size_t>(unsigned_values.data()[n]);
-    require(values[n] <= steps, "lengths[", n, "] is ", values[n], ", expected a number from 0 to ", steps, ", the steps of x");
+    require(values[n] <= steps, "lengths[", n, "] is ", values[n], ", expected a number from 0 to ", steps,
+            ", the steps of x");
   }
   return values;
 }

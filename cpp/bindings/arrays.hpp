@@ -22,7 +22,8 @@ namespace py = pybind11;
 std::string shape_text(const py::array& array);
 std::string shape_text(const std::vector<py::ssize_t>& shape);
 
-/// An argument as an array of real numbers; TypeError names it otherwise.  Strings, objects, complex and other float widths are not.
+/// An argument as an array of real numbers; TypeError names it otherwise.  Strings, objects, complex and other float
+/// widths are not.
 py::array real_array(const py::handle& argument, const char* name);
 
 /// Whether the computation is in double: decided by x (integers and bools count as float64).
@@ -31,8 +32,8 @@ bool is_double(const py::array& x);
 /// ValueError unless the shape is the expected one; `why` explains it.
 void require_shape(const py::array& array, const char* name, const std::vector<py::ssize_t>& expected, const char* why);
 
-/// The array itself where its elements are T, aligned, in native order, its last axis contiguous and other strides whole elements;
-/// a C-ordered copy otherwise.
+/// The array itself where its elements are T, aligned, in native order, its last axis contiguous and other strides
+/// whole elements; a C-ordered copy otherwise.
 template <class T>
 py::array_t<T> operand(const py::array& array);
 

@@ -21,7 +21,10 @@ namespace {
 template <class T>
 py::array_t<T> activation(const std::string& kind, const py::array_t<T>& x) {
   const kernels::KernelTable<T>& table = active_kernels<T>();
-  const auto function = kind == "sigmoid" ? table.sigmoid : kind == "tanh" ? table.tanh : kind == "exp" ? table.exp : nullptr;
+  const auto function = kind == "sigmoid" ? table.sigmoid
+                        : kind == "tanh"  ? table.tanh
+                        : kind == "exp"   ? table.exp
+                                          : nullptr;
   require(function != nullptr, "kind is \"", kind, "\", expected \"sigmoid\", \"tanh\" or \"exp\"");
   py::array_t<T> y = result<T>({x.size()});
   function(x.data(), y.mutable_data(), static_cast<std::size_t>(x.size()));
@@ -37,7 +40,8 @@ void register_configuration(py::module_& module) {
   module.def("get_num_threads", [] { return ThreadPool::instance().threads(); });
   module.def("set_num_threads", [](const py::object& num_threads) {
     if (!PyIndex_Check(num_threads.ptr()) || py::isinstance<py::bool_>(num_threads)) {
-      throw py::type_error(std::string("num_threads is ") + Py_TYPE(num_threads.ptr())->tp_name + ", expected an integer");
+      throw py::type_error(std::string("num_threads is ") + Py_TYPE(num_threads.ptr())->tp_name +
+                           ", expected an integer");
     }
     const py::ssize_t count = PyNumber_AsSsize_t(num_threads.ptr(), PyExc_OverflowError);
     if (count == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();

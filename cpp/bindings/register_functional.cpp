@@ -46,8 +46,8 @@ struct Arguments {
   std::size_t N, T, I, H;
 };
 
-std::optional<py::array> optional_array(const py::object& argument, const char* name, const std::vector<py::ssize_t>& shape,
-                                        const char* why) {
+std::optional<py::array> optional_array(const py::object& argument, const char* name,
+                                        const std::vector<py::ssize_t>& shape, const char* why) {
   if (argument.is_none()) return std::nullopt;
   py::array array = real_array(argument, name);
   require_shape(array, name, shape, why);
@@ -55,9 +55,19 @@ std::optional<py::array> optional_array(const py::object& argument, const char* 
 }
 
 Arguments check(const py::object& x, bool one_step, const py::object& weight_ih, const py::object& weight_hh,
-                const py::object& bias, const py::object& h0, const py::object& c0, const char* h_name, const char* c_name) {
+                const py::object& bias, const py::object& h0, const py::object& c0, const char* h_name,
+                const char* c_name) {
   const char* const x_name = one_step ? "x_t" : "x";
-  Arguments a{real_array(x, x_name), real_array(weight_ih, "weight_ih"), real_array(weight_hh, "weight_hh"), {}, {}, {}, 0, 0, 0, 0};
+  Arguments a{real_array(x, x_name),
+              real_array(weight_ih, "weight_ih"),
+              real_array(weight_hh, "weight_hh"),
+              {},
+              {},
+              {},
+              0,
+              0,
+              0,
+              0};
   const py::ssize_t dimensions = one_step ? 2 : 3;
   require(a.x.ndim() == dimensions, x_name, " has shape ", shape_text(a.x), ", expected ",
           one_step ? "(N, I)" : "(N, T, I)");
@@ -155,7 +165,8 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
     }
     zero_padding(y_data, schedule, a.H);
-    layer.forward(panels.data(), schedule, input, output, states, training ? &tape->states : nullptr, workspace<T>(), interrupt);
+    layer.forward(panels.data(), schedule, input, output, states, training ? &tape->states : nullptr, workspace<T>(),
+                  interrupt);
   });
   py::object handle = py::none();
   if (training) handle = py::cast(Tape{std::shared_ptr<const LstmTape<T>>(std::move(tape))});
@@ -164,7 +175,8 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
 
 template <class T>
 py::tuple backward(const LstmTape<T>& tape, const py::object& dy, const py::object& dh_n, const py::object& dc_n) {
-  const py::ssize_t N = signed_size(tape.N), T_ = signed_size(tape.T_), I = signed_size(tape.I), H = signed_size(tape.H);
+  const py::ssize_t N = signed_size(tape.N), T_ = signed_size(tape.T_), I = signed_size(tape.I),
+                    H = signed_size(tape.H);
   const auto dy_array = optional_array(dy, "dy", {N, T_, H}, "the shape of y");
   const auto dh_n_array = optional_array(dh_n, "dh_n", {N, H}, "the shape of h_n");
   const auto dc_n_array = optional_array(dc_n, "dc_n", {N, H}, "the shape of c_n");
@@ -210,7 +222,8 @@ py::tuple step(const Arguments& a) {
   pack_weights(layer, a, panels);
   const Schedule schedule{.steps = 1, .rows = a.N};
   const Sequence<const T> input{x.data(), 0, x.strides(0) / signed_size(sizeof(T)), nullptr};
-  const layers::States<T> states{.h0 = data_or_null(h0), .c0 = data_or_null(c0), .h_n = h.mutable_data(), .c_n = c.mutable_data()};
+  const layers::States<T> states{
+      .h0 = data_or_null(h0), .c0 = data_or_null(c0), .h_n = h.mutable_data(), .c_n = c.mutable_data()};
   without_gil([&](Interrupt& interrupt) {
     layer.forward(panels.data(), schedule, input, {}, states, nullptr, workspace<T>(), interrupt);
   });
@@ -223,21 +236,23 @@ void register_functional(py::module_& module) {
   const py::class_<Tape> tape_type(module, "Tape", "What lstm_backward needs of a forward pass.");
   // Not even Tape.__new__ makes one: pybind11 would hand out uninitialised memory.
   reinterpret_cast<PyTypeObject*>(tape_type.ptr())->tp_new = nullptr;
-  module.def("lstm_forward", [](const py::object& x, const py::object& weight_ih, const py::object& weight_hh,
-                                const py::object& bias, const py::object& h0, const py::object& c0, const py::object& lengths,
-                                bool reverse, bool training) {
-    const Arguments a = check(x, false, weight_ih, weight_hh, bias, h0, c0, "h0", "c0");
-    return is_double(a.x) ? forward<double>(a, lengths, reverse, training) : forward<float>(a, lengths, reverse, training);
-  });
-  module.def("lstm_backward", [](const py::object& tape, const py::object& dy, const py::object& dh_n, const py::object& dc_n) {
+  module.def("lstm_forward",
+             [](const py::object& x, const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
+                const py::object& h0, const py::object& c0, const py::object& lengths, bool reverse, bool training) {
+               const Arguments a = check(x, false, weight_ih, weight_hh, bias, h0, c0, "h0", "c0");
+               return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
+                                     : forward<float>(a, lengths, reverse, training);
+             });
+  module.def("lstm_backward", [](const py::object& tape, const py::object& dy, const py::object& dh_n,
+                                 const py::object& dc_n) {
     if (!py::isinstance<Tape>(tape)) {
       throw py::type_error(std::string("tape is ") + Py_TYPE(tape.ptr())->tp_name +
                            ", expected the tape of lstm_forward(..., training=True)");
     }
     return std::visit([&](const auto& held) { return backward(*held, dy, dh_n, dc_n); }, tape.cast<const Tape&>().tape);
   });
-  module.def("lstm_step", [](const py::object& x_t, const py::object& h, const py::object& c, const py::object& weight_ih,
-                             const py::object& weight_hh, const py::object& bias) {
+  module.def("lstm_step", [](const py::object& x_t, const py::object& h, const py::object& c,
+                             const py::object& weight_ih, const py::object& weight_hh, const py::object& bias) {
     const Arguments a = check(x_t, true, weight_ih, weight_hh, bias, h, c, "h", "c");
     return is_double(a.x) ? step<double>(a) : step<float>(a);
   });

@@ -28,7 +28,8 @@ template <class T>
 py::dict export_all(const network::Network<T>& net, const Buffer<T>& flat) {
   py::dict parameters;
   const auto infos = net.parameter_infos();
-  for (std::size_t i = 0; i < infos.size(); ++i) parameters[infos[i].name.c_str()] = export_parameter(net, i, infos[i], flat);
+  for (std::size_t i = 0; i < infos.size(); ++i)
+    parameters[infos[i].name.c_str()] = export_parameter(net, i, infos[i], flat);
   return parameters;
 }
 
@@ -84,8 +85,8 @@ train::SampleView checked_samples(const AnyNetwork& any, const py::array& x) {
 
 train::SampleView checked_targets(const AnyNetwork& any, const py::array& y, std::size_t n) {
   const train::SampleView view = samples(y, "y", 2);
-  require(view.samples == n && view.features == any.config().outputs, "y has shape ", shape_text(y), ", expected (", n, ", ",
-          any.config().outputs, ")");
+  require(view.samples == n && view.features == any.config().outputs, "y has shape ", shape_text(y), ", expected (", n,
+          ", ", any.config().outputs, ")");
   return view;
 }
 
@@ -108,7 +109,8 @@ py::array predict(const AnyNetwork& any, const py::array& x) {
   const train::SampleView view = checked_samples(any, x);
   return std::visit(
       [&]<class T>(const std::unique_ptr<network::Network<T>>& net) -> py::array {
-        py::array_t<T> out = result<T>({static_cast<py::ssize_t>(view.samples), static_cast<py::ssize_t>(net->config().outputs)});
+        py::array_t<T> out =
+            result<T>({static_cast<py::ssize_t>(view.samples), static_cast<py::ssize_t>(net->config().outputs)});
         predict_into(*net, any.mutex, view, out.mutable_data());
         return out;
       },
@@ -127,7 +129,8 @@ double loss(const AnyNetwork& any, const py::array& x, const py::array& y, const
         std::vector<std::size_t> all(view.samples);
         for (std::size_t n = 0; n < all.size(); ++n) all[n] = n;
         targets.gather(all.data(), all.size(), expected.data());
-        return train::SquaredError<T>{}(predictions.data(), expected.data(), weight_data, view.samples, outputs, nullptr);
+        return train::SquaredError<T>{}(predictions.data(), expected.data(), weight_data, view.samples, outputs,
+                                        nullptr);
       },
       any.net);
 }
@@ -137,7 +140,9 @@ class AnyTrainer {
  public:
   AnyTrainer(std::shared_ptr<AnyNetwork> network, const train::TrainerConfig& config) : network(std::move(network)) {
     std::visit(
-        [&]<class T>(std::unique_ptr<network::Network<T>>& net) { trainer = std::make_unique<train::Trainer<T>>(*net, config); },
+        [&]<class T>(std::unique_ptr<network::Network<T>>& net) {
+          trainer = std::make_unique<train::Trainer<T>>(*net, config);
+        },
         this->network->net);
   }
 
@@ -196,7 +201,8 @@ class AnyTrainer {
           const std::size_t updates = state["n_updates"].cast<std::size_t>();
           const py::dict moments = state["moments"].cast<py::dict>();
           Buffer<T> first, second;
-          if (t->optimiser().first.size()) first = import_all(t->network(), moments["first"].template cast<py::dict>(), "first");
+          if (t->optimiser().first.size())
+            first = import_all(t->network(), moments["first"].template cast<py::dict>(), "first");
           if (t->optimiser().second.size()) {
             second = import_all(t->network(), moments["second"].template cast<py::dict>(), "second");
           }
@@ -237,9 +243,10 @@ void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
                        std::size_t n_outputs, double dropout) {
-             return std::make_shared<AnyNetwork>(
-                 dtype, network::Config{
-                            .inputs = n_features, .hidden_sizes = std::move(hidden_sizes), .outputs = n_outputs, .dropout = dropout});
+             return std::make_shared<AnyNetwork>(dtype, network::Config{.inputs = n_features,
+                                                                        .hidden_sizes = std::move(hidden_sizes),
+                                                                        .outputs = n_outputs,
+                                                                        .dropout = dropout});
            }),
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
            py::arg("dropout") = 0.0)
@@ -258,41 +265,43 @@ void register_network(py::module_& module) {
                              [](const AnyNetwork& n) {
                                py::dict shapes;
                                for (const auto& info : n.infos()) {
-                                 shapes[info.name.c_str()] =
-                                     info.columns == 0 ? py::tuple(py::make_tuple(info.rows))
-                                                       : py::tuple(py::make_tuple(info.rows, info.columns));
+                                 shapes[info.name.c_str()] = info.columns == 0
+                                                                 ? py::tuple(py::make_tuple(info.rows))
+                                                                 : py::tuple(py::make_tuple(info.rows, info.columns));
                                }
                                return shapes;
                              })
-      .def("initialize",
-           [](AnyNetwork& n, std::uint64_t seed) {
-             const py::gil_scoped_release release;
-             const std::unique_lock lock(n.mutex);
-             std::visit([&](auto& net) { net->initialize(seed); }, n.net);
-           },
-           py::arg("seed"))
+      .def(
+          "initialize",
+          [](AnyNetwork& n, std::uint64_t seed) {
+            const py::gil_scoped_release release;
+            const std::unique_lock lock(n.mutex);
+            std::visit([&](auto& net) { net->initialize(seed); }, n.net);
+          },
+          py::arg("seed"))
       .def("get_parameters",
            [](const AnyNetwork& n) {
              return std::visit([](const auto& net) { return export_all(*net, net->parameters()); }, n.net);
            })
-      .def("set_parameters",
-           [](AnyNetwork& n, const py::dict& parameters) {
-             std::visit(
-                 [&](auto& net) {
-                   auto flat = import_all(*net, parameters, "parameters");
-                   const std::unique_lock lock(n.mutex);
-                   net->parameters() = std::move(flat);
-                 },
-                 n.net);
-           },
-           py::arg("parameters"))
+      .def(
+          "set_parameters",
+          [](AnyNetwork& n, const py::dict& parameters) {
+            std::visit(
+                [&](auto& net) {
+                  auto flat = import_all(*net, parameters, "parameters");
+                  const std::unique_lock lock(n.mutex);
+                  net->parameters() = std::move(flat);
+                },
+                n.net);
+          },
+          py::arg("parameters"))
       .def("predict", &predict, py::arg("X"))
       .def("loss", &loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none());
 
   py::class_<AnyTrainer>(module, "Trainer")
-      .def(py::init([](std::shared_ptr<AnyNetwork> network, const std::string& solver, double learning_rate, double momentum,
-                       bool nesterov, double beta_1, double beta_2, double epsilon, double rho, double alpha,
-                       std::optional<double> max_grad_norm, std::uint64_t seed) {
+      .def(py::init([](std::shared_ptr<AnyNetwork> network, const std::string& solver, double learning_rate,
+                       double momentum, bool nesterov, double beta_1, double beta_2, double epsilon, double rho,
+                       double alpha, std::optional<double> max_grad_norm, std::uint64_t seed) {
              train::TrainerConfig config;
              config.optimiser = {.solver = train::solver_from_name(solver),
                                  .learning_rate = learning_rate,

@@ -28,7 +28,8 @@ std::vector<double> read_last_column(const char* path) {
     if (end != text && std::isfinite(value)) {
       values.push_back(value);
     } else if (number > 1) {
-      throw std::runtime_error("line " + std::to_string(number) + " of " + path + " ends in \"" + text + "\", expected a number");
+      throw std::runtime_error("line " + std::to_string(number) + " of " + path + " ends in \"" + text +
+                               "\", expected a number");
     }
   }
   return values;
@@ -38,7 +39,8 @@ int run(int argc, char** argv) {
   if (argc < 2) throw std::runtime_error("usage: train series.csv [n_steps] [epochs]");
   std::vector<double> series = read_last_column(argv[1]);
   const std::size_t steps = argc > 2 ? std::stoul(argv[2]) : 24, epochs = argc > 3 ? std::stoul(argv[3]) : 20;
-  if (steps == 0 || series.size() < 5 * (steps + 1)) throw std::runtime_error("the series is too short for its windows");
+  if (steps == 0 || series.size() < 5 * (steps + 1))
+    throw std::runtime_error("the series is too short for its windows");
 
   // The last 20 % are held out; the scale is that of the rest.
   const std::size_t windows = series.size() - steps, training = windows * 4 / 5;

@@ -66,8 +66,8 @@ def lstm_forward(
     Parameters
     ----------
     x : array-like of shape (N, T, I)
-        float32 or float64; it decides the type of the computation, and other arguments are cast to it. Integers count as
-        float64. Any strides; never written to.
+        float32 or float64: it decides the type of the computation, and other arguments are cast to it. Integers count
+        as float64. Any strides; never written to.
     weight_ih : array-like of shape (4H, I)
         Input weights, rows in four blocks: gates i, f, g, o (as in PyTorch).
     weight_hh : array-like of shape (4H, H)
@@ -139,7 +139,8 @@ def lstm_backward(
     Returns
     -------
     LSTMGradients
-        Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0 (bias, h0 and c0 also where they were not given).
+        Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0; the last three also where they were not
+        given.
 
     Raises
     ------

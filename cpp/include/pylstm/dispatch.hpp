@@ -1,7 +1,7 @@
 /// Which ISAs exist in this build, which one is active, how to force one.
 ///
-/// Header-only programs (pylstm::core) have the one ISA of their compiler flags.  With pylstm::dispatch the best of several is
-/// chosen once, from cpuid; PYLSTM_ISA in the environment forces one.
+/// Header-only programs (pylstm::core) have the one ISA of their compiler flags.  With pylstm::dispatch the best of
+/// several is chosen once, from cpuid; PYLSTM_ISA in the environment forces one.
 #pragma once
 
 #include <string>

@@ -7,7 +7,8 @@
 
 namespace pylstm {
 
-/// The order of a batch: rows longest first, so that the rows still running at a step are a prefix and nothing is masked.
+/// The order of a batch: rows longest first, so that the rows still running at a step are a prefix and nothing is
+/// masked.
 struct Schedule {
   std::size_t steps = 0, rows = 0;
   const std::size_t* order = nullptr;    ///< [rows] caller's row of each scheduled row; null: the same

@@ -1,7 +1,7 @@
 /// Threads that outlive a call: one parallel region per call, a team that knows its size, a spin barrier.
 ///
-/// Own threads rather than OpenMP's: libgomp does not survive fork().  A region inside a region, or while another caller has the
-/// pool, runs on the calling thread alone; a forked child starts afresh.
+/// Own threads rather than OpenMP's: libgomp does not survive fork().  A region inside a region, or while another
+/// caller has the pool, runs on the calling thread alone; a forked child starts afresh.
 #pragma once
 
 #include <algorithm>
@@ -116,7 +116,9 @@ class ThreadPool {
 
   /// Argument of `set_threads` > PYLSTM_NUM_THREADS > OMP_NUM_THREADS > affinity and control group.
   std::size_t threads() const { return threads_.load(std::memory_order_relaxed); }
-  void set_threads(std::size_t count) { threads_.store(std::clamp<std::size_t>(count, 1, most), std::memory_order_relaxed); }
+  void set_threads(std::size_t count) {
+    threads_.store(std::clamp<std::size_t>(count, 1, most), std::memory_order_relaxed);
+  }
 
   /// Calls `body(Team)` on at most `wanted` threads, the calling one among them, and returns when all have.
   /// `body` must not throw; it learns from the team how many threads there are.
@@ -210,8 +212,9 @@ class ThreadPool {
   static ThreadPool* create() {
     ThreadPool* const pool = new ThreadPool;
 #if !defined(_WIN32)
-    // The child has none of the threads: it leaves the parent's state alone, in whatever moment it was, and starts afresh.
-    // Waiting for the region to end here could deadlock: its caller may want a lock that the forking thread holds.
+    // The child has none of the threads: it leaves the parent's state alone, in whatever moment it was, and starts
+    // afresh. Waiting for the region to end here could deadlock: its caller may want a lock that the forking thread
+    // holds.
     pthread_atfork(nullptr, nullptr, [] {
       ThreadPool& child = instance();
       child.state_ = new State;

@@ -1,9 +1,9 @@
 /// What a cell tells the kernels about itself.  A new cell is a new file beside lstm.hpp.
 ///
-/// A cell has `slots` accumulators per unit.  The input product adds to the slots of `input_slots`, the recurrent product to those
-/// of `recurrent_slots` (LSTM: both all four; GRU: r, z and its own half of n each, so that r can scale the recurrent half alone).
-/// `forward` turns the sums into the next state and leaves in the slots whatever its `backward` needs; `backward` turns these into
-/// the gradients of the sums.
+/// A cell has `slots` accumulators per unit.  The input product adds to the slots of `input_slots`, the recurrent
+/// product to those of `recurrent_slots` (LSTM: both all four; GRU: r, z and its own half of n each, so that r can
+/// scale the recurrent half alone). `forward` turns the sums into the next state and leaves in the slots whatever its
+/// `backward` needs; `backward` turns these into the gradients of the sums.
 #pragma once
 
 #include <concepts>
@@ -26,7 +26,8 @@ struct Backward {
   V h_prev, c_prev, c;
   V dh;       ///< complete gradient of h
   V dc;       ///< in: gradient of c from the next step; out: gradient of c_prev
-  V dh_prev;  ///< out: the part of the gradient of h_prev that bypasses the recurrent product (cells with `has_shortcut`)
+  V dh_prev;  ///< out: the part of the gradient of h_prev that bypasses the recurrent product (cells with
+              ///< `has_shortcut`)
 };
 
 template <class C>

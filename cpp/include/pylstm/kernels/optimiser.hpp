@@ -12,11 +12,11 @@ namespace pylstm::kernels {
 template <class T>
 struct UpdateCoefficients {
   T learning_rate;
-  T gradient_scale;    ///< clipping
-  T l2;                ///< added to the gradient after clipping, times the parameter
-  T decay;             ///< parameters are multiplied by it first (AdamW)
-  T momentum;          ///< SGD: momentum; Adam: beta_1; RMSprop: rho
-  T second_momentum;   ///< Adam: beta_2
+  T gradient_scale;              ///< clipping
+  T l2;                          ///< added to the gradient after clipping, times the parameter
+  T decay;                       ///< parameters are multiplied by it first (AdamW)
+  T momentum;                    ///< SGD: momentum; Adam: beta_1; RMSprop: rho
+  T second_momentum;             ///< Adam: beta_2
   T correction_1, correction_2;  ///< Adam: 1 / (1 - beta_1^t), 1 / sqrt(1 - beta_2^t)
   T epsilon;
   bool nesterov;

@@ -1,7 +1,8 @@
 /// Packed weights: gate-interleaved panels, and their transposes for backpropagation.
 ///
-/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [slots][S] (bias): one broadcast
-/// of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay so under every optimiser.
+/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [slots][S] (bias):
+/// one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay so under every
+/// optimiser.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +11,9 @@
 namespace pylstm::kernels {
 
 struct PanelShape {
-  std::size_t inputs, units;              ///< I, H (a dense layer: units = outputs)
-  std::size_t recurrent;                  ///< rows of the recurrent part: H, or 0 for a dense layer
-  std::size_t lanes;                      ///< S
+  std::size_t inputs, units;  ///< I, H (a dense layer: units = outputs)
+  std::size_t recurrent;      ///< rows of the recurrent part: H, or 0 for a dense layer
+  std::size_t lanes;          ///< S
   std::size_t input_slots, recurrent_slots, slots;
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
@@ -23,7 +24,8 @@ struct PanelShape {
   std::size_t size() const { return blocks() * block_size(); }
 };
 
-/// A matrix in the public layout (gates * units rows, `columns` columns) inside the panels: where element (gate, j, k) lies.
+/// A matrix in the public layout (gates * units rows, `columns` columns) inside the panels: where element (gate, j, k)
+/// lies.
 struct PanelPart {
   std::size_t offset, gates, columns;
 
@@ -70,8 +72,8 @@ void unpack(const PanelShape& shape, const PanelPart& part, const T* panels, T* 
   for_each_element(shape, part, [&](std::size_t index, std::size_t packed) { matrix[index] = panels[packed]; });
 }
 
-/// Transposed panels: columns of a part go in groups of up to `group` vectors of S lanes; a group is [H][gates][vectors][S].
-/// One broadcast of a gate's gradient feeds the FMAs of all columns of the group.
+/// Transposed panels: columns of a part go in groups of up to `group` vectors of S lanes; a group is
+/// [H][gates][vectors][S]. One broadcast of a gate's gradient feeds the FMAs of all columns of the group.
 struct TransposedShape {
   std::size_t units, gates, columns, lanes;
   static constexpr std::size_t group = 4;

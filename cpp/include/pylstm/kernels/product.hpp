@@ -17,8 +17,8 @@ template <class T>
 struct AffineOperands {
   PanelShape shape;
   const T* panels;
-  const T* const* in;   ///< [n] rows of shape.inputs
-  T* const* out;        ///< [n] rows
+  const T* const* in;  ///< [n] rows of shape.inputs
+  T* const* out;       ///< [n] rows
   std::size_t n;
   std::size_t columns;  ///< elements of an output row that exist
   std::size_t block_begin, block_end;
@@ -57,9 +57,9 @@ void affine(const AffineOperands<T>& a) {
 template <class T>
 struct TransposedOperands {
   TransposedShape shape;
-  const T* panels;       ///< transposed panels
-  const T* const* d;     ///< [n] rows [blocks][slots][S]
-  T* const* out;         ///< [n] rows of shape.columns
+  const T* panels;    ///< transposed panels
+  const T* const* d;  ///< [n] rows [blocks][slots][S]
+  T* const* out;      ///< [n] rows of shape.columns
   std::size_t n;
 };
 
@@ -68,45 +68,48 @@ void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t S = V::lanes;
   const simd::FlushDenormals flush;
-  for_each_transposed_tile<Isa>(
-      a.shape, 0, a.shape.blocks(), 0, a.n,
-      [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>,
-                                         std::size_t first, std::size_t block) {
-        V acc[R][NV];
-        const T* rows[R];
+  for_each_transposed_tile<Isa>(a.shape, 0, a.shape.blocks(), 0, a.n,
+                                [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>,
+                                                                   std::integral_constant<std::size_t, NV>,
+                                                                   std::size_t first, std::size_t block) {
+                                  V acc[R][NV];
+                                  const T* rows[R];
 #pragma GCC unroll 8
-        for (std::size_t r = 0; r < R; ++r) {
-          rows[r] = a.d[first + r];
+                                  for (std::size_t r = 0; r < R; ++r) {
+                                    rows[r] = a.d[first + r];
 #pragma GCC unroll 8
-          for (std::size_t v = 0; v < NV; ++v) acc[r][v] = V::zero();
-        }
-        accumulate_gates<Slots, slot, R, NV>(acc, rows, a.shape.units, a.panels + block * a.shape.block_size());
+                                    for (std::size_t v = 0; v < NV; ++v) acc[r][v] = V::zero();
+                                  }
+                                  accumulate_gates<Slots, slot, R, NV>(acc, rows, a.shape.units,
+                                                                       a.panels + block * a.shape.block_size());
 #pragma GCC unroll 8
-        for (std::size_t r = 0; r < R; ++r) {
+                                  for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-          for (std::size_t v = 0; v < NV; ++v) {
-            const std::size_t k = (block + v) * S;
-            store_within(acc[r][v], a.out[first + r] + k, a.shape.columns - k);
-          }
-        }
-      });
+                                    for (std::size_t v = 0; v < NV; ++v) {
+                                      const std::size_t k = (block + v) * S;
+                                      store_within(acc[r][v], a.out[first + r] + k, a.shape.columns - k);
+                                    }
+                                  }
+                                });
 }
 
-/// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending; with `bias`, d alone is summed there as well.
+/// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending; with `bias`, d alone is summed there as
+/// well.
 template <class T>
 struct OuterOperands {
   const T* const* d;   ///< [n] rows [blocks][slots][S]
   const T* const* in;  ///< [n] rows of inputs
   std::size_t n;
   std::size_t k_begin, k_end;  ///< inputs whose weights are wanted
-  T* dw;               ///< first block's row k = 0
-  T* bias;             ///< first block's bias, [slots][S]; null: not wanted
+  T* dw;                       ///< first block's row k = 0
+  T* bias;                     ///< first block's bias, [slots][S]; null: not wanted
   std::size_t block_size;
   std::size_t block_begin, block_end;
 };
 
 template <class V, std::size_t Slots, auto slot, std::size_t KT, class T>
-PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, std::size_t k, T* dw) {
+PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, std::size_t k,
+                              T* dw) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
   V acc[KT][G];
 #pragma GCC unroll 8
@@ -145,9 +148,10 @@ void outer(const OuterOperands<T>& a) {
     for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
       const std::size_t offset = block * Slots * S;
       T* const dw = a.dw + block * a.block_size;
-      for_each_tile<most>(a.k_begin, a.k_end, [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
-        outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, k, dw);
-      });
+      for_each_tile<most>(a.k_begin, a.k_end,
+                          [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
+                            outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, k, dw);
+                          });
       if (a.bias == nullptr) continue;
       T* const bias = a.bias + block * a.block_size;
       V sum[Slots];

@@ -1,7 +1,8 @@
 /// One recurrent layer over time: the fused forward step and the fused backward step.
 ///
-/// A tile's accumulators hold all gates of its units when the k loop ends, so the cell's equations run on registers and no
-/// pre-activation is stored.  Backward, the tile dG[t+1] U is the gradient of h[t] for exactly the units whose equations follow.
+/// A tile's accumulators hold all gates of its units when the k loop ends, so the cell's equations run on registers and
+/// no pre-activation is stored.  Backward, the tile dG[t+1] U is the gradient of h[t] for exactly the units whose
+/// equations follow.
 #pragma once
 
 #include <algorithm>
@@ -66,7 +67,8 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, std::size_t t, std:
   }
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = a.h.row(t, n + r);
-  accumulate<slots, Cell::recurrent_slots, R, P>(acc, rows, a.shape.units, panel + a.shape.recurrent_offset(), block_size);
+  accumulate<slots, Cell::recurrent_slots, R, P>(acc, rows, a.shape.units, panel + a.shape.recurrent_offset(),
+                                                 block_size);
 
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) {
@@ -128,13 +130,13 @@ template <class T>
 struct BackwardOperands {
   const Schedule* schedule;
   PanelShape shape;
-  const T* recurrent_transposed;      ///< transposed panels of the recurrent part
-  History<const T> h, c, gates;       ///< the tape of the forward recurrence
-  History<T> dgates;                  ///< out: gradients of the sums, [blocks][slots][S]
-  Sequence<const T> dy;               ///< rows of H; may be null
-  const T *dh_n, *dc_n;               ///< [rows][H] in the caller's row order; may be null
-  T *dc, *dh_shortcut;                ///< [rows][padded H] carried from step to step
-  T *dh0, *dc0;                       ///< out: [rows][H] in the caller's row order (`initial_gradients`)
+  const T* recurrent_transposed;  ///< transposed panels of the recurrent part
+  History<const T> h, c, gates;   ///< the tape of the forward recurrence
+  History<T> dgates;              ///< out: gradients of the sums, [blocks][slots][S]
+  Sequence<const T> dy;           ///< rows of H; may be null
+  const T *dh_n, *dc_n;           ///< [rows][H] in the caller's row order; may be null
+  T *dc, *dh_shortcut;            ///< [rows][padded H] carried from step to step
+  T *dh0, *dc0;                   ///< out: [rows][H] in the caller's row order (`initial_gradients`)
 };
 
 /// Gradient of the state after the row's last step, or zero.
@@ -248,10 +250,9 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
     const auto tiles = [&](std::size_t begin, std::size_t end, bool continues) {
       for_each_transposed_tile<Isa>(
           shape, range.block_begin, range.block_end, begin, end,
-          [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>,
-                                             std::size_t n, std::size_t block) {
-            backward_tile<Cell, V, R, NV>(a, t, n, block, continues);
-          });
+          [&]<std::size_t R, std::size_t NV>(
+              std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>, std::size_t n,
+              std::size_t block) { backward_tile<Cell, V, R, NV>(a, t, n, block, continues); });
     };
     const std::size_t running = std::clamp(a.schedule->active_at(t + 1), range.row_begin, range.row_end);
     const std::size_t started = std::clamp(a.schedule->active_at(t), range.row_begin, range.row_end);
@@ -269,8 +270,8 @@ void initial_gradients(const BackwardOperands<T>& a, const Range& range) {
   const auto tiles = [&](std::size_t begin, std::size_t end, bool continues) {
     for_each_transposed_tile<Isa>(
         shape, range.block_begin, range.block_end, begin, end,
-        [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>,
-                                           std::size_t n, std::size_t block) {
+        [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>,
+                                           std::integral_constant<std::size_t, NV>, std::size_t n, std::size_t block) {
           initial_tile<Cell, V, R, NV>(a, n, block, continues);
         });
   };

@@ -1,4 +1,5 @@
-/// The kernels of one ISA and scalar type as a table of functions: what layers call, and what run-time dispatch chooses.
+/// The kernels of one ISA and scalar type as a table of functions: what layers call, and what run-time dispatch
+/// chooses.
 #pragma once
 
 #include <cstddef>

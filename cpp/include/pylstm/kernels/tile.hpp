@@ -1,6 +1,7 @@
 /// The micro-kernel: R rows times a strip of vectors, accumulated in registers.
 ///
-/// Every element is one chain of fused multiply-adds in increasing k, whatever the tile: that is the determinism contract.
+/// Every element is one chain of fused multiply-adds in increasing k, whatever the tile: that is the determinism
+/// contract.
 #pragma once
 
 #include <array>
@@ -46,8 +47,8 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
   }
 }
 
-/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j ascending, gates within a unit: an order that no vector width changes.
-/// Rows d are gate-interleaved, [blocks][Slots][S].
+/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j ascending, gates within a unit: an order that no vector
+/// width changes. Rows d are gate-interleaved, [blocks][Slots][S].
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t NV, class V, class T>
 PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std::size_t units, const T* w) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
@@ -71,7 +72,8 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std
   }
 }
 
-/// Calls `tile(integral_constant<R>, first)` over [begin, end) in tiles of at most Most rows, spread evenly (32 = 6+6+5+5+5+5).
+/// Calls `tile(integral_constant<R>, first)` over [begin, end) in tiles of at most Most rows, spread evenly (32 =
+/// 6+6+5+5+5+5).
 template <std::size_t Most, class Tile>
 PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) {
   static_assert(Most <= 6);
@@ -82,12 +84,24 @@ PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) 
       if constexpr (R <= Most) tile(exactly, first);
     };
     switch (size) {
-      case 1: take(std::integral_constant<std::size_t, 1>{}); break;
-      case 2: take(std::integral_constant<std::size_t, 2>{}); break;
-      case 3: take(std::integral_constant<std::size_t, 3>{}); break;
-      case 4: take(std::integral_constant<std::size_t, 4>{}); break;
-      case 5: take(std::integral_constant<std::size_t, 5>{}); break;
-      default: take(std::integral_constant<std::size_t, 6>{}); break;
+      case 1:
+        take(std::integral_constant<std::size_t, 1>{});
+        break;
+      case 2:
+        take(std::integral_constant<std::size_t, 2>{});
+        break;
+      case 3:
+        take(std::integral_constant<std::size_t, 3>{});
+        break;
+      case 4:
+        take(std::integral_constant<std::size_t, 4>{});
+        break;
+      case 5:
+        take(std::integral_constant<std::size_t, 5>{});
+        break;
+      default:
+        take(std::integral_constant<std::size_t, 6>{});
+        break;
     }
     first += size;
   }
@@ -95,8 +109,8 @@ PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) 
 
 /// Tiles over rows [begin, end) and the groups of the transposed panels that start in the range's blocks.
 template <class Isa, class Tile>
-PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::size_t block_begin, std::size_t block_end,
-                                            std::size_t begin, std::size_t end, Tile tile) {
+PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::size_t block_begin,
+                                            std::size_t block_end, std::size_t begin, std::size_t end, Tile tile) {
   constexpr std::size_t rows_of_4 = Isa::registers > 16 ? 6 : 3;
   for (std::size_t group = 0; group < shape.groups(); ++group) {
     const std::size_t block = shape.group_begin(group), vectors = shape.group_begin(group + 1) - block;
@@ -106,10 +120,18 @@ PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::s
       for_each_tile<most>(begin, end, [&](auto rows, std::size_t first) { tile(rows, exactly, first, block); });
     };
     switch (vectors) {
-      case 1: over_rows(std::integral_constant<std::size_t, 1>{}); break;
-      case 2: over_rows(std::integral_constant<std::size_t, 2>{}); break;
-      case 3: over_rows(std::integral_constant<std::size_t, 3>{}); break;
-      default: over_rows(std::integral_constant<std::size_t, 4>{}); break;
+      case 1:
+        over_rows(std::integral_constant<std::size_t, 1>{});
+        break;
+      case 2:
+        over_rows(std::integral_constant<std::size_t, 2>{});
+        break;
+      case 3:
+        over_rows(std::integral_constant<std::size_t, 3>{});
+        break;
+      default:
+        over_rows(std::integral_constant<std::size_t, 4>{});
+        break;
     }
   }
 }

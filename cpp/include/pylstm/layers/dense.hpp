@@ -39,8 +39,8 @@ class DenseLayer {
   }
 
   /// d: rows of padded_units(), zero past the end.  Adds to dpanels; writes din where wanted (not empty).
-  void backward(const T* panels, const std::vector<const T*>& in, const std::vector<const T*>& d, const std::vector<T*>& din,
-                T* dpanels, Buffer<T>& transposed_panels) const {
+  void backward(const T* panels, const std::vector<const T*>& in, const std::vector<const T*>& d,
+                const std::vector<T*>& din, T* dpanels, Buffer<T>& transposed_panels) const {
     product_->outer({.d = d.data(),
                      .in = in.data(),
                      .n = in.size(),

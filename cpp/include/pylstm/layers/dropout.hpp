@@ -15,7 +15,8 @@ struct DropoutKey {
 
 /// to[j] = from[j] / (1 - rate), or 0 with probability `rate`, for the units of one sample at one step.
 template <class T>
-void dropout(const T* from, T* to, std::size_t units, double rate, const DropoutKey& key, std::uint64_t sample, std::size_t step) {
+void dropout(const T* from, T* to, std::size_t units, double rate, const DropoutKey& key, std::uint64_t sample,
+             std::size_t step) {
   const std::uint64_t row = random_key(key.seed, key.epoch, sample, key.layer, step);
   const T scale = static_cast<T>(1 / (1 - rate));
   for (std::size_t j = 0; j < units; ++j) to[j] = uniform(mix(row ^ j)) < rate ? T(0) : from[j] * scale;

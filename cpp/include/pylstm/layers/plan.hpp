@@ -1,4 +1,5 @@
-/// How a layer's call is cut: chunks of steps, threads, and along which axis.  No choice made here changes a bit of a result.
+/// How a layer's call is cut: chunks of steps, threads, and along which axis.  No choice made here changes a bit of a
+/// result.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +29,8 @@ inline double work_rows(const Schedule& schedule) {
 /// Threads, and the axis they share.  `passes` = products of the size of the forward one.
 inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
                          std::size_t scalar_size) {
-  constexpr double least_flops = 3e6;      // about 20 us of one core, ten times what starting a region costs
-  constexpr double least_step_flops = 4e5; // about 3 us of one core between two barriers
+  constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
+  constexpr double least_step_flops = 4e5;  // about 3 us of one core between two barriers
   constexpr double l2_bytes = 1 << 20;
   const double weights = static_cast<double>(shape.size());
   const double flops = 2 * passes * weights * work_rows(schedule);

@@ -33,11 +33,11 @@ struct Tape {
 /// Gradients that come in and go out of BPTT, in the caller's order.
 template <class T>
 struct SequenceGradients {
-  Sequence<const T> dy;                          ///< may be null
-  const T *dh_n = nullptr, *dc_n = nullptr;      ///< [rows][H]; may be null
-  Sequence<T> dx;                                ///< out; null: not wanted
-  T *dh0 = nullptr, *dc0 = nullptr;              ///< out, [rows][H]; null: not wanted
-  T* dpanels = nullptr;                          ///< out, added to: shape().size() elements
+  Sequence<const T> dy;                      ///< may be null
+  const T *dh_n = nullptr, *dc_n = nullptr;  ///< [rows][H]; may be null
+  Sequence<T> dx;                            ///< out; null: not wanted
+  T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
+  T* dpanels = nullptr;                      ///< out, added to: shape().size() elements
 };
 
 /// Memory of a layer's calls, kept from one to the next.
@@ -141,8 +141,8 @@ class RecurrentLayer {
     }
   }
 
-  /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of their gates
-  /// are in cache, the products over time take them.
+  /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of
+  /// their gates are in cache, the products over time take them.
   void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const Tape<T>& tape,
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
@@ -165,7 +165,10 @@ class RecurrentLayer {
         .recurrent_transposed = work.recurrent_transposed.data(),
         .h = {.data = tape.h.data(), .period = steps + 1, .row_width = width, .rows = rows},
         .c = {.data = tape.c.data(), .period = steps + 1, .row_width = width, .rows = rows},
-        .gates = {.data = tape.gates.data(), .period = std::max<std::size_t>(steps, 1), .row_width = gate_width, .rows = rows},
+        .gates = {.data = tape.gates.data(),
+                  .period = std::max<std::size_t>(steps, 1),
+                  .row_width = gate_width,
+                  .rows = rows},
         .dgates = {.data = work.dgates.data(), .period = chunk + 1, .row_width = gate_width, .rows = rows},
         .dy = g.dy,
         .dh_n = g.dh_n,
@@ -286,7 +289,8 @@ class RecurrentLayer {
     const bool by_blocks = blocks % team.size == 0 || blocks >= 4 * team.size;
     const std::size_t K = shape_.inputs + 1 + shape_.units;
     const std::size_t k_begin = by_blocks ? 0 : team.begin(K), k_end = by_blocks ? K : team.end(K);
-    const std::size_t block_begin = by_blocks ? team.begin(blocks) : 0, block_end = by_blocks ? team.end(blocks) : blocks;
+    const std::size_t block_begin = by_blocks ? team.begin(blocks) : 0,
+                      block_end = by_blocks ? team.end(blocks) : blocks;
     if (g.dpanels) {
       // k counts the inputs, the bias, the recurrent rows.
       const std::size_t I = shape_.inputs, input_begin = std::min(k_begin, I), input_end = std::min(k_end, I);

@@ -23,12 +23,14 @@ class BatchOrder {
   BatchOrder(std::size_t steps, std::vector<std::size_t> lengths, bool reverse)
       : steps_(steps), rows_(lengths.size()), reverse_(reverse) {
     for (std::size_t n = 0; n < rows_; ++n) {
-      require(lengths[n] <= steps, "lengths[", n, "] is ", lengths[n], ", expected at most ", steps, ": the steps of x");
+      require(lengths[n] <= steps, "lengths[", n, "] is ", lengths[n], ", expected at most ", steps,
+              ": the steps of x");
     }
     if (std::all_of(lengths.begin(), lengths.end(), [&](std::size_t length) { return length == steps; })) return;
     order_.resize(rows_);
     std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
+    std::stable_sort(order_.begin(), order_.end(),
+                     [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
     lengths_.resize(rows_);
     for (std::size_t n = 0; n < rows_; ++n) lengths_[n] = lengths[order_[n]];
     active_.assign(steps, 0);

@@ -1,7 +1,7 @@
 /// Stacked LSTM layers and a dense head over one flat parameter buffer.
 ///
-/// Parameters live packed (kernels/panel.hpp), one layer after the other, so that optimiser, clipping and averaging are one loop
-/// over one array; `get` and `set` give the public layout by name.
+/// Parameters live packed (kernels/panel.hpp), one layer after the other, so that optimiser, clipping and averaging are
+/// one loop over one array; `get` and `set` give the public layout by name.
 #pragma once
 
 #include <cmath>
@@ -40,9 +40,9 @@ template <class T>
 struct NetworkWorkspace {
   std::vector<layers::Tape<T>> tapes;
   std::vector<layers::Workspace<T>> layers;
-  std::vector<Buffer<T>> dropped;       ///< [layer][steps][rows][H]: a layer's outputs after dropout
-  Buffer<T> sequence, dsequence;        ///< [steps][rows][H] between layers
-  Buffer<T> last, dlast;                ///< [rows][H] of the last layer
+  std::vector<Buffer<T>> dropped;  ///< [layer][steps][rows][H]: a layer's outputs after dropout
+  Buffer<T> sequence, dsequence;   ///< [steps][rows][H] between layers
+  Buffer<T> last, dlast;           ///< [rows][H] of the last layer
   Buffer<T> doutputs_padded, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
@@ -99,7 +99,8 @@ class Network {
     return infos;
   }
 
-  /// Copies parameter `index` of `parameter_infos` out of a flat buffer laid out like the parameters (moments are, too).
+  /// Copies parameter `index` of `parameter_infos` out of a flat buffer laid out like the parameters (moments are,
+  /// too).
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
     const auto [shape, part, offset] = locate(index);
     kernels::unpack(*shape, part, flat.data() + offset, values);
@@ -134,7 +135,8 @@ class Network {
   }
 
   /// outputs [rows][O] from x: rows of I in the order of the schedule's caller.
-  void predict(const Schedule& schedule, Sequence<const T> x, T* outputs, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
+  void predict(const Schedule& schedule, Sequence<const T> x, T* outputs, NetworkWorkspace<T>& work,
+               Interrupt& interrupt) const {
     forward(schedule, x, outputs, nullptr, work, interrupt);
   }
 
@@ -145,8 +147,8 @@ class Network {
   }
 
   /// Adds the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
-  void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass, T* gradients,
-                NetworkWorkspace<T>& work, Interrupt& interrupt) const {
+  void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass,
+                T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const std::size_t rows = schedule.rows, O = config_.outputs, padded = head_.shape().padded_units();
     work.doutputs_padded.reserve(rows * padded);
     std::fill_n(work.doutputs_padded.data(), rows * padded, T(0));
@@ -178,7 +180,8 @@ class Network {
         work.sequence.reserve(schedule.steps * rows * below);
         g.dx = between(work.sequence.data(), schedule, below);
       }
-      layers_[l].backward(parameters_.data() + offsets_[l], schedule, input, work.tapes[l], g, work.layers[l], interrupt);
+      layers_[l].backward(parameters_.data() + offsets_[l], schedule, input, work.tapes[l], g, work.layers[l],
+                          interrupt);
       std::swap(work.sequence, work.dsequence);
     }
   }
@@ -204,7 +207,8 @@ class Network {
     if (layer == layers_.size()) {
       return {&shape, index == 3 * layer ? kernels::input_part(shape) : kernels::bias_part(shape), offsets_[layer]};
     }
-    const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape), kernels::bias_part(shape)};
+    const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape),
+                                        kernels::bias_part(shape)};
     return {&shape, parts[index % 3], offsets_[layer]};
   }
 
@@ -246,8 +250,8 @@ class Network {
     });
   }
 
-  void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass, NetworkWorkspace<T>& work,
-               Interrupt& interrupt) const {
+  void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass,
+               NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const std::size_t rows = schedule.rows, steps = schedule.steps, count = layers_.size();
     work.tapes.resize(count);
     work.layers.resize(count);
@@ -275,10 +279,11 @@ class Network {
       if (config_.dropout > 0) {
         work.dropped[l].reserve(steps * rows * H);
         const std::size_t width = layers_[l].shape().padded_units();
-        for_each_dropout_row(schedule, l, *pass, [&](const auto& key, std::uint64_t sample, std::size_t t, std::size_t n) {
-          layers::dropout(work.tapes[l].h.data() + ((t + 1) * rows + n) * width, work.dropped[l].data() + (t * rows + n) * H, H,
-                          config_.dropout, key, sample, t);
-        });
+        for_each_dropout_row(
+            schedule, l, *pass, [&](const auto& key, std::uint64_t sample, std::size_t t, std::size_t n) {
+              layers::dropout(work.tapes[l].h.data() + ((t + 1) * rows + n) * width,
+                              work.dropped[l].data() + (t * rows + n) * H, H, config_.dropout, key, sample, t);
+            });
       }
       input = layer_input(schedule, l + 1, work);
     }

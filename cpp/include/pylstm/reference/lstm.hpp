@@ -108,7 +108,8 @@ void require_consistent(const LstmProblem<Real>& p) {
   require_size("h0", p.h0.size(), p.N * p.H, true);
   require_size("c0", p.c0.size(), p.N * p.H, true);
   require_size("lengths", p.lengths.size(), p.N, true);
-  for (const std::size_t length : p.lengths) require(length <= p.T, "lengths has ", length, ", expected at most T = ", p.T);
+  for (const std::size_t length : p.lengths)
+    require(length <= p.T, "lengths has ", length, ", expected at most T = ", p.T);
 }
 
 template <class Real>

@@ -61,7 +61,9 @@ struct avx512::vector<double> {
   __m512d v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
-  PYLSTM_INLINE static vector load_first(const double* p, std::size_t n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
+  PYLSTM_INLINE static vector load_first(const double* p, std::size_t n) {
+    return {_mm512_maskz_loadu_pd(first(n), p)};
+  }
   PYLSTM_INLINE static vector set1(double x) { return {_mm512_set1_pd(x)}; }
   PYLSTM_INLINE static vector zero() { return {_mm512_setzero_pd()}; }
   PYLSTM_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }

@@ -1,4 +1,5 @@
-/// The vector vocabulary on the compiler's own vectors of 16 bytes: any target of GCC and Clang.  No FMA: `fma` rounds twice.
+/// The vector vocabulary on the compiler's own vectors of 16 bytes: any target of GCC and Clang.  No FMA: `fma` rounds
+/// twice.
 #pragma once
 
 #include <cmath>
@@ -78,9 +79,7 @@ struct generic::vector {
   }
 
  private:
-  PYLSTM_INLINE static integers sign_bit() {
-    return integers{} + std::numeric_limits<integer>::min();
-  }
+  PYLSTM_INLINE static integers sign_bit() { return integers{} + std::numeric_limits<integer>::min(); }
 };
 
 }  // namespace pylstm::simd

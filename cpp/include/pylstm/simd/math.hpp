@@ -1,8 +1,9 @@
 /// exp, sigmoid and tanh, written once for any vector.
 ///
-/// exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2)/2, and exp(r) - 1 = r + r^2 q(r): q is a minimax polynomial with a
-/// relative error of exp(r) - 1 of 1.4e-8 (float) and 2e-17 (double).  Only operations that IEEE 754 fixes are used, so every
-/// ISA with FMA gives the same bits.  Bounds (tests/cpp/test_activations.cpp): 3 ULP where the result is a normal number.
+/// exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2)/2, and exp(r) - 1 = r + r^2 q(r): q is a minimax
+/// polynomial with a relative error of exp(r) - 1 of 1.4e-8 (float) and 2e-17 (double).  Only operations that IEEE 754
+/// fixes are used, so every ISA with FMA gives the same bits.  Bounds (tests/cpp/test_activations.cpp): 3 ULP where the
+/// result is a normal number.
 #pragma once
 
 #include <cstddef>
@@ -18,19 +19,20 @@ struct ExpConstants;
 template <>
 struct ExpConstants<float> {
   static constexpr float log2e = 0x1.715476p+0F, ln2_high = 0x1.62e400p-1F, ln2_low = 0x1.7f7d1cp-20F;
-  static constexpr float largest = 88.0F;     ///< 2^127 is the largest power that `scale2` takes
+  static constexpr float largest = 88.0F;      ///< 2^127 is the largest power that `scale2` takes
   static constexpr float tanh_is_one = 10.0F;  ///< tanh rounds to 1 from 9.01 on
   static constexpr float q[] = {0x1.6bebe4p-10F, 0x1.1227b0p-7F, 0x1.555674p-5F, 0x1.5554b0p-3F, 0x1.fffffep-2F};
 };
 
 template <>
 struct ExpConstants<double> {
-  static constexpr double log2e = 0x1.71547652b82fep+0, ln2_high = 0x1.62e42fefa0000p-1, ln2_low = 0x1.cf79abc9e3b3ap-40;
+  static constexpr double log2e = 0x1.71547652b82fep+0, ln2_high = 0x1.62e42fefa0000p-1,
+                          ln2_low = 0x1.cf79abc9e3b3ap-40;
   static constexpr double largest = 709.0;
   static constexpr double tanh_is_one = 20.0;  ///< tanh rounds to 1 from 19.07 on
-  static constexpr double q[] = {0x1.ae6c536908e9cp-26, 0x1.28a209b297459p-22, 0x1.71de87be0bffdp-19, 0x1.a019a746c6a2ap-16,
-                                 0x1.a01a0175277edp-13, 0x1.6c16c17ee8a34p-10, 0x1.1111111118f94p-7,  0x1.5555555552287p-5,
-                                 0x1.5555555555539p-3,  0x1.0000000000005p-1};
+  static constexpr double q[] = {
+      0x1.ae6c536908e9cp-26, 0x1.28a209b297459p-22, 0x1.71de87be0bffdp-19, 0x1.a019a746c6a2ap-16, 0x1.a01a0175277edp-13,
+      0x1.6c16c17ee8a34p-10, 0x1.1111111118f94p-7,  0x1.5555555552287p-5,  0x1.5555555555539p-3,  0x1.0000000000005p-1};
 };
 
 /// exp(x) = 2^n (1 + p).

@@ -21,7 +21,7 @@ concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar*
   { V::zero() } -> std::same_as<V>;
   a.store(out);
   a.store_first(out, n);
-  { a + a - a* a / a } -> std::same_as<V>;
+  { a + a - a * a / a } -> std::same_as<V>;
   { fma(a, a, a) } -> std::same_as<V>;
   { fnma(a, a, a) } -> std::same_as<V>;
   { min(a, max(a, a)) } -> std::same_as<V>;

@@ -10,8 +10,8 @@
 
 namespace pylstm::train {
 
-/// sqrt(sum g^2) over a gradient laid out like the network's parameters, in double and in an order (unit, gate, then the rows
-/// of its column) that does not depend on the vector width: the packed order would.
+/// sqrt(sum g^2) over a gradient laid out like the network's parameters, in double and in an order (unit, gate, then
+/// the rows of its column) that does not depend on the vector width: the packed order would.
 template <class T>
 double global_norm(const network::Network<T>& network, const Buffer<T>& gradients) {
   double total = 0;
@@ -19,7 +19,8 @@ double global_norm(const network::Network<T>& network, const Buffer<T>& gradient
   for (std::size_t index = 0; index < network.parts(); ++index) {
     const kernels::PanelShape& shape = network.part_shape(index);
     const std::size_t S = shape.lanes;
-    const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape), kernels::bias_part(shape)};
+    const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape),
+                                        kernels::bias_part(shape)};
     for (const kernels::PanelPart& part : parts) {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
         sums.assign(part.gates * S, 0);

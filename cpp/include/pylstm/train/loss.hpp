@@ -5,14 +5,14 @@
 
 namespace pylstm::train {
 
-/// Weighted mean squared error, sum_n w_n mean_o (p - y)^2 / sum_n w_n, with d loss / d p.  [rows][outputs]; w null: ones.
-/// A batch whose weights sum to zero has loss 0 and no gradient.
+/// Weighted mean squared error, sum_n w_n mean_o (p - y)^2 / sum_n w_n, with d loss / d p.  [rows][outputs]; w null:
+/// ones. A batch whose weights sum to zero has loss 0 and no gradient.
 template <class T>
 struct SquaredError {
   double weight = 0;  ///< sum of the weights
 
-  double operator()(const T* predictions, const T* targets, const double* weights, std::size_t rows, std::size_t outputs,
-                    T* gradient) {
+  double operator()(const T* predictions, const T* targets, const double* weights, std::size_t rows,
+                    std::size_t outputs, T* gradient) {
     weight = 0;
     for (std::size_t n = 0; n < rows; ++n) weight += weights ? weights[n] : 1;
     double loss = 0;

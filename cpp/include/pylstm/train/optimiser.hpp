@@ -27,8 +27,8 @@ struct OptimiserConfig {
   double momentum = 0.9;  ///< SGD
   bool nesterov = true;   ///< SGD
   double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
-  double rho = 0.9;    ///< RMSprop
-  double alpha = 0;    ///< L2 penalty on weights; AdamW: decoupled weight decay
+  double rho = 0.9;  ///< RMSprop
+  double alpha = 0;  ///< L2 penalty on weights; AdamW: decoupled weight decay
 };
 
 template <class T>

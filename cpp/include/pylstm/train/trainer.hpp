@@ -16,14 +16,16 @@
 
 namespace pylstm::train {
 
-/// A view of samples [n][steps][features], float or double, any strides (in bytes): an array, its windows, a mapped file.
+/// A view of samples [n][steps][features], float or double, any strides (in bytes): an array, its windows, a mapped
+/// file.
 struct SampleView {
   const void* data = nullptr;
   bool is_double = false;
   std::size_t samples = 0, steps = 0, features = 0;
   std::ptrdiff_t sample_stride = 0, step_stride = 0, feature_stride = 0;
 
-  /// Copies samples[0..rows) to time-major [steps][rows][features]: shuffling, transposing and casting are this one pass.
+  /// Copies samples[0..rows) to time-major [steps][rows][features]: shuffling, transposing and casting are this one
+  /// pass.
   template <class T>
   void gather(const std::size_t* indices, std::size_t rows, T* out) const {
     if (is_double) {
@@ -38,7 +40,8 @@ struct SampleView {
   void gather_as(const std::size_t* indices, std::size_t rows, T* out) const {
     const auto at = [](const char* p) { return static_cast<T>(*reinterpret_cast<const From*>(p)); };
     for (std::size_t n = 0; n < rows; ++n) {
-      const char* const sample = static_cast<const char*>(data) + static_cast<std::ptrdiff_t>(indices[n]) * sample_stride;
+      const char* const sample =
+          static_cast<const char*>(data) + static_cast<std::ptrdiff_t>(indices[n]) * sample_stride;
       T* to = out + n * features;
       for (std::size_t t = 0; t < steps; ++t, to += rows * features) {
         const char* from = sample + static_cast<std::ptrdiff_t>(t) * step_stride;
@@ -77,9 +80,11 @@ class Trainer {
   Optimiser<T>& optimiser() { return optimiser_; }
   network::Network<T>& network() { return *network_; }
 
-  /// One pass over the batches.  Returns the weighted mean of their losses; NaN as soon as a loss is not finite, with that batch
-  /// not applied.  `progress` hears the number of samples done after each batch.  Throws Interrupted, parameters whole.
-  double run_epoch(const Batches& batches, Interrupt& interrupt, const std::function<void(std::size_t)>& progress = {}) {
+  /// One pass over the batches.  Returns the weighted mean of their losses; NaN as soon as a loss is not finite, with
+  /// that batch not applied.  `progress` hears the number of samples done after each batch.  Throws Interrupted,
+  /// parameters whole.
+  double run_epoch(const Batches& batches, Interrupt& interrupt,
+                   const std::function<void(std::size_t)>& progress = {}) {
     double loss = 0, weight = 0;
     for (std::size_t first = 0; first < batches.order.size(); first += batches.batch_size) {
       const std::size_t rows = std::min(batches.batch_size, batches.order.size() - first);
@@ -94,7 +99,8 @@ class Trainer {
   }
 
  private:
-  double step(const Batches& batches, const std::size_t* samples, std::size_t rows, SquaredError<T>& error, Interrupt& interrupt) {
+  double step(const Batches& batches, const std::size_t* samples, std::size_t rows, SquaredError<T>& error,
+              Interrupt& interrupt) {
     interrupt.poll();
     interrupt.throw_if_requested();
     const SampleView& x = batches.x;
@@ -115,8 +121,8 @@ class Trainer {
                                      static_cast<std::ptrdiff_t>(x.features), nullptr};
     const network::TrainingPass pass{.seed = config_.seed, .epoch = batches.epoch, .samples = samples};
     network_->forward_training(schedule, sequence, predictions_.data(), pass, work_, interrupt);
-    const double loss =
-        error(predictions_.data(), y_.data(), batches.weights ? weights_.data() : nullptr, rows, outputs, dpredictions_.data());
+    const double loss = error(predictions_.data(), y_.data(), batches.weights ? weights_.data() : nullptr, rows,
+                              outputs, dpredictions_.data());
     if (!std::isfinite(loss) || error.weight == 0) return loss;
     std::fill(gradients_.begin(), gradients_.end(), T(0));
     network_->backward(schedule, sequence, dpredictions_.data(), pass, gradients_.data(), work_, interrupt);
@@ -139,8 +145,8 @@ class Trainer {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
         const std::size_t begin = network_->part_offset(part) + block * shape.block_size();
         optimiser_.update(parameters, gradients_.data(), begin, shape.bias_offset(), scale, true);
-        optimiser_.update(parameters, gradients_.data(), begin + shape.bias_offset(), shape.block_size() - shape.bias_offset(),
-                          scale, false);
+        optimiser_.update(parameters, gradients_.data(), begin + shape.bias_offset(),
+                          shape.block_size() - shape.bias_offset(), scale, false);
       }
     }
     return true;
@@ -156,7 +162,8 @@ class Trainer {
 
 /// outputs [samples][O] of samples in order, `batch` at a time.
 template <class T>
-void predict(const network::Network<T>& network, const SampleView& x, T* outputs, Interrupt& interrupt, std::size_t batch = 256) {
+void predict(const network::Network<T>& network, const SampleView& x, T* outputs, Interrupt& interrupt,
+             std::size_t batch = 256) {
   network::NetworkWorkspace<T> work;
   Buffer<T> gathered;
   std::vector<std::size_t> indices;
