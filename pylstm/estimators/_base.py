@@ -250,7 +250,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             kept = "those from before this call"
         else:
             kept = "those after the last complete batch"
-        during = f"in epoch {self.n_iter_ + 1}"
+        during = f"in epoch {course.epoch + 1}"
         if course.ending is Ending.INTERRUPTED:
             return f"Training was interrupted {during}. The weights are {kept}."
         advice = [f"a smaller learning_rate_init (now {self.learning_rate_init:g})"]

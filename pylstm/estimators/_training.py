@@ -47,6 +47,7 @@ class Ending(Enum):
 class Course:
     """What happened, epoch by epoch."""
 
+    epoch: int  # the last one begun, counted over all calls, from 0
     losses: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
@@ -65,7 +66,7 @@ def train(
     short by Ctrl-C or by a loss that is not finite. The best epoch is the one with the lowest loss on the validation
     samples, or on the training samples where there are none.
     """
-    course = Course()
+    course = Course(epoch=schedule.first_epoch)
     start = session.snapshot()
     try:
         if validation is not None and schedule.first_epoch:
@@ -99,7 +100,7 @@ def _run_epochs(
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
     try:
         for index in range(schedule.max_iter):
-            epoch = schedule.first_epoch + index
+            course.epoch = epoch = schedule.first_epoch + index
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
             loss = session.run_epoch(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import pylstm
 from pylstm import LSTMRegressor
@@ -68,6 +72,21 @@ def test_another_process_gives_the_same_bits(run_python, tmp_path):
     for seed in ("1", "2"):
         run_python(code, env={"PYTHONHASHSEED": seed})
         np.testing.assert_array_equal(np.load(tmp_path / "predicted.npy"), predicted)
+
+
+def test_fits_and_predictions_in_parallel_threads_give_the_same_bits():
+    X, y = waves(200, n_features=3)
+    model = LSTMRegressor(19, max_iter=2, random_state=0).fit(X, y)
+    predicted = model.predict(X)
+    restored = pickle.loads(pickle.dumps(model))  # builds its network on the first prediction
+
+    def fit_and_predict(_):
+        return clone(model).fit(X, y), restored.predict(X)
+
+    with ThreadPoolExecutor(4) as pool:
+        for other, other_predicted in pool.map(fit_and_predict, range(16)):
+            assert same_bits(other, model)
+            np.testing.assert_array_equal(other_predicted, predicted)
 
 
 def test_predictions_do_not_depend_on_their_company():
