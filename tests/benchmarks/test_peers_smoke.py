@@ -24,10 +24,11 @@ def run_peers(folder: Path, *options: str, absent: tuple[str, ...] = ()) -> tupl
         message = f"No module named '{library}'"
         (folder / f"{library}.py").write_text(f"raise ImportError({message!r})\n", encoding="utf-8")
     stem = folder / "result"
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peers", *options, "--output", str(stem)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -42,7 +43,7 @@ def run_peers(folder: Path, *options: str, absent: tuple[str, ...] = ()) -> tupl
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, str]:
-    """A run in which pylstm has no peers: neither PyTorch nor ONNX Runtime can be imported."""
+    """Run pylstm without peers: neither PyTorch nor ONNX Runtime can be imported."""
     return run_peers(tmp_path_factory.mktemp("alone"), *TINY, absent=("torch", "onnxruntime"))
 
 

@@ -165,6 +165,20 @@ def test_an_explosion_in_the_very_last_update_is_noticed():
     assert all(np.isfinite(array).all() for array in model.parameters_.values())
 
 
+def test_an_explosion_in_the_last_update_of_a_worse_epoch_is_noticed(in_epoch):
+    X, y = waves()
+
+    def ruin(session, *args, **options):
+        ruined = {name: np.full_like(array, np.nan) for name, array in session.snapshot().parameters.items()}
+        session._network.set_parameters(ruined)
+        return 1e9
+
+    in_epoch(3, ruin)
+    with pytest.warns(ConvergenceWarning, match=r"NaN or infinite in epoch 3. The weights are those of epoch 2"):
+        model = regressor(max_iter=3).fit(X, y)
+    assert same_bits(model, regressor(max_iter=2).fit(X, y))
+
+
 def test_an_exploding_partial_fit_keeps_the_weights():
     X, y = waves()
     model = regressor(max_grad_norm=None).fit(X, y)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, np.ndarray]
 
-ROUNDING_UNITS = 32
+ROUNDING_UNITS = 64
 """Allowed error of a value against the float64 oracle, in units of eps * sqrt(K), relative to the largest of its array.
 
 Every value is the sum of at most K = max(4H, I + H, N*T) products.  Rounding errors of random sign add up to about

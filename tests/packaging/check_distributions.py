@@ -20,7 +20,6 @@ IN_WHEEL = (
     r"pylstm/_core\.pyi",
     r"pylstm/py\.typed",
     r"pylstm/include/pylstm/pylstm\.hpp",
-    r"pylstm/datasets/[^/]+\.(csv|txt)(\.gz)?",
     r"pylstm-[^/]+\.dist-info/licenses/LICENSE",
 )
 ONLY_IN_WHEEL = r"(pylstm/|pylstm-[^/]+\.dist-info/).*"
@@ -47,13 +46,25 @@ def unwanted(names: list[str]) -> list[str]:
     return [f"unwanted {name}" for name in names if re.fullmatch(NEVER, name)]
 
 
-def check_wheel(path: Path) -> list[str]:
-    """Problems of a wheel."""
+def names_in_wheel(path: Path) -> list[str]:
+    """Files of a wheel."""
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        return [name for name in archive.namelist() if not name.endswith("/")]
+
+
+def names_in_sdist(path: Path) -> list[str]:
+    """Files of a source distribution, without its top folder."""
+    with tarfile.open(path) as archive:
+        return [member.name.split("/", 1)[1] for member in archive.getmembers() if member.isfile()]
+
+
+def check_wheel(path: Path, sources: list[str]) -> list[str]:
+    """Problems of a wheel built from these sources."""
+    names = names_in_wheel(path)
     size = path.stat().st_size
     print(f"{path.name}: {size / 1e6:.2f} MB, {len(names)} files")
     problems = missing(IN_WHEEL, names) + unwanted(names)
+    problems += [f"no {name}" for name in sources if name.startswith("pylstm/") and name not in names]
     problems += [f"outside of the package: {name}" for name in names if not re.fullmatch(ONLY_IN_WHEEL, name)]
     if size >= WHEEL_LIMIT:
         problems.append(f"{size} bytes, expected fewer than {WHEEL_LIMIT}")
@@ -62,8 +73,7 @@ def check_wheel(path: Path) -> list[str]:
 
 def check_sdist(path: Path) -> list[str]:
     """Problems of a source distribution."""
-    with tarfile.open(path) as archive:
-        names = [member.name.split("/", 1)[1] for member in archive.getmembers() if member.isfile()]
+    names = names_in_sdist(path)
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {len(names)} files")
     compiled = [f"unwanted {name}" for name in names if name.endswith((".so", ".pyd"))]
     return missing(IN_SDIST, names) + unwanted(names) + compiled
@@ -74,7 +84,7 @@ def main() -> int:
     folder = Path(sys.argv[1])
     (wheel,) = folder.glob("*.whl")
     (sdist,) = folder.glob("*.tar.gz")
-    problems = check_wheel(wheel) + check_sdist(sdist)
+    problems = check_wheel(wheel, names_in_sdist(sdist)) + check_sdist(sdist)
     print(*problems, sep="\n", end="\n" if problems else "")
     return int(bool(problems))
 
