@@ -143,27 +143,27 @@ void outer(const OuterOperands<T>& a) {
   constexpr std::size_t S = V::lanes, most = max_rows<Isa>(slot.size());
   constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
   const simd::FlushDenormals flush;
-  for (std::size_t row = 0; row < a.n; row += strip) {
-    const std::size_t n = std::min(strip, a.n - row);
-    for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-      const std::size_t offset = block * Slots * S;
-      T* const dw = a.dw + block * a.block_size;
+  for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
+    const std::size_t offset = block * Slots * S;
+    T* const dw = a.dw + block * a.block_size;
+    for (std::size_t row = 0; row < a.n; row += strip) {
+      const std::size_t n = std::min(strip, a.n - row);
       for_each_tile<most>(a.k_begin, a.k_end,
                           [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
                             outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, k, dw);
                           });
-      if (a.bias == nullptr) continue;
-      T* const bias = a.bias + block * a.block_size;
-      V sum[Slots];
-#pragma GCC unroll 8
-      for (std::size_t g = 0; g < Slots; ++g) sum[g] = V::load(bias + g * S);
-      for (std::size_t i = 0; i < n; ++i) {
-#pragma GCC unroll 8
-        for (std::size_t g = 0; g < Slots; ++g) sum[g] = sum[g] + V::load(a.d[row + i] + offset + g * S);
-      }
-#pragma GCC unroll 8
-      for (std::size_t g = 0; g < Slots; ++g) sum[g].store(bias + g * S);
     }
+    if (a.bias == nullptr) continue;
+    T* const bias = a.bias + block * a.block_size;
+    V sum[Slots];
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < Slots; ++g) sum[g] = V::load(bias + g * S);
+    for (std::size_t i = 0; i < a.n; ++i) {
+#pragma GCC unroll 8
+      for (std::size_t g = 0; g < Slots; ++g) sum[g] = sum[g] + V::load(a.d[i] + offset + g * S);
+    }
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < Slots; ++g) sum[g].store(bias + g * S);
   }
 }
 
