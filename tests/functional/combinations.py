@@ -73,7 +73,7 @@ class Combination:
                 arguments[state] = None
         return {**arguments, "reverse": self.reverse}
 
-    def output_gradients(self, seed: int = 0) -> dict[str, np.ndarray]:
+    def output_gradients(self, seed: int = 0) -> dict[str, Any]:
         """Keyword arguments of ``lstm_backward``: derivatives of some loss by y, h_n and c_n, of order 1."""
         N, T, _, H = self.sizes
         generator = np.random.default_rng([seed + 1, *self.sizes])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-import pylstm
+from .results import config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,9 +47,11 @@ def results_on_isa(run_python: RunPython) -> ForcedISA:
     """
 
     def results(isa: str, calls: Sequence[Call]) -> list[Arrays]:
-        if isa not in pylstm.show_config(mode="dicts")["isas"]:
+        if isa not in config()["isas"]:
             pytest.skip(f"this processor or build has no {isa}")
         child = run_python(CHILD, env={"PYLSTM_ISA": isa}, stdin=pickle.dumps(list(calls)))
+        used: str
+        arrays: list[Arrays]
         used, arrays = pickle.loads(child.stdout)
         assert used == isa
         return arrays

@@ -33,6 +33,13 @@ def tolerance(combination: Combination) -> float:
     return float(ROUNDING_UNITS * np.finfo(combination.dtype).eps * np.sqrt(terms))
 
 
+def config() -> dict[str, Any]:
+    """Return version, ISA in use, ISAs available and number of threads."""
+    settings: dict[str, Any] | None = pylstm.show_config(mode="dicts")
+    assert settings is not None
+    return settings
+
+
 def forward_backward(arguments: Mapping[str, Any], output_gradients: Mapping[str, Any]) -> Arrays:
     """All outputs of a training forward pass (y, h_n, c_n) and all gradients, the latter with a ``d_`` before."""
     out = pylstm.lstm_forward(**arguments, training=True)

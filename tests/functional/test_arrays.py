@@ -48,8 +48,9 @@ def unaligned(array: np.ndarray) -> np.ndarray:
 def field_of_records(array: np.ndarray) -> np.ndarray:
     """Strides that are no multiple of the size of a number."""
     records = np.zeros(array.shape, [("other", np.uint8), ("value", array.dtype)])
-    records["value"] = array
-    return records["value"]
+    view: np.ndarray = records["value"]
+    view[...] = array
+    return view
 
 
 def byte_swapped(array: np.ndarray) -> np.ndarray:

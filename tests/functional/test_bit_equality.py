@@ -12,7 +12,7 @@ import pylstm
 
 from .combinations import COMBINATIONS, DTYPES, FMA_ISAS, LARGE, LARGE_COMBINATIONS, Combination
 from .oracle import lstm, visited_steps
-from .results import assert_same_bits, forward_backward, relative_error, run, take_rows, tolerance
+from .results import assert_same_bits, config, forward_backward, relative_error, run, take_rows, tolerance
 
 if TYPE_CHECKING:
     from .conftest import ForcedISA
@@ -218,7 +218,7 @@ def test_an_optional_argument_left_out_means_its_default(combination: Combinatio
 
 @pytest.mark.parametrize("isa", FMA_ISAS)
 def test_a_forced_isa_with_fma_changes_nothing(results_on_isa: ForcedISA, isa: str) -> None:
-    in_use = pylstm.show_config(mode="dicts")["isa"]
+    in_use = config()["isa"]
     if in_use not in FMA_ISAS:
         pytest.skip(f"{in_use}, in use here, has no FMA to compare with")
     calls = [(c.forward_arguments(), c.output_gradients()) for c in ALL]

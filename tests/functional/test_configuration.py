@@ -11,6 +11,8 @@ import pytest
 
 import pylstm
 
+from .results import config
+
 if TYPE_CHECKING:
     from ..conftest import RunPython
 
@@ -24,10 +26,6 @@ PRINT_THREADS = "import pylstm; print(pylstm.get_num_threads())"
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
 needs_threadpoolctl = pytest.mark.skipif(find_spec("threadpoolctl") is None, reason="threadpoolctl is not installed")
-
-
-def config() -> dict[str, Any]:
-    return pylstm.show_config(mode="dicts")
 
 
 def test_show_config_names_version_isa_and_threads() -> None:

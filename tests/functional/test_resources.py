@@ -33,7 +33,7 @@ def test_calls_keep_no_reference_to_their_arguments(combination: Combination) ->
 
 def test_errors_keep_no_reference_to_the_arguments() -> None:
     arguments = COMBINATIONS[95].forward_arguments()
-    wrong: dict[str, Any] = {**arguments, "h0": np.zeros((1, 1))}
+    wrong: dict[str, Any] = {**arguments, "h0": np.zeros((2, 3))}
     before = [sys.getrefcount(array) for array in wrong.values()]
     for _ in range(3):
         with pytest.raises(ValueError, match="h0"):

@@ -19,7 +19,8 @@ RAGGED_COMBINATIONS = [c for c in [*COMBINATIONS[::7], *LARGE_COMBINATIONS] if c
 def padding(combination: Combination) -> np.ndarray:
     """Mark the steps past the end of each row: (N, T)."""
     lengths = combination.forward_arguments()["lengths"]
-    return np.arange(combination.sizes.T) >= lengths[:, None]
+    past_the_end: np.ndarray = np.arange(combination.sizes.T) >= lengths[:, None]
+    return past_the_end
 
 
 @pytest.mark.parametrize("garbage", [1.0, np.inf, np.nan])
