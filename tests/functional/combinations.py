@@ -122,10 +122,12 @@ COMBINATIONS = [
 ]
 """Everything legal, at all small sizes."""
 
+DIRECTIONS: tuple[tuple[Lengths, bool], ...] = (("full", False), ("ragged0", True))
+
 LARGE_COMBINATIONS = [
     Combination(sizes, lengths=lengths, reverse=reverse, dtype=dtype)
     for sizes in LARGE
-    for lengths, reverse in (("full", False), ("ragged0", True))
+    for lengths, reverse in DIRECTIONS
     for dtype in DTYPES
 ]
 """Sizes at which the engine uses threads and chunks."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+import pylstm
+
 from .results import config
 
 if TYPE_CHECKING:

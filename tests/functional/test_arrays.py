@@ -66,7 +66,8 @@ def read_only(array: np.ndarray) -> np.ndarray:
 def memory_mapped_by(path: Path) -> Layout:
     def memory_mapped(array: np.ndarray) -> np.ndarray:
         np.save(path, array)
-        return np.load(path, mmap_mode="r")
+        mapped: np.ndarray = np.load(path, mmap_mode="r")
+        return mapped
 
     return memory_mapped
 

@@ -54,7 +54,7 @@ def test_show_config_gives_a_dict_of_its_own_each_time() -> None:
 
 def test_an_unknown_mode_of_show_config_is_named() -> None:
     with pytest.raises(ValueError, match=r"mode.*'stderr'.*stdout.*dicts"):
-        pylstm.show_config(mode="stderr")  # type: ignore[call-overload, unused-ignore]
+        pylstm.show_config(mode="stderr")  # type: ignore[arg-type, call-overload, unused-ignore]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 16])
