@@ -86,7 +86,7 @@ class Cell:
     threads: int
     measurements: dict[str, Measurement] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    peak_gflops: float | None = None  # of all threads together, median over the rounds
+    peak_gflops: float | None = None  # of all threads together, best of the rounds
     foreign_cpus: float | None = None  # CPUs busy with anything else during the turns, mean
 
     @property
@@ -268,7 +268,7 @@ def _take_turns(
             else:
                 turns[contender].append(answer | {"n_calls": n_calls})
     for n_threads, cell in cells.items():
-        cell.peak_gflops = statistics.median(peaks[n_threads]) if peaks[n_threads] else None
+        cell.peak_gflops = max(peaks[n_threads], default=None)
         if foreign[n_threads]:
             foreign_s, wall_s = map(math.fsum, zip(*foreign[n_threads], strict=True))
             cell.foreign_cpus = max(0.0, foreign_s / wall_s)

@@ -174,7 +174,7 @@ def _summary(run: Run) -> list[str]:
                     [
                         f"{operation}, {_threads(threads)}",
                         PEERS[peer].label,
-                        f"{mean:.2f}x",
+                        f"{mean:.2f}x" + " (!)" * any(c.is_disturbed for c in cells),
                         f"{ratios[worst]:.2f}x at ({worst})",
                         "; ".join(slower) or "nowhere",
                     ]

@@ -5,22 +5,21 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import fields
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+
+from pylstm.typing import FloatArray
 
 from ._engine import Architecture, Model, Session, Solver
 from ._parameters import check_boolean, check_choice, check_dtype, check_integer, check_real, check_verbosity
 from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
-
-Array: TypeAlias = NDArray[Any]
 
 
 class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -96,7 +95,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.verbose = verbose
 
     @property
-    def parameters_(self) -> dict[str, Array]:
+    def parameters_(self) -> dict[str, FloatArray]:
         """The network's weights by name, read-only."""
         check_is_fitted(self)
         return dict(self._model.snapshot.parameters)
@@ -157,7 +156,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
         return self
 
-    def _predict(self, X: Any) -> Array:
+    def _predict(self, X: Any) -> FloatArray:
         """Return float predictions of shape (n_samples,) or (n_samples, n_outputs), as `y` was in fit."""
         check_is_fitted(self)
         engine_dtype = self._model.architecture.dtype

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pylstm import _core
-
-Array: TypeAlias = NDArray[Any]
+from pylstm.typing import FloatArray
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Solver:
 class Snapshot:
     """Parameters (read-only) and the solver's state at one moment."""
 
-    parameters: dict[str, Array]
+    parameters: dict[str, FloatArray]
     solver: str
     solver_state: dict[str, Any]
 
@@ -87,7 +86,7 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_network": None}
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: FloatArray) -> FloatArray:
         """Return predictions of shape (n_samples, n_outputs) for X of shape (n_samples, n_steps, n_features)."""
         # Two threads may both build it; either result serves.
         if self._network is None:
@@ -130,8 +129,8 @@ class Session:
 
     def run_epoch(
         self,
-        X: Array,
-        y: Array,
+        X: FloatArray,
+        y: FloatArray,
         *,
         weight: NDArray[np.float64] | None,
         order: NDArray[np.int64],
@@ -142,7 +141,7 @@ class Session:
         """Update once per batch of `order` and return the mean loss; NaN as soon as a batch's loss is not finite."""
         return self._trainer.run_epoch(X, y, weight, order, batch_size, epoch, progress)
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: FloatArray) -> FloatArray:
         """Return predictions of shape (n_samples, n_outputs) without dropout."""
         return self._network.predict(X)
 

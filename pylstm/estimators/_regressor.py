@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
+
+from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
 from ._parameters import check_boolean
@@ -208,7 +209,7 @@ class LSTMRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  
             raise ValueError(msg)
         return self._fit(X, y, sample_weight, (None, None, None), resume=True, partial=True)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any) -> FloatArray:
         """Predict the targets of `X`.
 
         Parameters

@@ -9,12 +9,13 @@ import hashlib
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]
+from pylstm.typing import FloatArray
+
 Rows: TypeAlias = NDArray[np.int64]
 
 
@@ -22,13 +23,13 @@ Rows: TypeAlias = NDArray[np.int64]
 class Samples:
     """Sequences with their targets and weights, and the rows of them that are meant."""
 
-    X: Array  # (n_samples, n_steps, n_features)
-    y: Array  # (n_samples, n_outputs)
+    X: FloatArray  # (n_samples, n_steps, n_features)
+    y: FloatArray  # (n_samples, n_outputs)
     weight: NDArray[np.float64] | None  # (n_samples,)
     rows: Rows  # (n_rows,)
 
     @classmethod
-    def of(cls, X: Array, y: Array, weight: NDArray[np.float64] | None) -> Samples:
+    def of(cls, X: FloatArray, y: FloatArray, weight: NDArray[np.float64] | None) -> Samples:
         """Return the samples whose weight is not zero: the others are as good as absent."""
         rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         return cls(X, y, weight, rows.astype(np.int64))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import mean_squared_error, r2_score
+
+from pylstm.typing import FloatArray
 
 from ._engine import Session, Snapshot
 from ._progress import make_progress
 from ._samples import Samples, epoch_order, merge_equal, target_variance
-
-Array: TypeAlias = NDArray[Any]
 
 # Bytes of X gathered at once to predict rows that do not lie side by side.
 GATHER_BYTES = 16 << 20
@@ -155,7 +153,7 @@ def _measure(session: Session, samples: Samples) -> tuple[float, float]:
         return loss, float(r2_score(y, predicted, sample_weight=samples.row_weight))
 
 
-def _predict_rows(session: Session, samples: Samples) -> Array:
+def _predict_rows(session: Session, samples: Samples) -> FloatArray:
     X, rows = samples.X, samples.rows
     first, last = int(rows[0]), int(rows[-1])
     if last - first + 1 == len(rows):

@@ -5,16 +5,16 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
+from pylstm.typing import FloatArray
+
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
 PIECE = 1 << 20
-
-Array: TypeAlias = NDArray[Any]
 
 
 class SequenceEstimator(Protocol):
@@ -26,7 +26,7 @@ class SequenceEstimator(Protocol):
     _n_columns_in: int | None
 
 
-def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: bool, name: str = "X") -> Array:
+def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: bool, name: str = "X") -> FloatArray:
     """Return `X` as (n_samples, n_steps, n_features) of float32 or float64: a view, unless its type is another.
 
     Parameters
@@ -77,7 +77,7 @@ def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: 
     return sequences
 
 
-def check_targets(y: Any, n_samples: int, *, dtype: str, name: str = "y") -> tuple[Array, bool]:
+def check_targets(y: Any, n_samples: int, *, dtype: str, name: str = "y") -> tuple[FloatArray, bool]:
     """Return `y` as a new or shared array of shape (n_samples, n_outputs) in `dtype`, and whether it was 1-D."""
     if y is None:
         msg = f"fit requires {name} to be passed, but the target y is None"
@@ -116,9 +116,9 @@ def check_weights(weight: Any, n_samples: int, *, name: str = "sample_weight") -
     return weights
 
 
-def _real_array(value: Any, dtype: str, name: str, **options: Any) -> Array:
+def _real_array(value: Any, dtype: str, name: str, **options: Any) -> FloatArray:
     """Return `value` as a native, aligned float array: as it is where it is one, else converted to `dtype`."""
-    array: Array = check_array(value, dtype="numeric", ensure_all_finite=False, input_name=name, **options)
+    array: FloatArray = check_array(value, dtype="numeric", ensure_all_finite=False, input_name=name, **options)
     if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} and array.flags.aligned:
         return array
     if array.dtype.kind not in "fiub":
@@ -128,7 +128,7 @@ def _real_array(value: Any, dtype: str, name: str, **options: Any) -> Array:
         return array.astype(dtype)
 
 
-def _cut_columns(array: Array, n_timesteps: int | None, name: str) -> Array:
+def _cut_columns(array: FloatArray, n_timesteps: int | None, name: str) -> FloatArray:
     """View (n, T*F) as (n, T, F)."""
     n, n_columns = array.shape
     n_steps = n_columns if n_timesteps is None else n_timesteps
@@ -138,7 +138,7 @@ def _cut_columns(array: Array, n_timesteps: int | None, name: str) -> Array:
     return array.reshape(n, n_steps, n_columns // n_steps)  # splitting an axis is a view whatever the strides
 
 
-def _require_finite(array: Array, dtype: str, name: str, axes: tuple[str, ...]) -> None:
+def _require_finite(array: FloatArray, dtype: str, name: str, axes: tuple[str, ...]) -> None:
     """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`."""
     limit = np.finfo(dtype).max
     rows = max(1, PIECE // max(1, array[:1].size))

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from pylstm.typing import FloatArray
+
 
 def make_windows(
     series: ArrayLike,
@@ -16,7 +18,7 @@ def make_windows(
     horizon: int = 1,
     stride: int = 1,
     exog: ArrayLike | None = None,
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+) -> tuple[FloatArray, FloatArray]:
     """Cut a series into windows and the values that follow them.
 
     Parameters
@@ -94,7 +96,7 @@ def make_windows(
     return X, y
 
 
-def _real_array(name: str, value: ArrayLike) -> NDArray[np.floating[Any]]:
+def _real_array(name: str, value: ArrayLike) -> FloatArray:
     array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind not in "fiub":
         msg = f"{name} has dtype {array.dtype}, expected real numbers"
@@ -109,11 +111,11 @@ def _real_array(name: str, value: ArrayLike) -> NDArray[np.floating[Any]]:
     return np.array(array, dtype=np.float32 if array.dtype.newbyteorder("=") == np.float32 else np.float64)
 
 
-def _as_columns(array: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def _as_columns(array: FloatArray) -> FloatArray:
     return array[:, np.newaxis] if array.ndim == 1 else array
 
 
-def _beside(columns: NDArray[np.floating[Any]], exog: ArrayLike) -> NDArray[np.floating[Any]]:
+def _beside(columns: FloatArray, exog: ArrayLike) -> FloatArray:
     """Return a new array of shape (n, n_features + n_exog)."""
     further = _real_array("exog", exog)
     if len(further) != len(columns):
