@@ -99,15 +99,12 @@ template <class T>
 void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
   const kernels::PanelShape& shape = layer.shape();
   panels.reserve(shape.size());
-  if (shape.units % shape.lanes != 0) std::fill_n(panels.data(), shape.size(), T(0));
   const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
   std::optional<py::array_t<T>> bias;
   if (a.bias) bias = contiguous<T>(*a.bias);
   const T* const bias_data = bias ? bias->data() : nullptr;
   const py::gil_scoped_release release;
-  kernels::pack(shape, kernels::input_part(shape), weight_ih.data(), panels.data());
-  kernels::pack(shape, kernels::recurrent_part(shape), weight_hh.data(), panels.data());
-  kernels::pack(shape, kernels::bias_part(shape), bias_data, panels.data());
+  layer.pack(weight_ih.data(), weight_hh.data(), bias_data, panels.data());
 }
 
 template <class T>
@@ -199,14 +196,11 @@ py::tuple backward(const LstmTape<T>& tape, const py::object& dy, const py::obje
     thread_local Buffer<T> dpanels;
     const kernels::PanelShape& shape = tape.layer.shape();
     dpanels.reserve(shape.size());
-    std::fill_n(dpanels.data(), shape.size(), T(0));
     g.dpanels = dpanels.data();
     zero_padding(g.dx.data, schedule, tape.I);
     const Sequence<const T> x{tape.x.data(), signed_size(tape.N * tape.I), signed_size(tape.I), &schedule};
     tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, workspace<T>(), interrupt);
-    kernels::unpack(shape, kernels::input_part(shape), dpanels.data(), ih);
-    kernels::unpack(shape, kernels::recurrent_part(shape), dpanels.data(), hh);
-    kernels::unpack(shape, kernels::bias_part(shape), dpanels.data(), b);
+    tape.layer.unpack(dpanels.data(), ih, hh, b);
   });
   return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dh0, dc0);
 }

@@ -94,12 +94,13 @@ void transposed_product(const TransposedOperands<T>& a) {
 }
 
 /// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending; with `bias`, d alone is summed there as
-/// well.
+/// well.  A fresh sum starts at zero, whatever memory holds.
 template <class T>
 struct OuterOperands {
   const T* const* d;   ///< [n] rows [blocks][slots][S]
   const T* const* in;  ///< [n] rows of inputs
   std::size_t n;
+  bool fresh;
   std::size_t k_begin, k_end;  ///< inputs whose weights are wanted
   T* dw;                       ///< first block's row k = 0
   T* bias;                     ///< first block's bias, [slots][S]; null: not wanted
@@ -108,14 +109,14 @@ struct OuterOperands {
 };
 
 template <class V, std::size_t Slots, auto slot, std::size_t KT, class T>
-PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, std::size_t k,
-                              T* dw) {
+PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, bool fresh,
+                              std::size_t k, T* dw) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
   V acc[KT][G];
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < KT; ++i) {
 #pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) acc[i][g] = V::load(dw + ((k + i) * G + g) * S);
+    for (std::size_t g = 0; g < G; ++g) acc[i][g] = fresh ? V::zero() : V::load(dw + ((k + i) * G + g) * S);
   }
   for (std::size_t row = 0; row < n; ++row) {
     const T* const gradient = d[row] + d_offset;
@@ -146,18 +147,19 @@ void outer(const OuterOperands<T>& a) {
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
     const std::size_t offset = block * Slots * S;
     T* const dw = a.dw + block * a.block_size;
-    for (std::size_t row = 0; row < a.n; row += strip) {
+    for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
       const std::size_t n = std::min(strip, a.n - row);
+      const bool fresh = a.fresh && row == 0;
       for_each_tile<most>(a.k_begin, a.k_end,
                           [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
-                            outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, k, dw);
+                            outer_tile<V, Slots, slot, KT>(a.d + row, offset, a.in + row, n, fresh, k, dw);
                           });
     }
     if (a.bias == nullptr) continue;
     T* const bias = a.bias + block * a.block_size;
     V sum[Slots];
 #pragma GCC unroll 8
-    for (std::size_t g = 0; g < Slots; ++g) sum[g] = V::load(bias + g * S);
+    for (std::size_t g = 0; g < Slots; ++g) sum[g] = a.fresh ? V::zero() : V::load(bias + g * S);
     for (std::size_t i = 0; i < a.n; ++i) {
 #pragma GCC unroll 8
       for (std::size_t g = 0; g < Slots; ++g) sum[g] = sum[g] + V::load(a.d[i] + offset + g * S);

@@ -7,6 +7,7 @@
 #include "pylstm/cells/cell.hpp"
 #include "pylstm/cells/lstm.hpp"
 #include "pylstm/kernels/optimiser.hpp"
+#include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/recurrent.hpp"
 #include "pylstm/simd/math.hpp"
@@ -14,12 +15,15 @@
 
 namespace pylstm::kernels {
 
-/// Products of one part of the panels (kernels/product.hpp).
+/// What one part of the panels can do (kernels/product.hpp, kernels/packing.hpp).
 template <class T>
-struct ProductKernels {
+struct PanelKernels {
   void (*affine)(const AffineOperands<T>&);
   void (*transposed)(const TransposedOperands<T>&);
   void (*outer)(const OuterOperands<T>&);
+  void (*pack)(const PackingOperands<const T, T>&);
+  void (*unpack)(const PackingOperands<T, const T>&);
+  void (*transpose)(const TransposeOperands<T>&);
 };
 
 /// A recurrent cell.
@@ -30,7 +34,7 @@ struct CellKernels {
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
   void (*initial_gradients)(const BackwardOperands<T>&, const Range&);
-  ProductKernels<T> input, recurrent;
+  PanelKernels<T> input, recurrent;
 };
 
 template <class T>
@@ -38,7 +42,7 @@ struct KernelTable {
   const char* isa;
   std::size_t lanes;
   CellKernels<T> lstm;
-  ProductKernels<T> dense;
+  PanelKernels<T> dense;
   void (*update_sgd)(const UpdateOperands<T>&);
   void (*update_adam)(const UpdateOperands<T>&);
   void (*update_rmsprop)(const UpdateOperands<T>&);
@@ -49,8 +53,13 @@ struct KernelTable {
 };
 
 template <class T, class Isa, std::size_t Slots, auto slot>
-constexpr ProductKernels<T> product_kernels() {
-  return {affine<T, Isa, Slots, slot>, transposed_product<T, Isa, Slots, slot>, outer<T, Isa, Slots, slot>};
+constexpr PanelKernels<T> panel_kernels() {
+  return {affine<T, Isa, Slots, slot>,
+          transposed_product<T, Isa, Slots, slot>,
+          outer<T, Isa, Slots, slot>,
+          pack<T, Isa>,
+          unpack<T, Isa>,
+          transpose<T, Isa>};
 }
 
 template <class T, class Isa, cells::Cell Cell>
@@ -64,8 +73,8 @@ constexpr CellKernels<T> cell_kernels() {
           forward_steps<T, Isa, Cell>,
           backward_steps<T, Isa, Cell>,
           initial_gradients<T, Isa, Cell>,
-          product_kernels<T, Isa, Cell::slots, Cell::input_slots>(),
-          product_kernels<T, Isa, Cell::slots, Cell::recurrent_slots>()};
+          panel_kernels<T, Isa, Cell::slots, Cell::input_slots>(),
+          panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots>()};
 }
 
 /// out[i] = Function(in[i]): the vector functions as the gates use them.
@@ -82,7 +91,7 @@ constexpr KernelTable<T> kernel_table() {
   return {Isa::name,
           V::lanes,
           cell_kernels<T, Isa, cells::Lstm<>>(),
-          product_kernels<T, Isa, 1, all_slots<1>()>(),
+          panel_kernels<T, Isa, 1, all_slots<1>()>(),
           update_sgd<T, Isa>,
           update_adam<T, Isa>,
           update_rmsprop<T, Isa>,

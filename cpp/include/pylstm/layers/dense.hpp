@@ -13,7 +13,7 @@ template <class T>
 class DenseLayer {
  public:
   DenseLayer(const kernels::KernelTable<T>& table, std::size_t inputs, std::size_t units)
-      : product_(&table.dense),
+      : kernel_(&table.dense),
         shape_{.inputs = inputs,
                .units = units,
                .recurrent = 0,
@@ -28,40 +28,41 @@ class DenseLayer {
 
   /// Rows of `units` elements.
   void forward(const T* panels, const std::vector<const T*>& in, const std::vector<T*>& out) const {
-    product_->affine({.shape = shape_,
-                      .panels = panels,
-                      .in = in.data(),
-                      .out = out.data(),
-                      .n = in.size(),
-                      .columns = shape_.units,
-                      .block_begin = 0,
-                      .block_end = shape_.blocks()});
-  }
-
-  /// d: rows of padded_units(), zero past the end.  Adds to dpanels; writes din where wanted (not empty).
-  void backward(const T* panels, const std::vector<const T*>& in, const std::vector<const T*>& d,
-                const std::vector<T*>& din, T* dpanels, Buffer<T>& transposed_panels) const {
-    product_->outer({.d = d.data(),
+    kernel_->affine({.shape = shape_,
+                     .panels = panels,
                      .in = in.data(),
+                     .out = out.data(),
                      .n = in.size(),
-                     .k_begin = 0,
-                     .k_end = shape_.inputs,
-                     .dw = dpanels,
-                     .bias = dpanels + shape_.bias_offset(),
-                     .block_size = shape_.block_size(),
+                     .columns = shape_.units,
                      .block_begin = 0,
                      .block_end = shape_.blocks()});
+  }
+
+  /// d: rows of padded_units(), zero past the end.  Writes dpanels, and din where wanted (not empty).
+  void backward(const T* panels, const std::vector<const T*>& in, const std::vector<const T*>& d,
+                const std::vector<T*>& din, T* dpanels, Buffer<T>& transposed_panels) const {
+    kernel_->outer({.d = d.data(),
+                    .in = in.data(),
+                    .n = in.size(),
+                    .fresh = true,
+                    .k_begin = 0,
+                    .k_end = shape_.inputs,
+                    .dw = dpanels,
+                    .bias = dpanels + shape_.bias_offset(),
+                    .block_size = shape_.block_size(),
+                    .block_begin = 0,
+                    .block_end = shape_.blocks()});
     if (din.empty()) return;
     const kernels::PanelPart part = kernels::input_part(shape_);
     const kernels::TransposedShape transposed = kernels::transposed(shape_, part);
     transposed_panels.reserve(transposed.size());
-    kernels::transpose(shape_, part, panels, transposed_panels.data());
-    product_->transposed(
+    kernel_->transpose({shape_, part, panels, transposed_panels.data(), 0, transposed.groups()});
+    kernel_->transposed(
         {.shape = transposed, .panels = transposed_panels.data(), .d = d.data(), .out = din.data(), .n = d.size()});
   }
 
  private:
-  const kernels::ProductKernels<T>* product_;
+  const kernels::PanelKernels<T>* kernel_;
   kernels::PanelShape shape_;
 };
 

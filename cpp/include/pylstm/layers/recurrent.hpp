@@ -12,6 +12,7 @@
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/plan.hpp"
 
 namespace pylstm::layers {
@@ -37,7 +38,7 @@ struct SequenceGradients {
   const T *dh_n = nullptr, *dc_n = nullptr;  ///< [rows][H]; may be null
   Sequence<T> dx;                            ///< out; null: not wanted
   T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
-  T* dpanels = nullptr;                      ///< out, added to: shape().size() elements
+  T* dpanels = nullptr;                      ///< out: shape().size() elements
 };
 
 /// Memory of a layer's calls, kept from one to the next.
@@ -64,6 +65,18 @@ class RecurrentLayer {
   }
 
   const kernels::PanelShape& shape() const { return shape_; }
+
+  /// Weights in the public layout to panels, and gradients back; a bias may be null (zeros).
+  void pack(const T* weight_ih, const T* weight_hh, const T* bias, T* panels) const {
+    layers::pack(cell_->input, shape_, kernels::input_part(shape_), weight_ih, panels);
+    layers::pack(cell_->recurrent, shape_, kernels::recurrent_part(shape_), weight_hh, panels);
+    layers::pack(cell_->input, shape_, kernels::bias_part(shape_), bias, panels);
+  }
+  void unpack(const T* panels, T* weight_ih, T* weight_hh, T* bias) const {
+    layers::unpack(cell_->input, shape_, kernels::input_part(shape_), panels, weight_ih);
+    layers::unpack(cell_->recurrent, shape_, kernels::recurrent_part(shape_), panels, weight_hh);
+    layers::unpack(cell_->input, shape_, kernels::bias_part(shape_), panels, bias);
+  }
 
   /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
@@ -150,8 +163,8 @@ class RecurrentLayer {
     const Plan plan = plan_backward(shape_, schedule, sizeof(T));
     const std::size_t chunk = plan.chunk_steps;
 
-    transpose(kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
-    if (g.dx) transpose(kernels::input_part(shape_), panels, work.input_transposed);
+    work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
+    if (g.dx) work.input_transposed.reserve(transposed(shape_, kernels::input_part(shape_)).size());
     work.dgates.reserve(checked_product(chunk + 1, rows, gate_width));
     if (cell_->has_memory) work.dc.reserve(rows * width);
     if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
@@ -191,6 +204,9 @@ class RecurrentLayer {
         range.row_begin = team.begin(rows);
         range.row_end = team.end(rows);
       }
+      transpose(team, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
+      if (g.dx) transpose(team, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
+      if (steps == 0) products(team, g, 0, 0, true, work);
       std::size_t index = 0;
       for (std::size_t end = steps; end > 0; ++index) {
         if (stop.reached(index, team, true, interrupt)) return;
@@ -209,7 +225,7 @@ class RecurrentLayer {
         }
         if (team.index == 0) listed = list_rows(operands, x, g.dx, begin, end, work);
         team.wait();
-        products(team, g, listed, chunk * rows, work);
+        products(team, g, listed, chunk * rows, end == steps, work);
         team.wait();
         end = begin;
       }
@@ -240,9 +256,11 @@ class RecurrentLayer {
     std::fill(to + (from != nullptr ? H : 0), to + shape_.padded_units(), T(0));
   }
 
-  void transpose(const kernels::PanelPart& part, const T* panels, Buffer<T>& buffer) const {
-    buffer.reserve(kernels::transposed(shape_, part).size());
-    kernels::transpose(shape_, part, panels, buffer.data());
+  /// This thread's share of a part's transposed panels.
+  void transpose(const Team& team, const kernels::PanelKernels<T>& kernel, const kernels::PanelPart& part,
+                 const T* panels, Buffer<T>& buffer) const {
+    const std::size_t groups = transposed(shape_, part).groups();
+    kernel.transpose({shape_, part, panels, buffer.data(), team.begin(groups), team.end(groups)});
   }
 
   /// bias + W x of a range's steps and rows, into the gates.
@@ -283,7 +301,7 @@ class RecurrentLayer {
   }
 
   /// This thread's share of dW and dx over listed rows.  dW is owned by tile: never summed per thread.
-  void products(const Team& team, const SequenceGradients<T>& g, std::size_t n, std::size_t most,
+  void products(const Team& team, const SequenceGradients<T>& g, std::size_t n, std::size_t most, bool fresh,
                 Workspace<T>& work) const {
     const std::size_t blocks = shape_.blocks();
     const bool by_blocks = blocks % team.size == 0 || blocks >= 4 * team.size;
@@ -299,6 +317,7 @@ class RecurrentLayer {
       cell_->input.outer({.d = work.d.data(),
                           .in = work.in.data(),
                           .n = n,
+                          .fresh = fresh,
                           .k_begin = input_begin,
                           .k_end = input_end,
                           .dw = g.dpanels,
@@ -309,6 +328,7 @@ class RecurrentLayer {
       cell_->recurrent.outer({.d = work.d.data(),
                               .in = work.in.data() + most,
                               .n = n,
+                              .fresh = fresh,
                               .k_begin = h_begin,
                               .k_end = h_end,
                               .dw = g.dpanels + shape_.recurrent_offset(),

@@ -16,6 +16,7 @@
 #include "pylstm/dispatch.hpp"
 #include "pylstm/layers/dense.hpp"
 #include "pylstm/layers/dropout.hpp"
+#include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/recurrent.hpp"
 #include "pylstm/layers/schedule.hpp"
 
@@ -103,11 +104,11 @@ class Network {
   /// too).
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
     const auto [shape, part, offset] = locate(index);
-    kernels::unpack(*shape, part, flat.data() + offset, values);
+    layers::unpack(table_->dense, *shape, part, flat.data() + offset, values);
   }
   void set(std::size_t index, Buffer<T>& flat, const T* values) const {
     const auto [shape, part, offset] = locate(index);
-    kernels::pack(*shape, part, values, flat.data() + offset);
+    layers::pack(table_->dense, *shape, part, values, flat.data() + offset);
   }
 
   /// Glorot-uniform input weights (Glorot & Bengio 2010), orthogonal recurrent weights gate by gate (Saxe et al. 2014),
@@ -146,7 +147,7 @@ class Network {
     forward(schedule, x, outputs, &pass, work, interrupt);
   }
 
-  /// Adds the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
+  /// Writes the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
   void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass,
                 T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const std::size_t rows = schedule.rows, O = config_.outputs, padded = head_.shape().padded_units();

@@ -55,6 +55,12 @@ struct avx2::vector<float> {
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
     return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
   }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
+    return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
+  }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) {
+    return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x31)};
+  }
 };
 
 template <>
@@ -93,6 +99,12 @@ struct avx2::vector<double> {
     // n + 2^52 + 1023 leaves the biased exponent in the low bits of the mantissa.
     const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(0x1p52 + 1023.0));
     return {_mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52)))};
+  }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
+    return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};
+  }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) {
+    return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x31)};
   }
 };
 

@@ -51,6 +51,14 @@ struct avx512::vector<float> {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
   PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
+    const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return {_mm512_permutex2var_ps(a.v, order, b.v)};
+  }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) {
+    const __m512i order = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return {_mm512_permutex2var_ps(a.v, order, b.v)};
+  }
 };
 
 template <>
@@ -87,6 +95,12 @@ struct avx512::vector<double> {
     return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
   PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_pd(a.v, n.v)}; }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
+    return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};
+  }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) {
+    return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b.v)};
+  }
 };
 
 }  // namespace pylstm::simd

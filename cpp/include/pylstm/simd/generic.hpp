@@ -77,8 +77,15 @@ struct generic::vector {
     const integers exponent = (__builtin_convertvector(n.v, integers) + bias) << mantissa;
     return {a.v * floats(exponent)};
   }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return zip(a, b, 0); }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return zip(a, b, lanes / 2); }
 
  private:
+  PYLSTM_INLINE static vector zip(vector a, vector b, std::size_t first) {
+    vector zipped;
+    for (std::size_t s = 0; s < lanes; ++s) zipped.v[s] = (s % 2 == 0 ? a : b).v[first + s / 2];
+    return zipped;
+  }
   PYLSTM_INLINE static integers sign_bit() { return integers{} + std::numeric_limits<integer>::min(); }
 };
 

@@ -59,6 +59,8 @@ struct neon::vector<float> {
     const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n.v), vdupq_n_s32(127));
     return {vmulq_f32(a.v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)))};
   }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f32(a.v, b.v)}; }
 };
 
 template <>
@@ -100,6 +102,8 @@ struct neon::vector<double> {
     const int64x2_t exponent = vaddq_s64(vcvtq_s64_f64(n.v), vdupq_n_s64(1023));
     return {vmulq_f64(a.v, vreinterpretq_f64_s64(vshlq_n_s64(exponent, 52)))};
   }
+  PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f64(a.v, b.v)}; }
 };
 
 }  // namespace pylstm::simd

@@ -12,6 +12,7 @@
 namespace pylstm::simd {
 
 /// `min(limit, x)` and `max(limit, x)` keep a NaN in x; `scale2(a, n)` is a * 2^n for integral n with a normal 2^n.
+/// `zip_low(a, b)` is a0 b0 a1 b1 ... of the lower halves, `zip_high` of the upper ones.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
   { V::lanes } -> std::convertible_to<std::size_t>;
@@ -28,6 +29,7 @@ concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar*
   { sqrt(abs(a)) } -> std::same_as<V>;
   { copysign(a, round(a)) } -> std::same_as<V>;
   { scale2(a, a) } -> std::same_as<V>;
+  { zip_low(a, zip_high(a, a)) } -> std::same_as<V>;
 };
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)

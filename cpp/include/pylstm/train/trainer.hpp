@@ -124,7 +124,6 @@ class Trainer {
     const double loss = error(predictions_.data(), y_.data(), batches.weights ? weights_.data() : nullptr, rows,
                               outputs, dpredictions_.data());
     if (!std::isfinite(loss) || error.weight == 0) return loss;
-    std::fill(gradients_.begin(), gradients_.end(), T(0));
     network_->backward(schedule, sequence, dpredictions_.data(), pass, gradients_.data(), work_, interrupt);
     return apply() ? loss : std::numeric_limits<double>::quiet_NaN();
   }
