@@ -5,10 +5,12 @@
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "pylstm/base/buffer.hpp"
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/sequence.hpp"
@@ -41,12 +43,17 @@ py::array_t<T> operand(const py::array& array);
 template <class T>
 py::array_t<T> contiguous(const py::array& array);
 
-/// A new array for a result.
+/// A new array for a result; a large one lies in recycled memory.
 template <class T>
 py::array_t<T> result(std::vector<py::ssize_t> shape) {
   std::size_t bytes = sizeof(T);
   for (const py::ssize_t extent : shape) bytes = checked_product(bytes, static_cast<std::size_t>(extent));
-  return py::array_t<T>(std::move(shape));
+  if (bytes < BlockCache::least_block) return py::array_t<T>(std::move(shape));
+  auto memory = std::make_unique<Buffer<T>>(bytes / sizeof(T));
+  T* const data = memory->data();
+  const py::capsule owner(memory.get(), [](void* buffer) { delete static_cast<Buffer<T>*>(buffer); });
+  memory.release();
+  return py::array_t<T>(std::move(shape), data, owner);
 }
 
 /// A batch-first array (N, T, width) as the engine's sequence.

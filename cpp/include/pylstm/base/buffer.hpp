@@ -3,20 +3,16 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 #include <type_traits>
 #include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "pylstm/base/block_cache.hpp"
 #include "pylstm/base/errors.hpp"
 
 namespace pylstm {
 
-/// Owns `size()` elements at a cache-line (large ones: 2 MiB, huge pages advised) boundary.
+/// Owns `size()` elements at a cache-line boundary; large blocks are recycled (block_cache.hpp).
 template <class T>
   requires std::is_trivially_copyable_v<T>
 class Buffer {
@@ -31,7 +27,7 @@ class Buffer {
     std::swap(data_, other.data_);
     return *this;
   }
-  ~Buffer() { release(data_); }
+  ~Buffer() { release(data_, size_); }
 
   T* data() noexcept { return data_; }
   const T* data() const noexcept { return data_; }
@@ -49,32 +45,22 @@ class Buffer {
   }
 
  private:
-  static constexpr std::size_t cache_line = 64, huge_page = std::size_t{1} << 21;
-
   static T* allocate(std::size_t size) {
     if (size == 0) return nullptr;
     const std::size_t bytes = checked_product(size, sizeof(T));
-    const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : cache_line;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-#if defined(_WIN32)
-    void* memory = _aligned_malloc(rounded, alignment);
-#else
-    void* memory = std::aligned_alloc(alignment, rounded);
-#endif
+    void* const memory = bytes < BlockCache::least_block ? detail::system_allocate(bytes)
+                                                         : BlockCache::instance().take(BlockCache::block_size(bytes));
     if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-    // 784 x 64 x 128 tapes: 512 times fewer page faults where transparent huge pages are on request.
-    if (alignment == huge_page) ::madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
     return static_cast<T*>(memory);
   }
 
-  static void release(T* memory) noexcept {
-#if defined(_WIN32)
-    _aligned_free(memory);
-#else
-    std::free(memory);
-#endif
+  static void release(T* memory, std::size_t size) noexcept {
+    const std::size_t bytes = size * sizeof(T);
+    if (bytes < BlockCache::least_block) {
+      detail::system_release(memory);
+    } else {
+      BlockCache::instance().give(memory, BlockCache::block_size(bytes));
+    }
   }
 
   std::size_t size_ = 0;
