@@ -1,0 +1,90 @@
+"""The command line: ``python -m pylstm``, or ``pylstm`` where the package is installed."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pylstm
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C has ended: 128 + SIGINT."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 if a file could not be written, 130 if Ctrl-C was pressed. Wrong arguments exit with 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "config":
+            pylstm.show_config()
+            return 0
+        with _ctrl_c_ends_at_once():
+            from pylstm._demo import run  # noqa: PLC0415 (scikit-learn, for this command only)
+
+        complete = run(options.output, max_iter=options.max_iter, seed=options.seed, plot=options.plot)
+        return 0 if complete else INTERRUPTED
+    except KeyboardInterrupt:
+        print("\npylstm: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        where = error.filename2 or error.filename or options.output
+        print(f"pylstm: error: cannot write {where}: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pylstm", description="LSTM networks on a CPU.")
+    parser.add_argument("--version", action="version", version=f"pylstm {pylstm.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    text = "train on an electrocardiogram, forecast its last minute, and save pictures and model"
+    demo = commands.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".")
+    demo.add_argument("--output", type=Path, default=Path("pylstm-demo"), metavar="DIR", help="default: %(default)s")
+    demo.add_argument(
+        "--max-iter", type=_at_least(1), default=20, metavar="N", help="most epochs; default: %(default)s"
+    )
+    demo.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s")
+    demo.add_argument("--no-plot", dest="plot", action="store_false", help="no pictures")
+    text = "show version, instruction sets and threads"
+    commands.add_parser("config", help=text, description=text[0].upper() + text[1:] + ".")
+    return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """Return a parser of integers in [least, 2**31)."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) < 2**31:
+            msg = f"{text!r} is not an integer in [{least}, 2**31)"
+            raise argparse.ArgumentTypeError(msg)
+        return int(text)
+
+    return parse
+
+
+@contextmanager
+def _ctrl_c_ends_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process; a compiled module that is being imported would make an ImportError of it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler:  # somebody else's, or ignored in the background
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
