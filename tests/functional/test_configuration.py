@@ -111,6 +111,20 @@ def test_our_variable_comes_before_that_of_openmp(
     assert int(run_python(PRINT_THREADS, env=CLEAN | variables).stdout) == n_threads
 
 
+@pytest.mark.parametrize("value", ["0", "-2", "many"])
+def test_a_senseless_number_of_threads_for_us_fails_the_import(run_python: RunPython, value: str) -> None:
+    code = f"""
+try:
+    import pylstm
+    pylstm.get_num_threads()
+except ImportError as error:
+    assert "PYLSTM_NUM_THREADS is \\"{value}\\", expected a positive integer" in str(error), error
+else:
+    raise AssertionError
+"""
+    run_python(code, env=CLEAN | {"PYLSTM_NUM_THREADS": value})
+
+
 def test_a_call_comes_before_any_variable(run_python: RunPython) -> None:
     code = "import pylstm; pylstm.set_num_threads(7); print(pylstm.get_num_threads())"
     assert int(run_python(code, env=CLEAN | {"PYLSTM_NUM_THREADS": "3"}).stdout) == 7

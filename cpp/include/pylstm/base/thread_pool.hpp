@@ -1,7 +1,9 @@
-/// Threads that outlive a call: one parallel region per call, a team that knows its size, a spin barrier.
+/// Threads that outlive a call, and calls cut into shares.
 ///
-/// Own threads rather than OpenMP's: libgomp does not survive fork().  A region inside a region, or while another
-/// caller has the pool, runs on the calling thread alone; a forked child starts afresh.
+/// A share whose thread has not begun it when the caller is through with its own runs on the caller: on a machine that
+/// has other things to do, no call waits for a thread that is not running.  Which thread runs a share changes no bit.
+/// Own threads rather than OpenMP's: libgomp does not survive fork().  A call from inside a share, or while another
+/// caller has the pool, is one share; a forked child starts afresh.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +14,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -67,41 +71,11 @@ inline std::size_t usable_cores() {
 
 }  // namespace detail
 
-/// Meets `size` threads again and again; spins, since a step of the recurrence is microseconds long.
-class SpinBarrier {
- public:
-  void reset(std::size_t size) {
-    size_ = size;
-    waiting_.store(0, std::memory_order_relaxed);
-  }
-  void wait() {
-    const std::size_t round = round_.load(std::memory_order_acquire);
-    if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-      waiting_.store(0, std::memory_order_relaxed);
-      round_.store(round + 1, std::memory_order_release);
-      return;
-    }
-    for (std::size_t spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-      detail::spin_pause();
-      if (spins > 4096) std::this_thread::yield();  // more threads than cores
-    }
-  }
-
- private:
-  std::size_t size_ = 1;
-  alignas(64) std::atomic<std::size_t> waiting_{0};
-  alignas(64) std::atomic<std::size_t> round_{0};
-};
-
-/// One thread's place in a parallel region.
-struct Team {
+/// One of the shares of a call.
+struct Share {
   std::size_t index = 0, size = 1;
-  SpinBarrier* barrier = nullptr;
 
-  void wait() const {
-    if (size > 1) barrier->wait();
-  }
-  /// This thread's even share of [0, n).
+  /// This share of [0, n), even.
   std::size_t begin(std::size_t n) const { return n * index / size; }
   std::size_t end(std::size_t n) const { return n * (index + 1) / size; }
 };
@@ -120,91 +94,124 @@ class ThreadPool {
     threads_.store(std::clamp<std::size_t>(count, 1, most), std::memory_order_relaxed);
   }
 
-  /// Calls `body(Team)` on at most `wanted` threads, the calling one among them, and returns when all have.
-  /// `body` must not throw; it learns from the team how many threads there are.
+  /// Calls `body(Share)` for each of at most `wanted` shares, and returns when all have returned.  `body` must not
+  /// throw; it learns from its share how many there are.
   template <class Body>
   void run(std::size_t wanted, const Body& body) {
     wanted = std::min(wanted, threads());
     if (wanted <= 1 || inside_ || !busy_.try_lock()) {
-      body(Team{});
+      body(Share{});
       return;
     }
     const std::lock_guard<std::mutex> own(busy_, std::adopt_lock);
-    const std::size_t size = state_->prepare(wanted);
-    state_->barrier.reset(size);
-    state_->call = [](const void* what, Team team) { (*static_cast<const Body*>(what))(team); };
-    state_->what = &body;
+    State& state = *state_;
+    const std::size_t size = state.prepare(wanted);
+    state.call = [](const void* what, Share share) { (*static_cast<const Body*>(what))(share); };
+    state.what = &body;
+    state.size = size;
     inside_ = true;
-    state_->start(size);
-    body(Team{0, size, &state_->barrier});
-    state_->finish();
+    state.publish();
+    body(Share{0, size});
+    for (std::size_t index = size; --index > 0;) {
+      if (state.workers[index - 1]->take()) {
+        body(Share{index, size});
+        state.running.fetch_sub(1, std::memory_order_relaxed);
+      }
+    }
+    state.wait();
     inside_ = false;
   }
 
   static constexpr std::size_t most = 256;
 
  private:
-  /// What the workers share.  A forked child abandons its parent's: the threads are not there.
-  struct State {
-    SpinBarrier barrier;
-    void (*call)(const void*, Team) = nullptr;
-    const void* what = nullptr;
-    std::vector<std::thread> workers;
+  /// One thread.  Its ticket is the number of the call whose share it may begin, 0 when there is none: whoever sets it
+  /// back has the share.
+  struct alignas(64) Worker {
+    std::atomic<std::uint64_t> ticket{0};
+    std::atomic<bool> asleep{false};
     std::mutex mutex;
     std::condition_variable wake;
-    std::size_t team_size = 1;
-    alignas(64) std::atomic<std::uint64_t> round{0};
-    alignas(64) std::atomic<std::size_t> running{0};
+    std::thread thread;
+
+    bool take() {
+      std::uint64_t open = ticket.load(std::memory_order_relaxed);
+      return open != 0 && ticket.compare_exchange_strong(open, 0, std::memory_order_acquire);
+    }
+
+    void offer(std::uint64_t call) {
+      ticket.store(call);  // before `asleep` is read, as the worker sets that before it reads the ticket
+      if (asleep.load()) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        wake.notify_one();
+      }
+    }
+
+    void wait_for_ticket() {
+      using clock = std::chrono::steady_clock;
+      const auto give_up = clock::now() + std::chrono::microseconds(50);
+      while (ticket.load(std::memory_order_relaxed) == 0 && clock::now() < give_up) {
+        for (int i = 0; i < 32; ++i) detail::spin_pause();
+      }
+      if (ticket.load(std::memory_order_relaxed) != 0) return;
+      std::unique_lock<std::mutex> lock(mutex);
+      asleep.store(true);
+      wake.wait(lock, [&] { return ticket.load() != 0; });
+      asleep.store(false);
+    }
+  };
+
+  /// What the threads share.  A forked child abandons its parent's: the threads are not there.
+  struct State {
+    void (*call)(const void*, Share) = nullptr;
+    const void* what = nullptr;
+    std::size_t size = 1;
+    std::uint64_t calls = 0;
+    std::vector<std::unique_ptr<Worker>> workers;
+    alignas(64) std::atomic<std::size_t> running{0};  ///< shares that have not returned, the caller's aside
 
     std::size_t prepare(std::size_t wanted) {
       try {
+        workers.reserve(most);
         while (workers.size() + 1 < wanted) {
-          const std::size_t index = workers.size() + 1;
-          workers.emplace_back([this, index, seen = round.load()] { work(index, seen); });
+          auto worker = std::make_unique<Worker>();
+          worker->thread = std::thread([this, own = worker.get(), index = workers.size() + 1] { work(*own, index); });
+          workers.push_back(std::move(worker));
         }
       } catch (const std::exception&) {  // the system gives no more threads
       }
       return std::min(wanted, workers.size() + 1);
     }
 
-    void start(std::size_t size) {
-      {
-        const std::lock_guard<std::mutex> lock(mutex);
-        team_size = size;
-        running.store(workers.size(), std::memory_order_relaxed);
-        round.fetch_add(1, std::memory_order_release);
-      }
-      wake.notify_all();
+    void publish() {
+      ++calls;
+      running.store(size - 1, std::memory_order_relaxed);
+      for (std::size_t i = 0; i + 1 < size; ++i) workers[i]->offer(calls);
     }
 
-    void finish() const {
+    void wait() const {
       for (std::size_t spins = 0; running.load(std::memory_order_acquire) != 0; ++spins) {
         detail::spin_pause();
-        if (spins > 4096) std::this_thread::yield();
+        if (spins > 4096) std::this_thread::yield();  // more threads than cores
       }
     }
 
-    void work(std::size_t index, std::uint64_t seen) {
+    void work(Worker& own, std::size_t index) {
       inside_ = true;
       for (;;) {
-        using clock = std::chrono::steady_clock;
-        const auto give_up = clock::now() + std::chrono::microseconds(50);
-        while (round.load(std::memory_order_acquire) == seen && clock::now() < give_up) {
-          for (int i = 0; i < 32; ++i) detail::spin_pause();
-        }
-        if (round.load(std::memory_order_acquire) == seen) {
-          std::unique_lock<std::mutex> lock(mutex);
-          wake.wait(lock, [&] { return round.load(std::memory_order_relaxed) != seen; });
-        }
-        ++seen;
-        if (index < team_size) call(what, Team{index, team_size, &barrier});
+        own.wait_for_ticket();
+        if (!own.take()) continue;
+        call(what, Share{index, size});
         running.fetch_sub(1, std::memory_order_release);
       }
     }
   };
 
-  ThreadPool() : state_(new State) {
+  ThreadPool() {
     std::size_t count = detail::threads_from_environment("PYLSTM_NUM_THREADS");
+    if (const char* const text = std::getenv("PYLSTM_NUM_THREADS"); count == 0 && text != nullptr && *text != '\0') {
+      throw std::invalid_argument(std::string("PYLSTM_NUM_THREADS is \"") + text + "\", expected a positive integer");
+    }
     if (count == 0) count = detail::threads_from_environment("OMP_NUM_THREADS");
     set_threads(count != 0 ? count : detail::usable_cores());
   }
@@ -213,7 +220,7 @@ class ThreadPool {
     ThreadPool* const pool = new ThreadPool;
 #if !defined(_WIN32)
     // The child has none of the threads: it leaves the parent's state alone, in whatever moment it was, and starts
-    // afresh. Waiting for the region to end here could deadlock: its caller may want a lock that the forking thread
+    // afresh. Waiting for the call to end here could deadlock: its caller may want a lock that the forking thread
     // holds.
     pthread_atfork(nullptr, nullptr, [] {
       ThreadPool& child = instance();
@@ -227,7 +234,7 @@ class ThreadPool {
 
   inline static thread_local bool inside_ = false;
 
-  State* state_;
+  State* state_ = new State;
   std::mutex busy_;
   std::atomic<std::size_t> threads_{1};
 };

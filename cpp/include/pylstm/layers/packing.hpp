@@ -14,7 +14,7 @@ void share_blocks(const kernels::PanelShape& shape, const kernels::PanelPart& pa
   constexpr std::size_t least_bytes = 256 << 10;  // about 20 us of one core
   const std::size_t bytes = shape.padded_units() * part.gates * part.columns * sizeof(T);
   ThreadPool::instance().run(bytes / least_bytes,
-                             [&](const Team& team) { work(team.begin(shape.blocks()), team.end(shape.blocks())); });
+                             [&](const Share& share) { work(share.begin(shape.blocks()), share.end(shape.blocks())); });
 }
 
 /// Public layout (row-major) to panels; null counts as zeros.

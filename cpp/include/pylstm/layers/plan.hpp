@@ -13,7 +13,7 @@ namespace pylstm::layers {
 
 struct Plan {
   std::size_t threads = 1;
-  bool split_units = false;    ///< threads share the units (a barrier per step), not the rows (none)
+  bool split_units = false;    ///< threads share the units (a call per step), not the rows (none)
   bool input_product = false;  ///< W x for a chunk of steps in one product before the recurrence
   std::size_t chunk_steps = 1;
 };
@@ -30,7 +30,7 @@ inline double work_rows(const Schedule& schedule) {
 inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
                          std::size_t scalar_size) {
   constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
-  constexpr double least_step_flops = 4e5;  // about 3 us of one core between two barriers
+  constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
   constexpr double l2_bytes = 1 << 20;
   const double weights = static_cast<double>(shape.size());
   const double flops = 2 * passes * weights * work_rows(schedule);

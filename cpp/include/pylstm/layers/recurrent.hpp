@@ -2,9 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
-#include <limits>
 #include <vector>
 
 #include "pylstm/base/buffer.hpp"
@@ -115,36 +113,24 @@ class RecurrentLayer {
       work.in.resize(chunk * rows * plan.threads);
       work.out.resize(chunk * rows * plan.threads);
     }
-    StopMark stop;
-    ThreadPool::instance().run(plan.threads, [&](const Team& team) {
-      const bool by_units = team.size > 1 && plan.split_units;
-      const std::size_t blocks = shape_.blocks();
-      kernels::Range range{0, 0, 0, rows, 0, blocks};
-      if (by_units) {
-        range.block_begin = team.begin(blocks);
-        range.block_end = team.end(blocks);
-      } else {
-        range.row_begin = team.begin(rows);
-        range.row_end = team.end(rows);
-      }
-      for (std::size_t begin = 0; begin < steps; begin += chunk) {
-        if (stop.reached(begin / chunk, team, by_units, interrupt)) break;
+    const auto share_steps = [&](std::size_t begin, std::size_t end, bool input_product_first) {
+      ThreadPool::instance().run(plan.threads, [&](const Share& share) {
+        kernels::Range range = forward_range(plan, schedule, share);
         range.step_begin = begin;
         range.step_end = std::min(begin + chunk, steps);
-        if (plan.input_product) input_product(operands, range, work, team.index * chunk * rows);
-        if (!by_units) {
-          cell_->forward_steps(operands, range);
-          continue;
-        }
-        for (std::size_t t = begin, end = range.step_end; t < end; ++t) {
-          range.step_begin = t;
-          range.step_end = t + 1;
-          cell_->forward_steps(operands, range);
-          team.wait();
-        }
-        range.step_end = std::min(begin + chunk, steps);
+        if (input_product_first) input_product(operands, range, work, share.index * chunk * rows);
+        range.step_end = end;
+        cell_->forward_steps(operands, range);
+      });
+    };
+    for (std::size_t begin = 0; begin < steps && !interrupt.poll(); begin += chunk) {
+      const std::size_t end = std::min(begin + chunk, steps);
+      if (!plan.split_units) {
+        share_steps(begin, end, plan.input_product);
+      } else {
+        for (std::size_t t = begin; t < end; ++t) share_steps(t, t + 1, plan.input_product && t == begin);
       }
-    });
+    }
     interrupt.throw_if_requested();
 
     for (std::size_t n = 0; n < rows; ++n) {
@@ -190,65 +176,62 @@ class RecurrentLayer {
         .dh_shortcut = work.dh_shortcut.data(),
         .dh0 = g.dh0,
         .dc0 = g.dc0};
-    const kernels::TransposedShape groups = transposed(shape_, kernels::recurrent_part(shape_));
-
-    StopMark stop;
-    std::size_t listed = 0;  // written by thread 0 between two barriers
-    ThreadPool::instance().run(plan.threads, [&](const Team& team) {
-      const bool by_units = team.size > 1 && plan.split_units;
-      kernels::Range range{0, 0, 0, rows, 0, shape_.blocks()};
-      if (by_units) {
-        range.block_begin = groups.group_begin(team.begin(groups.groups()));
-        range.block_end = groups.group_begin(team.end(groups.groups()));
-      } else {
-        range.row_begin = team.begin(rows);
-        range.row_end = team.end(rows);
-      }
-      transpose(team, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
-      if (g.dx) transpose(team, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
-      if (steps == 0) products(team, g, 0, 0, true, work);
-      std::size_t index = 0;
-      for (std::size_t end = steps; end > 0; ++index) {
-        if (stop.reached(index, team, true, interrupt)) return;
-        const std::size_t begin = end > chunk ? end - chunk : 0;
-        range.step_begin = begin;
-        range.step_end = end;
-        if (by_units) {
-          for (std::size_t t = end; t-- > begin;) {
-            range.step_begin = t;
-            range.step_end = t + 1;
-            cell_->backward_steps(operands, range);
-            team.wait();
-          }
-        } else {
-          cell_->backward_steps(operands, range);
-        }
-        if (team.index == 0) listed = list_rows(operands, x, g.dx, begin, end, work);
-        team.wait();
-        products(team, g, listed, chunk * rows, end == steps, work);
-        team.wait();
-        end = begin;
-      }
-      if (g.dh0) cell_->initial_gradients(operands, range);
+    ThreadPool& pool = ThreadPool::instance();
+    pool.run(plan.threads, [&](const Share& share) {
+      transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
+      if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
     });
+    if (steps == 0) products(Share{}, g, 0, 0, true, work);
+    for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
+      const std::size_t begin = end > chunk ? end - chunk : 0;
+      const auto share_steps = [&](std::size_t first, std::size_t last) {
+        pool.run(plan.threads, [&](const Share& share) {
+          kernels::Range range = backward_range(plan, schedule, share);
+          range.step_begin = first;
+          range.step_end = last;
+          cell_->backward_steps(operands, range);
+        });
+      };
+      if (!plan.split_units) {
+        share_steps(begin, end);
+      } else {
+        for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
+      }
+      const std::size_t listed = list_rows(operands, x, g.dx, begin, end, work);
+      pool.run(plan.threads, [&](const Share& share) { products(share, g, listed, chunk * rows, end == steps, work); });
+      end = begin;
+    }
     interrupt.throw_if_requested();
+    if (g.dh0) {
+      pool.run(plan.threads,
+               [&](const Share& share) { cell_->initial_gradients(operands, backward_range(plan, schedule, share)); });
+    }
   }
 
  private:
-  /// Lets all threads of a team leave at the same chunk.
-  class StopMark {
-   public:
-    bool reached(std::size_t chunk, const Team& team, bool together, Interrupt& interrupt) {
-      if (team.index == 0 && interrupt.poll() && at_.load(std::memory_order_relaxed) > chunk) {
-        at_.store(chunk, std::memory_order_release);
-      }
-      if (together) team.wait();
-      return at_.load(std::memory_order_acquire) <= chunk;
+  /// All steps of a share's rows, or of its blocks of units.
+  kernels::Range forward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
+    kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
+    if (plan.split_units) {
+      range.block_begin = share.begin(shape_.blocks());
+      range.block_end = share.end(shape_.blocks());
+    } else {
+      range.row_begin = share.begin(schedule.rows);
+      range.row_end = share.end(schedule.rows);
     }
+    return range;
+  }
 
-   private:
-    std::atomic<std::size_t> at_{std::numeric_limits<std::size_t>::max()};
-  };
+  /// Blocks go by groups of the transposed panels.
+  kernels::Range backward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
+    kernels::Range range = forward_range(plan, schedule, share);
+    if (plan.split_units) {
+      const kernels::TransposedShape shape = transposed(shape_, kernels::recurrent_part(shape_));
+      range.block_begin = shape.group_begin(share.begin(shape.groups()));
+      range.block_end = shape.group_begin(share.end(shape.groups()));
+    }
+    return range;
+  }
 
   void load_state(const T* from, std::size_t row, T* to) const {
     const std::size_t H = shape_.units;
@@ -256,11 +239,11 @@ class RecurrentLayer {
     std::fill(to + (from != nullptr ? H : 0), to + shape_.padded_units(), T(0));
   }
 
-  /// This thread's share of a part's transposed panels.
-  void transpose(const Team& team, const kernels::PanelKernels<T>& kernel, const kernels::PanelPart& part,
+  /// A share of a part's transposed panels.
+  void transpose(const Share& share, const kernels::PanelKernels<T>& kernel, const kernels::PanelPart& part,
                  const T* panels, Buffer<T>& buffer) const {
     const std::size_t groups = transposed(shape_, part).groups();
-    kernel.transpose({shape_, part, panels, buffer.data(), team.begin(groups), team.end(groups)});
+    kernel.transpose({shape_, part, panels, buffer.data(), share.begin(groups), share.end(groups)});
   }
 
   /// bias + W x of a range's steps and rows, into the gates.
@@ -300,15 +283,15 @@ class RecurrentLayer {
     return n;
   }
 
-  /// This thread's share of dW and dx over listed rows.  dW is owned by tile: never summed per thread.
-  void products(const Team& team, const SequenceGradients<T>& g, std::size_t n, std::size_t most, bool fresh,
+  /// A share of dW and dx over listed rows.  dW is owned by tile: never summed per share.
+  void products(const Share& share, const SequenceGradients<T>& g, std::size_t n, std::size_t most, bool fresh,
                 Workspace<T>& work) const {
     const std::size_t blocks = shape_.blocks();
-    const bool by_blocks = blocks % team.size == 0 || blocks >= 4 * team.size;
+    const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
     const std::size_t K = shape_.inputs + 1 + shape_.units;
-    const std::size_t k_begin = by_blocks ? 0 : team.begin(K), k_end = by_blocks ? K : team.end(K);
-    const std::size_t block_begin = by_blocks ? team.begin(blocks) : 0,
-                      block_end = by_blocks ? team.end(blocks) : blocks;
+    const std::size_t k_begin = by_blocks ? 0 : share.begin(K), k_end = by_blocks ? K : share.end(K);
+    const std::size_t block_begin = by_blocks ? share.begin(blocks) : 0,
+                      block_end = by_blocks ? share.end(blocks) : blocks;
     if (g.dpanels) {
       // k counts the inputs, the bias, the recurrent rows.
       const std::size_t I = shape_.inputs, input_begin = std::min(k_begin, I), input_end = std::min(k_end, I);
@@ -338,12 +321,12 @@ class RecurrentLayer {
                               .block_end = block_end});
     }
     if (g.dx) {
-      const std::size_t begin = team.begin(n);
+      const std::size_t begin = share.begin(n);
       cell_->input.transposed({.shape = transposed(shape_, kernels::input_part(shape_)),
                                .panels = work.input_transposed.data(),
                                .d = work.d.data() + begin,
                                .out = work.out.data() + begin,
-                               .n = team.end(n) - begin});
+                               .n = share.end(n) - begin});
     }
   }
 
