@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pylstm/reference/lstm.hpp"
+#include "support.hpp"
 
 namespace pylstm::testing {
 
@@ -184,6 +185,50 @@ Case<Real> integer_case(const Sizes& s, const Combination& c, double per_row, st
         return random.uniform(0.5) + 0.5 < per_row / static_cast<double>(fan_in) ? sign() : 0;
       },
       [&] { return random.below(4) == 0 ? 0 : sign(); });
+}
+
+/// Integers that grow slowly with T: a row has one element that is not zero (its bias, or a weight), and at most one
+/// gate of a unit, with probability `listening`, has that in weight_hh.
+template <class Real>
+Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double listening, std::uint64_t seed) {
+  Case<Real> made = integer_case<Real>(s, c, 0, seed);
+  auto& p = made.problem;
+  std::fill(p.bias.begin(), p.bias.end(), Real(0));
+  Random random(seed + 1);
+  for (std::size_t j = 0; j < s.H; ++j) {
+    const std::size_t gate_that_listens = random.uniform(0.5) + 0.5 < listening ? random.below(4) : 4;
+    for (std::size_t gate = 0; gate < 4; ++gate) {
+      const std::size_t row = gate * s.H + j;
+      const Real one = random.below(2) == 0 ? Real(-1) : Real(1);
+      if (gate == gate_that_listens) {
+        p.weight_hh[row * s.H + random.below(s.H)] = one;
+      } else if (c.bias && random.below(2) == 0) {
+        p.bias[row] = one;
+      } else {
+        p.weight_ih[row * s.I + random.below(s.I)] = one;
+      }
+    }
+  }
+  return made;
+}
+
+/// Around every vector width, tile height and threshold of the kernels, then sequences of several chunks: the products
+/// over time take 256 rows at a time (from 129 rows on one step, whose gates' gradients may not be overwritten by those
+/// of the step before), weight gradients 128 rows, the input product 64 steps.
+template <class Visit>
+void for_each_size(Visit visit) {
+  using List = std::vector<std::size_t>;
+  const bool few = quick();
+  const List hidden = few ? List{1, 4, 9, 17, 33} : List{1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 64, 65};
+  const List inputs = few ? List{1, 5, 70} : List{1, 2, 5, 17, 70};
+  const List rows = few ? List{1, 3, 7} : List{0, 1, 2, 3, 5, 6, 7, 12, 13};
+  for (const std::size_t H : hidden)
+    for (const std::size_t I : inputs)
+      for (const std::size_t N : rows)
+        for (const std::size_t T : {0U, 1U, 2U, 7U}) visit(Sizes{T, N, I, H});
+  for (const Sizes& sizes :
+       {Sizes{60, 7, 3, 9}, Sizes{3, 300, 5, 4}, Sizes{9, 70, 60, 17}, Sizes{80, 1, 50, 5}, Sizes{3, 130, 3, 70}})
+    visit(sizes);
 }
 
 }  // namespace pylstm::testing

@@ -1,6 +1,6 @@
 /// exp, sigmoid and tanh of one ISA (PYLSTM_TEST_ISA) against the mathematical library in a wider type.
 ///
-/// float: every 251st bit pattern, or with PYLSTM_TEST_LONG=1 all 2^32 of them; double: random ones.
+/// float: every 251st bit pattern, or with PYLSTM_TEST_EXHAUSTIVE=1 all 2^32 of them; double: random ones.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -146,7 +147,9 @@ Worst<T> sweep(std::uint64_t first, std::uint64_t last, std::uint64_t step, Next
 template <class Function, class T>
 void report(const Worst<T>& worst) {
   const std::string what = std::string(Function::name) + ", " + Isa::name + (sizeof(T) == 4 ? ", float" : ", double");
-  MESSAGE(what, ": at most ", worst.ulp, " ULP, at ", worst.at);
+  std::ostringstream at;
+  at << std::hexfloat << worst.at;
+  MESSAGE(what, ": at most ", worst.ulp, " ULP, at ", at.str());
   CHECK(worst.ulp <= bound);
   CHECK(worst.tiny_is_tiny);
 }
@@ -154,7 +157,7 @@ void report(const Worst<T>& worst) {
 template <class Function>
 void sweep_float() {
   constexpr std::uint64_t all = std::uint64_t{1} << 32, parts = 16;
-  const std::uint64_t step = std::getenv("PYLSTM_TEST_LONG") != nullptr ? 1 : quick() ? 99991 : 251;
+  const std::uint64_t step = std::getenv("PYLSTM_TEST_EXHAUSTIVE") != nullptr ? 1 : quick() ? 99991 : 251;
   const auto from_bits = [](std::uint64_t k) { return std::bit_cast<float>(static_cast<std::uint32_t>(k)); };
 
   std::vector<Worst<float>> of_part(parts);

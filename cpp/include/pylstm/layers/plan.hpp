@@ -59,8 +59,10 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
   if (plan.input_product) {
     const std::size_t step_bytes = rows * shape.padded_units() * shape.slots * scalar_size;
     plan.chunk_steps = std::clamp<std::size_t>(chunk_bytes * plan.threads / step_bytes, 1, 64);
-    // Few rows: at least a few tiles of rows per pass over the weights.
-    plan.chunk_steps = std::max(plan.chunk_steps, (48 + rows - 1) / rows);
+    // At least a few tiles of rows per pass over the weights, and many where they come from beyond L2.
+    const std::size_t weights_bytes = shape.inputs * shape.padded_units() * shape.input_slots * scalar_size;
+    const std::size_t least_rows = weights_bytes > (1 << 20) ? 256 : 48;
+    plan.chunk_steps = std::max(plan.chunk_steps, (least_rows + rows - 1) / rows);
   } else {
     // Between two looks at the interrupt: 50 MFLOP at most, well under a millisecond or one step.
     const double step_flops = 2.0 * static_cast<double>(shape.size()) * static_cast<double>(rows);
@@ -71,7 +73,8 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
 }
 
 inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
-  constexpr std::size_t chunk_rows = 256;
+  // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.
+  const std::size_t chunk_rows = shape.size() * scalar_size > (4 << 20) ? 1024 : 256;
   Plan plan;
   plan_threads(plan, shape, schedule, 2, scalar_size);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);

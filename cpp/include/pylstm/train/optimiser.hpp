@@ -34,8 +34,8 @@ struct OptimiserConfig {
 template <class T>
 class Optimiser {
  public:
-  Optimiser(const OptimiserConfig& config, std::size_t size, const kernels::KernelTable<T>& table)
-      : config(config), table_(&table) {
+  Optimiser(const OptimiserConfig& settings, std::size_t size, const kernels::KernelTable<T>& table)
+      : config(settings), table_(&table) {
     require(config.learning_rate > 0, "learning_rate is ", config.learning_rate, ", expected a positive number");
     require(config.alpha >= 0, "alpha is ", config.alpha, ", expected a number >= 0");
     if (config.solver != Solver::rmsprop) first = Buffer<T>(size, T(0));

@@ -1,0 +1,148 @@
+/// The engine's recurrent layer called with, and answering in, the types of the reference.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "combinations.hpp"
+#include "pylstm/base/interrupt.hpp"
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/recurrent.hpp"
+#include "pylstm/layers/schedule.hpp"
+
+namespace pylstm::testing {
+
+/// How many threads the pool may use, for as long as one of these lives.
+class Threads {
+ public:
+  explicit Threads(std::size_t count) : before_(ThreadPool::instance().threads()) {
+    ThreadPool::instance().set_threads(count);
+  }
+  ~Threads() { ThreadPool::instance().set_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  std::size_t before_;
+};
+
+/// What the caller gets, time-major; `written_past_end` tells of a write into the padding of y or dx.
+template <class T>
+struct LayerOutputs {
+  std::vector<T> y, h_n, c_n;  ///< [T][N][H], [N][H], [N][H]
+  bool written_past_end = false;
+};
+
+template <class T>
+struct LayerGradients {
+  reference::LstmGradients<T> d;
+  bool written_past_end = false;
+  bool padding_is_zero = true;  ///< units past H in the packed gradient: an optimiser relies on it
+};
+
+enum class Mode { inference, training };
+
+/// One layer; tape and workspace live from call to call, full of NaN before each, so that nothing stale can be of use.
+template <class T>
+class FastLayer {
+ public:
+  FastLayer(const kernels::CellKernels<T>& cell, const reference::LstmProblem<T>& p)
+      : layer_(cell, p.I, p.H), panels_(layer_.shape().size(), nan) {
+    layer_.pack(p.weight_ih.data(), p.weight_hh.data(), or_null(p.bias), panels_.data());
+  }
+
+  LayerOutputs<T> forward(const reference::LstmProblem<T>& p, Mode mode) {
+    const layers::BatchOrder order = order_of(p);
+    const Schedule schedule = order.schedule();
+    LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.H, untouched),
+                      .h_n = std::vector<T>(p.N * p.H, untouched),
+                      .c_n = std::vector<T>(p.N * p.H, untouched)};
+    poison();
+    Interrupt never;
+    layer_.forward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule),
+                   time_major<T>(r.y, p.N, p.H, schedule),
+                   {.h0 = or_null(p.h0), .c0 = or_null(p.c0), .h_n = r.h_n.data(), .c_n = r.c_n.data()},
+                   mode == Mode::training ? &tape_ : nullptr, work_, never);
+    r.written_past_end = clear_padding(p, r.y, p.H);
+    return r;
+  }
+
+  /// Of the last forward pass in training mode.
+  LayerGradients<T> backward(const Case<T>& a) {
+    const auto& p = a.problem;
+    const layers::BatchOrder order = order_of(p);
+    const Schedule schedule = order.schedule();
+    Buffer<T> dpanels(layer_.shape().size(), nan);
+    LayerGradients<T> g{.d = {.x = std::vector<T>(p.T * p.N * p.I, untouched),
+                              .weight_ih = std::vector<T>(4 * p.H * p.I),
+                              .weight_hh = std::vector<T>(4 * p.H * p.H),
+                              .bias = std::vector<T>(4 * p.H),
+                              .h0 = std::vector<T>(p.N * p.H, untouched),
+                              .c0 = std::vector<T>(p.N * p.H, untouched)}};
+    poison_workspace();
+    Interrupt never;
+    layer_.backward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule), tape_,
+                    {.dy = a.dy.empty() ? Sequence<const T>{} : time_major<const T>(a.dy, p.N, p.H, schedule),
+                     .dh_n = or_null(a.dh_n),
+                     .dc_n = or_null(a.dc_n),
+                     .dx = time_major<T>(g.d.x, p.N, p.I, schedule),
+                     .dh0 = g.d.h0.data(),
+                     .dc0 = g.d.c0.data(),
+                     .dpanels = dpanels.data()},
+                    work_, never);
+    layer_.unpack(dpanels.data(), g.d.weight_ih.data(), g.d.weight_hh.data(), g.d.bias.data());
+    Buffer<T> packed(dpanels.size(), nan);
+    layer_.pack(g.d.weight_ih.data(), g.d.weight_hh.data(), g.d.bias.data(), packed.data());
+    g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
+    g.written_past_end = clear_padding(p, g.d.x, p.I);
+    return g;
+  }
+
+ private:
+  static constexpr T untouched = T(-12345), nan = std::numeric_limits<T>::quiet_NaN();
+
+  static const T* or_null(const std::vector<T>& v) { return v.empty() ? nullptr : v.data(); }
+
+  static layers::BatchOrder order_of(const reference::LstmProblem<T>& p) {
+    if (p.lengths.empty()) return {p.T, p.N, p.reverse};
+    return {p.T, p.lengths, p.reverse};
+  }
+
+  template <class U, class Values>
+  static Sequence<U> time_major(Values& v, std::size_t rows, std::size_t width, const Schedule& schedule) {
+    return {v.data(), static_cast<std::ptrdiff_t>(rows * width), static_cast<std::ptrdiff_t>(width), &schedule};
+  }
+
+  static bool clear_padding(const reference::LstmProblem<T>& p, std::vector<T>& v, std::size_t width) {
+    bool written = false;
+    for (std::size_t n = 0; n < p.lengths.size(); ++n)
+      for (std::size_t t = p.lengths[n]; t < p.T; ++t)
+        for (std::size_t k = 0; k < width; ++k) {
+          T& value = v[(t * p.N + n) * width + k];
+          written |= value != untouched;
+          value = 0;
+        }
+    return written;
+  }
+
+  void poison_workspace() {
+    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dc, &work_.dh_shortcut,
+                              &work_.recurrent_transposed, &work_.input_transposed})
+      std::fill(buffer->begin(), buffer->end(), nan);
+  }
+
+  void poison() {
+    poison_workspace();
+    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.gates}) std::fill(buffer->begin(), buffer->end(), nan);
+  }
+
+  layers::RecurrentLayer<T> layer_;
+  Buffer<T> panels_;
+  layers::Tape<T> tape_;
+  layers::Workspace<T> work_;
+};
+
+}  // namespace pylstm::testing

@@ -1,0 +1,178 @@
+/// What the tests of networks and of training share: parameters by name, batches, losses, and gradients of them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "combinations.hpp"
+#include "pylstm/base/buffer.hpp"
+#include "pylstm/base/interrupt.hpp"
+#include "pylstm/layers/schedule.hpp"
+#include "pylstm/network/network.hpp"
+#include "pylstm/train/loss.hpp"
+
+namespace pylstm::testing {
+
+using layers::BatchOrder;
+using network::Config;
+using network::Network;
+using network::NetworkWorkspace;
+using network::TrainingPass;
+
+/// Parameters by name, in the public layout.
+template <class T>
+using Parameters = std::map<std::string, std::vector<T>>;
+
+template <class T>
+Parameters<T> unpacked(const Network<T>& network, const Buffer<T>& flat) {
+  Parameters<T> all;
+  const auto infos = network.parameter_infos();
+  for (std::size_t index = 0; index < infos.size(); ++index) {
+    std::vector<T>& values = all[infos[index].name];
+    values.resize(infos[index].size());
+    network.get(index, flat, values.data());
+  }
+  return all;
+}
+
+template <class T>
+Parameters<T> parameters_of(const Network<T>& network) {
+  return unpacked(network, network.parameters());
+}
+
+template <class T>
+void set(const Network<T>& network, Buffer<T>& flat, const Parameters<T>& all) {
+  const auto infos = network.parameter_infos();
+  for (std::size_t index = 0; index < infos.size(); ++index) network.set(index, flat, all.at(infos[index].name).data());
+}
+
+inline bool is_bias(const std::string& name) { return name.ends_with("bias"); }
+
+template <class T>
+bool same_bits(const Buffer<T>& a, const Buffer<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+std::vector<T> random_values(std::size_t size, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<T> v(size);
+  for (T& a : v) a = static_cast<T>(random.uniform());
+  return v;
+}
+
+/// A batch for the network itself: x [T][N][I], targets [N][O].
+template <class T>
+struct Batch {
+  std::size_t T_, N;
+  std::vector<T> x, targets;
+  std::vector<double> weights;       ///< [N]; empty: ones
+  std::vector<std::size_t> lengths;  ///< [N]; empty: all T
+  bool reverse = false;
+  TrainingPass pass;
+
+  BatchOrder order() const { return lengths.empty() ? BatchOrder(T_, N, reverse) : BatchOrder(T_, lengths, reverse); }
+};
+
+template <class T>
+Batch<T> random_batch(const Config& config, std::size_t steps, std::size_t rows, std::uint64_t seed) {
+  return {.T_ = steps,
+          .N = rows,
+          .x = random_values<T>(steps * rows * config.inputs, seed),
+          .targets = random_values<T>(rows * config.outputs, seed + 1),
+          .weights = {},
+          .lengths = {},
+          .pass = {.seed = 11, .epoch = 5, .samples = nullptr}};
+}
+
+template <class T>
+Sequence<const T> time_major(const Batch<T>& batch, const Schedule& schedule, std::size_t inputs) {
+  return {batch.x.data(), static_cast<std::ptrdiff_t>(batch.N * inputs), static_cast<std::ptrdiff_t>(inputs),
+          &schedule};
+}
+
+enum class As { prediction, training };
+
+template <class T>
+std::vector<T> outputs(const Network<T>& network, const Batch<T>& batch, As how, NetworkWorkspace<T>& work) {
+  const BatchOrder order = batch.order();
+  const Schedule schedule = order.schedule();
+  const auto x = time_major(batch, schedule, network.config().inputs);
+  std::vector<T> result(batch.N * network.config().outputs);
+  Interrupt never;
+  if (how == As::prediction) {
+    network.predict(schedule, x, result.data(), work, never);
+  } else {
+    network.forward_training(schedule, x, result.data(), batch.pass, work, never);
+  }
+  return result;
+}
+
+template <class T>
+std::vector<T> outputs(const Network<T>& network, const Batch<T>& batch, As how) {
+  NetworkWorkspace<T> work;
+  return outputs(network, batch, how, work);
+}
+
+/// sum_n w_n mean_o (p - y)^2 / sum_n w_n.
+template <class T>
+double loss(const Network<T>& network, const Batch<T>& batch, const std::vector<T>& predictions) {
+  const std::size_t O = network.config().outputs;
+  double sum = 0, weight = 0;
+  for (std::size_t n = 0; n < batch.N; ++n) {
+    const double w = batch.weights.empty() ? 1 : batch.weights[n];
+    weight += w;
+    for (std::size_t o = 0; o < O; ++o)
+      sum += w * std::pow(predictions[n * O + o] - batch.targets[n * O + o], 2) / static_cast<double>(O);
+  }
+  return sum / weight;
+}
+
+/// Of the training loss, in a buffer laid out like the parameters.
+template <class T>
+Buffer<T> gradients(const Network<T>& network, const Batch<T>& batch) {
+  NetworkWorkspace<T> work;
+  const std::vector<T> predictions = outputs(network, batch, As::training, work);
+  std::vector<T> d(predictions.size());
+  train::SquaredError<T>{}(predictions.data(), batch.targets.data(),
+                           batch.weights.empty() ? nullptr : batch.weights.data(), batch.N, network.config().outputs,
+                           d.data());
+  Buffer<T> result(network.parameters().size(), std::numeric_limits<T>::quiet_NaN());  // to be overwritten
+  const BatchOrder order = batch.order();
+  const Schedule schedule = order.schedule();
+  Interrupt never;
+  network.backward(schedule, time_major(batch, schedule, network.config().inputs), d.data(), batch.pass, result.data(),
+                   work, never);
+  return result;
+}
+
+template <class T>
+double largest_difference(const Parameters<T>& a, const Parameters<T>& b) {
+  double largest = 0;
+  for (const auto& [name, values] : a)
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const double difference = std::abs(static_cast<double>(values[k]) - static_cast<double>(b.at(name)[k]));
+      if (!(difference <= largest)) largest = difference;
+    }
+  return largest;
+}
+
+inline const Config stacks[] = {
+    {.inputs = 2, .hidden_sizes = {5}, .outputs = 1},
+    {.inputs = 3, .hidden_sizes = {4, 9}, .outputs = 2},
+    {.inputs = 1, .hidden_sizes = {6, 3, 9}, .outputs = 3},
+};
+
+inline Config with_dropout(Config config, double rate) {
+  config.dropout = rate;
+  return config;
+}
+
+}  // namespace pylstm::testing

@@ -1,0 +1,356 @@
+/// Equal bits, whatever the number of threads, the split of the batch, the mode, the steps per call and the ISA.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "combinations.hpp"
+#include "fast_layer.hpp"
+#include "pylstm/dispatch.hpp"
+#include "pylstm/layers/plan.hpp"
+#include "pylstm/network/network.hpp"
+#include "pylstm/train/trainer.hpp"
+#include "support.hpp"
+
+namespace {
+
+using namespace pylstm::testing;
+namespace kernels = pylstm::kernels;
+namespace reference = pylstm::reference;
+
+template <class T>
+const kernels::KernelTable<T>& table(const std::string& isa) {
+  pylstm::set_isa(isa);
+  return pylstm::active_kernels<T>();
+}
+
+/// `generic` rounds a multiply-add twice: it agrees with itself only.
+std::vector<std::string> isas_with_fma() {
+  std::vector<std::string> isas = pylstm::available_isas();
+  std::erase(isas, "generic");
+  return isas;
+}
+
+/// All arrays of a forward and a backward pass.
+template <class T>
+struct Pass {
+  LayerOutputs<T> out;
+  LayerGradients<T> back;
+
+  std::vector<std::pair<const char*, const std::vector<T>*>> arrays() const {
+    const auto& d = back.d;
+    return {{"y", &out.y},
+            {"h_n", &out.h_n},
+            {"c_n", &out.c_n},
+            {"dx", &d.x},
+            {"dweight_ih", &d.weight_ih},
+            {"dweight_hh", &d.weight_hh},
+            {"dbias", &d.bias},
+            {"dh0", &d.h0},
+            {"dc0", &d.c0}};
+  }
+};
+
+template <class T>
+Pass<T> run(const Case<T>& a, const std::string& isa) {
+  FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+  Pass<T> pass;
+  pass.out = layer.forward(a.problem, Mode::training);
+  pass.back = layer.backward(a);
+  return pass;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+template <class T>
+void check_same(const Pass<T>& a, const Pass<T>& b) {
+  for (std::size_t k = 0; k < a.arrays().size(); ++k) {
+    CAPTURE(a.arrays()[k].first);
+    CHECK(same_bits(*a.arrays()[k].second, *b.arrays()[k].second));
+  }
+}
+
+/// Elements of rows [begin, end) of an array [outer][rows][width]; an empty array stands for one that is not there.
+template <class U>
+std::vector<U> rows_of(const std::vector<U>& v, std::size_t rows, std::size_t width, std::size_t begin,
+                       std::size_t end) {
+  std::vector<U> part;
+  for (std::size_t first = 0; first < v.size(); first += rows * width)
+    part.insert(part.end(), v.begin() + static_cast<std::ptrdiff_t>(first + begin * width),
+                v.begin() + static_cast<std::ptrdiff_t>(first + end * width));
+  return part;
+}
+
+template <class T>
+Case<T> rows_of(const Case<T>& a, std::size_t begin, std::size_t end) {
+  Case<T> part = a;
+  auto& p = part.problem;
+  const auto cut = [&, rows = p.N](auto& v, std::size_t width) { v = rows_of(v, rows, width, begin, end); };
+  cut(p.x, p.I);
+  for (auto* v : {&p.h0, &p.c0, &part.dy, &part.dh_n, &part.dc_n}) cut(*v, p.H);
+  cut(p.lengths, 1);
+  p.N = end - begin;
+  return part;
+}
+
+/// h and c of one step after the other, each in a call of its own; rows that have ended get a length of 0.
+template <class T>
+LayerOutputs<T> step_by_step(const reference::LstmProblem<T>& p, FastLayer<T>& layer) {
+  LayerOutputs<T> whole{.y = std::vector<T>(p.T * p.N * p.H), .h_n = p.h0, .c_n = p.c0};
+  whole.h_n.resize(p.N * p.H);
+  whole.c_n.resize(p.N * p.H);
+  for (std::size_t s = 0; s < p.T; ++s) {
+    reference::LstmProblem<T> step{.T = 1, .N = p.N, .I = p.I, .H = p.H, .x = std::vector<T>(p.N * p.I)};
+    step.h0 = whole.h_n;
+    step.c0 = whole.c_n;
+    std::vector<std::size_t> at(p.N);
+    for (std::size_t n = 0; n < p.N; ++n) {
+      const std::size_t length = p.lengths.empty() ? p.T : p.lengths[n];
+      step.lengths.push_back(s < length ? 1 : 0);
+      if (s >= length) continue;
+      at[n] = (p.reverse ? length - 1 - s : s) * p.N + n;
+      std::copy_n(p.x.data() + at[n] * p.I, p.I, step.x.data() + n * p.I);
+    }
+    const LayerOutputs<T> r = layer.forward(step, Mode::inference);
+    whole.h_n = r.h_n;
+    whole.c_n = r.c_n;
+    for (std::size_t n = 0; n < p.N; ++n)
+      if (step.lengths[n] == 1) std::copy_n(r.y.data() + n * p.H, p.H, whole.y.data() + at[n] * p.H);
+  }
+  return whole;
+}
+
+/// The sizes take turns through all combinations; 61 is prime to their number.
+template <class T, class Visit>
+void for_each_case(Visit visit) {
+  std::size_t turn = 0;
+  const auto& combinations = legal_combinations();
+  for_each_size([&](const Sizes& sizes) {
+    turn += 61;
+    const Combination& combination = combinations[turn % combinations.size()];
+    CAPTURE(name(sizes));
+    CAPTURE(name(combination));
+    visit(random_case<T>(sizes, combination, turn));
+  });
+  for (const Sizes& sizes : {Sizes{7, 7, 5, 17}, Sizes{6, 5, 50, 20}})
+    for (const Combination& combination : legal_combinations()) {
+      if (quick() && ++turn % 8 != 0) continue;
+      CAPTURE(name(sizes));
+      CAPTURE(name(combination));
+      visit(random_case<T>(sizes, combination, ++turn));
+    }
+}
+
+/// Work for several threads: shared out by rows, and (few rows, wide layers) by units; the input product fused, and
+/// ahead of the steps.  34 inputs and 33 units: the border of two threads' weights is where the bias lies.
+std::vector<Sizes> sizes_for_threads() {
+  if (quick()) return {{6, 40, 34, 33}, {4, 6, 50, 160}};
+  return {{30, 40, 5, 33},  {10, 40, 34, 33}, {9, 71, 60, 65}, {8, 6, 20, 160},
+          {12, 6, 60, 200}, {60, 3, 1, 257},  {20, 1, 3, 513}};
+}
+
+const Combination combinations_for_threads[] = {
+    {Lengths::absent, false, Initial::absent, true, Incoming::all},
+    {Lengths::absent, true, Initial::both, true, Incoming::dy},
+    {Lengths::unsorted, false, Initial::both, true, Incoming::all},
+    {Lengths::with_empty_rows, true, Initial::h0, false, Incoming::dh_n},
+};
+
+/// FNV-1a (Fowler, Noll & Vo) over the bytes of the values, little end first.
+template <class T>
+void add_to_digest(std::uint64_t& digest, const std::vector<T>& v) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  for (const T a : v) {
+    Bits bits;
+    std::memcpy(&bits, &a, sizeof a);
+    for (std::size_t byte = 0; byte < sizeof a; ++byte) {
+      digest = (digest ^ ((bits >> (8 * byte)) & 0xff)) * 0x100000001b3u;
+    }
+  }
+}
+
+/// Parameters, in the public layout, after a short training with everything that could depend on the ISA or threads.
+template <class T>
+std::vector<T> trained(const std::string& isa, std::size_t threads, pylstm::train::Solver solver) {
+  const Threads scope(threads);
+  pylstm::network::Network<T> network({.inputs = 3, .hidden_sizes = {33, 20}, .outputs = 2, .dropout = 0.25},
+                                      table<T>(isa));
+  network.initialize(1);
+  pylstm::train::TrainerConfig config;
+  config.max_grad_norm = 0.1;
+  config.seed = 2;
+  config.optimiser.solver = solver;
+  config.optimiser.alpha = 0.01;
+  pylstm::train::Trainer<T> trainer(network, config);
+
+  const std::size_t samples = 50, steps = quick() ? 6 : 20, stride = sizeof(double);
+  Random random(3);
+  std::vector<double> x(samples * steps * 3), y(samples * 2), weights(samples);
+  for (auto* v : {&x, &y}) std::generate(v->begin(), v->end(), [&] { return random.uniform(); });
+  for (double& weight : weights) weight = static_cast<double>(random.below(3));
+  const auto view = [&](const std::vector<double>& v, std::size_t t, std::size_t k) {
+    return pylstm::train::SampleView{v.data(),
+                                     true,
+                                     samples,
+                                     t,
+                                     k,
+                                     static_cast<std::ptrdiff_t>(t * k * stride),
+                                     static_cast<std::ptrdiff_t>(k * stride),
+                                     static_cast<std::ptrdiff_t>(stride)};
+  };
+  pylstm::train::Batches batches{.x = view(x, steps, 3), .y = view(y, 1, 2), .weights = weights.data(), .order = {}};
+  for (std::size_t n = 0; n < samples; ++n) batches.order.push_back(n * 7 % samples);
+  for (batches.epoch = 0; batches.epoch < 3; ++batches.epoch) {
+    pylstm::Interrupt never;
+    trainer.run_epoch(batches, never);
+  }
+
+  std::vector<T> all;
+  const auto infos = network.parameter_infos();
+  for (std::size_t index = 0; index < infos.size(); ++index) {
+    std::vector<T> values(infos[index].size());
+    network.get(index, network.parameters(), values.data());
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+constexpr pylstm::train::Solver all_solvers[] = {pylstm::train::Solver::sgd, pylstm::train::Solver::adam,
+                                                 pylstm::train::Solver::adamw, pylstm::train::Solver::rmsprop};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("the ISA changes no bit where it has a fused multiply-add", T, float, double) {
+  const std::vector<std::string> isas = isas_with_fma();
+  for_each_case<T>([&](const Case<T>& a) {
+    if (isas.empty()) return;
+    const Pass<T> first = run(a, isas[0]);
+    for (std::size_t k = 1; k < isas.size(); ++k) {
+      CAPTURE(isas[k]);
+      check_same(run(a, isas[k]), first);
+    }
+  });
+}
+
+TEST_CASE_TEMPLATE("inference gives the bits of training, and a tape those of its first use", T, float, double) {
+  for (const std::string& isa : pylstm::available_isas()) {
+    CAPTURE(isa);
+    for_each_case<T>([&](const Case<T>& a) {
+      FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+      const Pass<T> training{.out = layer.forward(a.problem, Mode::training), .back = layer.backward(a)};
+      check_same({.out = training.out, .back = layer.backward(a)}, training);
+      check_same({.out = layer.forward(a.problem, Mode::inference), .back = training.back}, training);
+    });
+  }
+}
+
+TEST_CASE_TEMPLATE("steps in calls of their own give the bits of the sequence", T, float, double) {
+  for (const std::string& isa : pylstm::available_isas()) {
+    CAPTURE(isa);
+    for_each_case<T>([&](const Case<T>& a) {
+      FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+      const LayerOutputs<T> whole = layer.forward(a.problem, Mode::inference);
+      const LayerOutputs<T> steps = step_by_step(a.problem, layer);
+      CHECK(same_bits(steps.y, whole.y));
+      CHECK(same_bits(steps.h_n, whole.h_n));
+      CHECK(same_bits(steps.c_n, whole.c_n));
+    });
+  }
+}
+
+TEST_CASE_TEMPLATE("rows in calls of their own give the bits of the batch", T, float, double) {
+  for (const std::string& isa : pylstm::available_isas()) {
+    CAPTURE(isa);
+    for_each_case<T>([&](const Case<T>& a) {
+      const auto& p = a.problem;
+      const Pass<T> whole = run(a, isa);
+      const std::size_t borders[] = {0, p.N / 4, p.N / 2, p.N};
+      for (std::size_t k = 0; k < 3; ++k) {
+        const std::size_t begin = borders[k], end = borders[k + 1];
+        const Pass<T> part = run(rows_of(a, begin, end), isa);
+        const auto check = [&](const std::vector<T>& alone, const std::vector<T>& together, std::size_t width) {
+          CHECK(same_bits(alone, rows_of(together, p.N, width, begin, end)));
+        };
+        check(part.out.y, whole.out.y, p.H);
+        check(part.out.h_n, whole.out.h_n, p.H);
+        check(part.out.c_n, whole.out.c_n, p.H);
+        check(part.back.d.x, whole.back.d.x, p.I);
+        check(part.back.d.h0, whole.back.d.h0, p.H);
+        check(part.back.d.c0, whole.back.d.c0, p.H);
+      }
+    });
+  }
+}
+
+TEST_CASE_TEMPLATE("the number of threads changes no bit", T, float, double) {
+  std::uint64_t seed = 0;
+  for (const std::string& isa : pylstm::available_isas())
+    for (const Sizes& sizes : sizes_for_threads())
+      for (const Combination& combination : combinations_for_threads) {
+        CAPTURE(isa);
+        CAPTURE(name(sizes));
+        CAPTURE(name(combination));
+        const Case<T> a = random_case<T>(sizes, combination, ++seed);
+        const Threads one(1);
+        const Pass<T> alone = run(a, isa);
+        for (const std::size_t threads : {2U, 3U, 5U}) {
+          CAPTURE(threads);
+          const Threads several(threads);
+          check_same(run(a, isa), alone);
+        }
+      }
+}
+
+TEST_CASE("the sizes for threads are shared out both ways") {
+  const Threads three(3);
+  std::size_t by_rows = 0, by_units = 0;
+  for (const Sizes& s : sizes_for_threads()) {
+    const pylstm::layers::RecurrentLayer<float> layer(pylstm::active_kernels<float>().lstm, s.I, s.H);
+    const auto plan = pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float));
+    if (plan.threads > 1) ++(plan.split_units ? by_units : by_rows);
+  }
+  CHECK(by_rows > 0);
+  CHECK(by_units > 0);
+}
+
+TEST_CASE_TEMPLATE("neither threads nor the ISA change a bit of three epochs of training", T, float, double) {
+  for (const pylstm::train::Solver solver : all_solvers) {
+    CAPTURE(static_cast<int>(solver));
+    const std::vector<std::string> isas = isas_with_fma();
+    for (const std::string& isa : pylstm::available_isas()) {
+      CAPTURE(isa);
+      const std::vector<T> alone = trained<T>(isa, 1, solver);
+      for (const std::size_t threads : {2U, 3U, 5U}) {
+        CAPTURE(threads);
+        CHECK(same_bits(trained<T>(isa, threads, solver), alone));
+      }
+      if (isa != "generic") CHECK(same_bits(trained<T>(isas[0], 1, solver), alone));
+    }
+  }
+}
+
+// Across architectures there is no other run to compare with: AVX2, AVX-512 and NEON have to meet these numbers.
+// A change of the order of a sum changes them, and is a change of the contract.
+TEST_CASE_TEMPLATE("the bits are those on record", T, float, double) {
+  constexpr std::uint64_t on_record = sizeof(T) == 4 ? 0x90a74daf858fc50fu : 0xadb08ff3982361aau;
+  for (const std::string& isa : isas_with_fma()) {
+    CAPTURE(isa);
+    std::uint64_t digest = 0xcbf29ce484222325u;
+    std::uint64_t seed = 0;
+    for (const Sizes& sizes : {Sizes{7, 7, 5, 17}, Sizes{6, 5, 50, 20}, Sizes{40, 9, 3, 33}})
+      for (const Combination& combination : combinations_for_threads) {
+        const Pass<T> pass = run(random_case<T>(sizes, combination, ++seed), isa);
+        for (const auto& [what, values] : pass.arrays()) add_to_digest(digest, *values);
+      }
+    CHECK(digest == on_record);
+  }
+}

@@ -1,0 +1,189 @@
+/// The fast layer of one ISA (PYLSTM_TEST_ISA) against the reference, forward and backward.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "combinations.hpp"
+#include "fast_layer.hpp"
+#include "pylstm/cells/activation.hpp"
+#include "pylstm/cells/lstm.hpp"
+#include "pylstm/kernels/table.hpp"
+#include "pylstm/reference/lstm.hpp"
+#include "pylstm/simd/simd.hpp"
+#include "support.hpp"
+
+#if !defined(PYLSTM_TEST_ISA)
+#define PYLSTM_TEST_ISA native
+#endif
+
+namespace {
+
+using namespace pylstm::testing;
+using Isa = pylstm::simd::PYLSTM_TEST_ISA;
+namespace cells = pylstm::cells;
+namespace reference = pylstm::reference;
+
+template <class T, class Activation>
+constexpr auto cell = pylstm::kernels::cell_kernels<T, Isa, cells::Lstm<Activation>>();
+
+/// |fast - exact| <= tolerance * u * max(1, largest |exact| of the array).
+/// A pre-activation is a chain of K = I + H + 1 multiply-adds of terms that add up to a few units: off by K u / 2 and
+/// some. Weights of up to 3 / sqrt(K) carry an error to the next step magnified by up to 3, T = 7 steps are most.  The
+/// worst seen is 60 u for y and 190 u for a gradient.
+constexpr double tolerance = 1024;
+
+template <class T>
+double error_in_units(const std::vector<T>& fast, const std::vector<double>& exact) {
+  REQUIRE(fast.size() == exact.size());
+  double worst = 0, largest = 1;
+  for (std::size_t k = 0; k < fast.size(); ++k) {
+    const double error = std::abs(static_cast<double>(fast[k]) - exact[k]);
+    largest = std::max(largest, std::abs(exact[k]));
+    if (!(error <= worst)) worst = error;
+  }
+  return worst / largest / (std::numeric_limits<T>::epsilon() / 2);
+}
+
+template <class T>
+void check_close(const char* what, const std::vector<T>& fast, const std::vector<double>& exact) {
+  CAPTURE(what);
+  CHECK(error_in_units(fast, exact) <= tolerance);
+}
+
+template <class T>
+void check_against_reference(const Sizes& sizes, const Combination& combination, std::uint64_t seed) {
+  CAPTURE(name(sizes));
+  CAPTURE(name(combination));
+  const Case<T> a = random_case<T>(sizes, combination, seed);
+  const Case<double> exact = convert<double>(a);
+  const auto r = reference::lstm_forward(exact.problem);
+  const auto d = reference::lstm_backward(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
+
+  FastLayer<T> layer(cell<T, cells::Saturating>, a.problem);
+  const auto fast = layer.forward(a.problem, Mode::training);
+  CHECK_FALSE(fast.written_past_end);
+  check_close("y", fast.y, r.y);
+  check_close("h_n", fast.h_n, r.h_n);
+  check_close("c_n", fast.c_n, r.c_n);
+
+  const auto back = layer.backward(a);
+  CHECK_FALSE(back.written_past_end);
+  CHECK(back.padding_is_zero);
+  check_close("dx", back.d.x, d.x);
+  check_close("dweight_ih", back.d.weight_ih, d.weight_ih);
+  check_close("dweight_hh", back.d.weight_hh, d.weight_hh);
+  check_close("dbias", back.d.bias, d.bias);
+  check_close("dh0", back.d.h0, d.h0);
+  check_close("dc0", back.d.c0, d.c0);
+}
+
+double largest_magnitude(const std::vector<double>& v) {
+  double largest = 0;
+  for (const double a : v) largest = std::max(largest, std::abs(a));
+  return largest;
+}
+
+/// No partial sum of the case can leave the integers that T holds: the case of the absolute values, where every partial
+/// sum is at most the sum, does not.
+template <class T>
+bool is_exact(const Case<T>& a) {
+  Case<double> magnitudes = convert<double>(a);
+  auto& p = magnitudes.problem;
+  for (auto* v :
+       {&p.x, &p.weight_ih, &p.weight_hh, &p.bias, &p.h0, &p.c0, &magnitudes.dy, &magnitudes.dh_n, &magnitudes.dc_n})
+    for (double& value : *v) value = std::abs(value);
+  const auto r = reference::lstm_forward<double, reference::Linear>(p);
+  const auto d =
+      reference::lstm_backward<double, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
+  const double most = std::ldexp(1, std::numeric_limits<T>::digits);
+  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &d.x, &d.weight_ih, &d.weight_hh, &d.bias, &d.h0, &d.c0})
+    if (largest_magnitude(*v) > most) return false;
+  return true;
+}
+
+/// The densest weights that stay exact.
+template <class T>
+Case<T> exact_case(const Sizes& sizes, const Combination& combination, std::uint64_t seed) {
+  for (const double per_row : {4.0, 2.0, 1.0})
+    if (const Case<T> a = integer_case<T>(sizes, combination, per_row, seed); is_exact(a)) return a;
+  for (const double listening : {1.0, 0.5, 0.25, 0.125})
+    if (const Case<T> a = sparse_integer_case<T>(sizes, combination, listening, seed); is_exact(a)) return a;
+  return sparse_integer_case<T>(sizes, combination, 0, seed);
+}
+
+template <class T>
+bool equal(const std::vector<T>& fast, const std::vector<double>& exact) {
+  return std::equal(fast.begin(), fast.end(), exact.begin(), exact.end(),
+                    [](T a, double b) { return static_cast<double>(a) == b; });
+}
+
+template <class T>
+void check_exactly(const Sizes& sizes, const Combination& combination, std::uint64_t seed) {
+  CAPTURE(name(sizes));
+  CAPTURE(name(combination));
+  const Case<T> a = exact_case<T>(sizes, combination, seed);
+  REQUIRE(is_exact(a));
+  const Case<double> exact = convert<double>(a);
+  const auto r = reference::lstm_forward<double, reference::Linear>(exact.problem);
+  const auto d =
+      reference::lstm_backward<double, reference::Linear>(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
+
+  FastLayer<T> layer(cell<T, cells::Linear>, a.problem);
+  const auto fast = layer.forward(a.problem, Mode::training);
+  CHECK(equal(fast.y, r.y));
+  CHECK(equal(fast.h_n, r.h_n));
+  CHECK(equal(fast.c_n, r.c_n));
+
+  const auto back = layer.backward(a);
+  CHECK(equal(back.d.x, d.x));
+  CHECK(equal(back.d.weight_ih, d.weight_ih));
+  CHECK(equal(back.d.weight_hh, d.weight_hh));
+  CHECK(equal(back.d.bias, d.bias));
+  CHECK(equal(back.d.h0, d.h0));
+  CHECK(equal(back.d.c0, d.c0));
+}
+
+/// Sizes at which every combination is tried: one block of units and several, the input product fused and ahead of
+/// time.
+std::vector<Sizes> sizes_for_all_combinations() {
+  if (quick()) return {{4, 3, 2, 5}};
+  return {{4, 3, 2, 5}, {7, 7, 5, 17}, {6, 5, 50, 20}};
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("every combination agrees with the reference", T, float, double) {
+  std::uint64_t seed = 0;
+  for (const Sizes& sizes : sizes_for_all_combinations())
+    for (const Combination& combination : legal_combinations()) check_against_reference<T>(sizes, combination, ++seed);
+}
+
+TEST_CASE_TEMPLATE("every size agrees with the reference", T, float, double) {
+  // 61 is prime to the number of combinations: the sizes take turns through all of them.
+  std::size_t turn = 0;
+  const auto& combinations = legal_combinations();
+  for_each_size([&](const Sizes& sizes) {
+    turn += 61;
+    check_against_reference<T>(sizes, combinations[turn % combinations.size()], turn);
+  });
+}
+
+TEST_CASE_TEMPLATE("on integers every combination is exact", T, float, double) {
+  std::uint64_t seed = 0;
+  for (const Sizes& sizes : sizes_for_all_combinations())
+    for (const Combination& combination : legal_combinations()) check_exactly<T>(sizes, combination, ++seed);
+}
+
+TEST_CASE_TEMPLATE("on integers every size is exact", T, float, double) {
+  std::size_t turn = 0;
+  const auto& combinations = legal_combinations();
+  for_each_size([&](const Sizes& sizes) {
+    turn += 61;
+    check_exactly<T>(sizes, combinations[turn % combinations.size()], turn);
+  });
+}
