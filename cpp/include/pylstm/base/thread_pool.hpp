@@ -141,12 +141,12 @@ class ThreadPool {
 
     void offer(std::uint64_t call) {
       ticket.store(call);  // before `asleep` is read, as the worker sets that before it reads the ticket
-      if (asleep.load()) {
-        const std::lock_guard<std::mutex> lock(mutex);
-        wake.notify_one();
-      }
+      if (!asleep.load() || !asleep.exchange(false)) return;
+      const std::lock_guard<std::mutex> lock(mutex);
+      wake.notify_one();
     }
 
+    /// Spins for a while, then sleeps until an offer: that one may be gone by the time it is awake, the next is not.
     void wait_for_ticket() {
       using clock = std::chrono::steady_clock;
       const auto give_up = clock::now() + std::chrono::microseconds(50);
@@ -156,8 +156,11 @@ class ThreadPool {
       if (ticket.load(std::memory_order_relaxed) != 0) return;
       std::unique_lock<std::mutex> lock(mutex);
       asleep.store(true);
-      wake.wait(lock, [&] { return ticket.load() != 0; });
-      asleep.store(false);
+      if (ticket.load() != 0) {
+        asleep.store(false);
+      } else {
+        wake.wait(lock, [&] { return !asleep.load(); });
+      }
     }
   };
 

@@ -76,6 +76,7 @@ void pack(const PackingOperands<const T, T>& a) {
       const T* const first = a.matrix + (gate * a.shape.units + block * S) * columns + k;
 #pragma GCC unroll 16
       for (std::size_t s = 0; s < S; ++s) {
+        __builtin_prefetch(first + s * columns + 4 * S);  // S * gates rows are too many for the hardware
         square[s] = s < units ? load_within<V>(first + s * columns, wide) : V::zero();
       }
       transpose_square(square);
