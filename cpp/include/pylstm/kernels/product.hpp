@@ -40,7 +40,7 @@ void affine(const AffineOperands<T>& a) {
 #pragma GCC unroll 8
         for (std::size_t g = 0; g < Slots; ++g) acc[r][g] = V::load(panel + a.shape.bias_offset() + g * S);
       }
-      accumulate<Slots, slot, R, 1>(acc, rows, a.shape.inputs, panel, 0);
+      accumulate<Slots, slot, R, 1>(acc, rows, a.shape.inputs, panel, 0, {panel, 0});
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -80,8 +80,8 @@ void transposed_product(const TransposedOperands<T>& a) {
 #pragma GCC unroll 8
                                     for (std::size_t v = 0; v < NV; ++v) acc[r][v] = V::zero();
                                   }
-                                  accumulate_gates<Slots, slot, R, NV>(acc, rows, a.shape.units,
-                                                                       a.panels + block * a.shape.block_size());
+                                  accumulate_gates<Slots, slot, R, NV>(
+                                      acc, rows, a.shape.units, a.panels + block * a.shape.block_size(), {a.panels, 0});
 #pragma GCC unroll 8
                                   for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8

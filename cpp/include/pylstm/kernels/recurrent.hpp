@@ -37,7 +37,8 @@ struct ForwardOperands {
 };
 
 template <class Cell, class V, std::size_t R, std::size_t P, class T>
-PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, std::size_t t, std::size_t n, std::size_t block) {
+PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, std::size_t t, std::size_t n, std::size_t block,
+                                Ahead<T> ahead) {
   constexpr std::size_t S = V::lanes, slots = Cell::slots;
   const std::size_t block_size = a.shape.block_size();
   const T* const panel = a.panels + block * block_size;
@@ -63,12 +64,12 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, std::size_t t, std:
     }
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) rows[r] = a.x.row(t, n + r);
-    accumulate<slots, Cell::input_slots, R, P>(acc, rows, a.shape.inputs, panel, block_size);
+    accumulate<slots, Cell::input_slots, R, P>(acc, rows, a.shape.inputs, panel, block_size, {panel, 0});
   }
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = a.h.row(t, n + r);
   accumulate<slots, Cell::recurrent_slots, R, P>(acc, rows, a.shape.units, panel + a.shape.recurrent_offset(),
-                                                 block_size);
+                                                 block_size, ahead);
 
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) {
@@ -99,6 +100,8 @@ void forward_steps(const ForwardOperands<T>& a, const Range& range) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t most = max_rows<Isa>(Cell::slots);
   const simd::FlushDenormals flush;
+  const std::size_t panel_size = a.shape.units * Cell::recurrent_slots.size() * V::lanes;
+  const bool streams = panel_size * (range.block_end - range.block_begin) * sizeof(T) > resident_bytes;
   for (std::size_t t = range.step_begin; t < range.step_end; ++t) {
     const std::size_t row_end = std::min(range.row_end, a.schedule->active_at(t));
     if (row_end <= range.row_begin) break;
@@ -107,19 +110,25 @@ void forward_steps(const ForwardOperands<T>& a, const Range& range) {
     // Few rows: several blocks of units in flight hide the latency of the FMA chains.
     if constexpr (most >= 4) {
       if (rows == 1) {
-        for (; block + 4 <= range.block_end; block += 4) forward_tile<Cell, V, 1, 4>(a, t, n, block);
+        for (; block + 4 <= range.block_end; block += 4) forward_tile<Cell, V, 1, 4>(a, t, n, block, {a.panels, 0});
       }
     }
     if constexpr (most >= 2) {
       if (rows == 1) {
-        for (; block + 2 <= range.block_end; block += 2) forward_tile<Cell, V, 1, 2>(a, t, n, block);
+        for (; block + 2 <= range.block_end; block += 2) forward_tile<Cell, V, 1, 2>(a, t, n, block, {a.panels, 0});
       } else if (rows == 2 && most >= 4) {
-        for (; block + 2 <= range.block_end; block += 2) forward_tile<Cell, V, (most >= 4 ? 2 : 1), 2>(a, t, n, block);
+        for (; block + 2 <= range.block_end; block += 2)
+          forward_tile<Cell, V, (most >= 4 ? 2 : 1), 2>(a, t, n, block, {a.panels, 0});
       }
     }
     for (; block < range.block_end; ++block) {
+      const std::size_t next_block = block + 1 < range.block_end ? block + 1 : range.block_begin;
+      const T* const next = a.panels + next_block * a.shape.block_size() + a.shape.recurrent_offset();
       for_each_tile<most>(n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-        forward_tile<Cell, V, R, 1>(a, t, first, block);
+        forward_tile<Cell, V, R, 1>(a, t, first, block,
+                                    streams
+                                        ? Ahead<T>::template share<R>(next, panel_size, first - n, rows, a.shape.units)
+                                        : Ahead<T>{next, 0});
       });
     }
   }
@@ -148,7 +157,7 @@ PYLSTM_INLINE V final_gradient(const T* gradient, const PanelShape& shape, std::
 /// Rows [n, n+R), vectors [block, block+NV).  `continues`: the rows have a step t + 1.
 template <class Cell, class V, std::size_t R, std::size_t NV, class T>
 PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, std::size_t t, std::size_t n, std::size_t block,
-                                 bool continues) {
+                                 bool continues, Ahead<T> ahead) {
   constexpr std::size_t S = V::lanes, slots = Cell::slots;
   const std::size_t H = a.shape.units, width = a.shape.padded_units();
 
@@ -170,7 +179,7 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, std::size_t t, st
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) rows[r] = a.dgates.row(t + 1, n + r);
     const T* const panel = a.recurrent_transposed + block * H * Cell::recurrent_slots.size() * S;
-    accumulate_gates<slots, Cell::recurrent_slots, R, NV>(dh, rows, H, panel);
+    accumulate_gates<slots, Cell::recurrent_slots, R, NV>(dh, rows, H, panel, ahead);
   }
 
 #pragma GCC unroll 8
@@ -223,7 +232,7 @@ PYLSTM_INLINE void initial_tile(const BackwardOperands<T>& a, std::size_t n, std
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) rows[r] = a.dgates.row(0, n + r);
     const T* const panel = a.recurrent_transposed + block * H * Cell::recurrent_slots.size() * S;
-    accumulate_gates<Cell::slots, Cell::recurrent_slots, R, NV>(dh, rows, H, panel);
+    accumulate_gates<Cell::slots, Cell::recurrent_slots, R, NV>(dh, rows, H, panel, {panel, 0});
   }
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) {
@@ -246,13 +255,23 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
   using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
   const TransposedShape shape = transposed(a.shape, recurrent_part(a.shape));
+  const bool streams = shape.block_size() * (range.block_end - range.block_begin) * sizeof(T) > resident_bytes;
   for (std::size_t t = range.step_end; t-- > range.step_begin;) {
     const auto tiles = [&](std::size_t begin, std::size_t end, bool continues) {
       for_each_transposed_tile<Isa>(
           shape, range.block_begin, range.block_end, begin, end,
-          [&]<std::size_t R, std::size_t NV>(
-              std::integral_constant<std::size_t, R>, std::integral_constant<std::size_t, NV>, std::size_t n,
-              std::size_t block) { backward_tile<Cell, V, R, NV>(a, t, n, block, continues); });
+          [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>,
+                                             std::integral_constant<std::size_t, NV>, std::size_t n,
+                                             std::size_t block) {
+            // The next group, nearly as large; after the last one the first.
+            const T* const next = a.recurrent_transposed +
+                                  (block + NV < range.block_end ? block + NV : range.block_begin) * shape.block_size();
+            backward_tile<Cell, V, R, NV>(a, t, n, block, continues,
+                                          streams
+                                              ? Ahead<T>::template share<R>(next, NV * shape.block_size(), n - begin,
+                                                                            end - begin, shape.units * shape.gates)
+                                              : Ahead<T>{next, 0});
+          });
     };
     const std::size_t running = std::clamp(a.schedule->active_at(t + 1), range.row_begin, range.row_end);
     const std::size_t started = std::clamp(a.schedule->active_at(t), range.row_begin, range.row_end);
