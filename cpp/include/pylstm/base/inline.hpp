@@ -4,3 +4,4 @@
 #pragma once
 
 #define PYLSTM_INLINE [[gnu::always_inline]] inline
+#define PYLSTM_INLINE_LAMBDA __attribute__((always_inline))

@@ -23,6 +23,24 @@ struct Schedule {
   PYLSTM_INLINE std::size_t caller_row(std::size_t n) const { return order == nullptr ? n : order[n]; }
 };
 
+/// The rows of one step of a walk.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  std::ptrdiff_t row_stride = 0;
+  const std::size_t* order = nullptr;    ///< as in the schedule
+  const std::size_t* lengths = nullptr;  ///< where each row's step depends on its length (reverse), else null
+  std::ptrdiff_t step_stride = 0;
+
+  PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
+
+  PYLSTM_INLINE T* row(std::size_t n) const {
+    const std::size_t m = order == nullptr ? n : order[n];
+    T* const start = data + static_cast<std::ptrdiff_t>(m) * row_stride;
+    return lengths == nullptr ? start : start + static_cast<std::ptrdiff_t>(lengths[n]) * step_stride;
+  }
+};
+
 /// An array [steps][rows][width] given by strides (in elements; the last axis is contiguous).
 /// With a schedule, (t, n) are the walk's step and row and the array is in the caller's order; without, they are one.
 template <class T>
@@ -33,23 +51,29 @@ struct Sequence {
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
 
-  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const {
-    if (schedule != nullptr) {
-      if (schedule->reverse) t = schedule->length(n) - 1 - t;
-      n = schedule->caller_row(n);
-    }
-    return data + static_cast<std::ptrdiff_t>(t) * step_stride + static_cast<std::ptrdiff_t>(n) * row_stride;
+  PYLSTM_INLINE Rows<T> at(std::size_t t) const {
+    if (data == nullptr) return {};
+    auto step = static_cast<std::ptrdiff_t>(t);
+    if (schedule == nullptr) return {data + step * step_stride, row_stride, nullptr, nullptr, 0};
+    const std::size_t* const lengths = schedule->reverse ? schedule->lengths : nullptr;
+    if (schedule->reverse) step = (lengths == nullptr ? static_cast<std::ptrdiff_t>(schedule->steps) : 0) - 1 - step;
+    return {data + step * step_stride, row_stride, schedule->order, lengths, step_stride};
   }
+  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t).row(n); }
 };
 
 /// A ring of `period` arrays [rows][width], one for each step: the whole past (a tape) or its last few steps.
+/// Of gates there is a ring for each block of units: the products over time then read one contiguous stretch per block.
 template <class T>
 struct History {
   T* data = nullptr;
   std::size_t period = 1, row_width = 0, rows = 0;
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
-  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return data + ((t % period) * rows + n) * row_width; }
+  PYLSTM_INLINE T* at(std::size_t t) const { return data + t % period * rows * row_width; }
+  PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t) + n * row_width; }
+  /// From a block's ring to the next.  One row more than it holds, lest all blocks fall on the same sets of a cache.
+  PYLSTM_INLINE std::size_t block_stride() const { return (period * rows + 1) * row_width; }
 };
 
 }  // namespace pylstm

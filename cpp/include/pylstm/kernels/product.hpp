@@ -12,15 +12,16 @@
 namespace pylstm::kernels {
 
 /// out[i][block][slot][S] = bias + panels * in[i], for i in [0, n) and blocks [block_begin, block_end).
-/// Slots that the input does not feed get the bias alone.  Columns from `columns` on are not written.
+/// Slots that the input does not feed get the bias alone.  Of the last block, `columns` elements are written.
 template <class T>
 struct AffineOperands {
   PanelShape shape;
   const T* panels;
   const T* const* in;  ///< [n] rows of shape.inputs
-  T* const* out;       ///< [n] rows
+  T* const* out;       ///< [n] rows, of the first block
   std::size_t n;
-  std::size_t columns;  ///< elements of an output row that exist
+  std::size_t out_block_stride;
+  std::size_t columns;  ///< elements of the last block's rows that exist
   std::size_t block_begin, block_end;
 };
 
@@ -31,6 +32,7 @@ void affine(const AffineOperands<T>& a) {
   const simd::FlushDenormals flush;
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
     const T* const panel = a.panels + block * a.shape.block_size();
+    const std::size_t columns = block + 1 < a.shape.blocks() ? Slots * S : a.columns;
     for_each_tile<most>(0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
       V acc[R][Slots];
       const T* rows[R];
@@ -45,8 +47,9 @@ void affine(const AffineOperands<T>& a) {
       for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
         for (std::size_t g = 0; g < Slots; ++g) {
-          const std::size_t at = (block * Slots + g) * S;
-          store_within(acc[r][g], a.out[first + r] + at, a.columns - at);
+          if (g * S < columns) {
+            store_within(acc[r][g], a.out[first + r] + block * a.out_block_stride + g * S, columns - g * S);
+          }
         }
       }
     });
@@ -58,9 +61,10 @@ template <class T>
 struct TransposedOperands {
   TransposedShape shape;
   const T* panels;    ///< transposed panels
-  const T* const* d;  ///< [n] rows [blocks][slots][S]
+  const T* const* d;  ///< [n] rows [slots][S], of the first block
   T* const* out;      ///< [n] rows of shape.columns
   std::size_t n;
+  std::size_t d_block_stride;
 };
 
 template <class T, class Isa, std::size_t Slots, auto slot>
@@ -68,38 +72,45 @@ void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t S = V::lanes;
   const simd::FlushDenormals flush;
-  for_each_transposed_tile<Isa>(a.shape, 0, a.shape.blocks(), 0, a.n,
-                                [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>,
-                                                                   std::integral_constant<std::size_t, NV>,
-                                                                   std::size_t first, std::size_t block) {
-                                  V acc[R][NV];
-                                  const T* rows[R];
+  // Rows whose gradients stay in L2 while all columns pass.
+  constexpr std::size_t rows_bytes = 256 << 10;
+  const std::size_t strip = std::max<std::size_t>(24, rows_bytes / (a.shape.units * a.shape.gates * sizeof(T)));
+  for (std::size_t begin = 0; begin < a.n; begin += strip) {
+    for_each_transposed_tile<Isa, T>(
+        a.shape, 0, a.shape.blocks(), a.shape.units, begin, std::min(begin + strip, a.n),
+        [&]<std::size_t R, std::size_t NV>(std::integral_constant<std::size_t, R>,
+                                           std::integral_constant<std::size_t, NV>, std::size_t first,
+                                           std::size_t block, std::size_t j_begin, std::size_t j_end) {
+          const std::size_t k = block * S, columns = a.shape.columns - k;
+          V acc[R][NV];
+          const T* rows[R];
 #pragma GCC unroll 8
-                                  for (std::size_t r = 0; r < R; ++r) {
-                                    rows[r] = a.d[first + r];
+          for (std::size_t r = 0; r < R; ++r) {
+            rows[r] = a.d[first + r];
 #pragma GCC unroll 8
-                                    for (std::size_t v = 0; v < NV; ++v) acc[r][v] = V::zero();
-                                  }
-                                  accumulate_gates<Slots, slot, R, NV>(
-                                      acc, rows, a.shape.units, a.panels + block * a.shape.block_size(), {a.panels, 0});
+            for (std::size_t v = 0; v < NV; ++v) {
+              acc[r][v] = j_begin == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
+            }
+          }
+          accumulate_gates<Slots, slot, R, NV>(acc, rows, a.d_block_stride, j_begin, j_end,
+                                               a.panels + block * a.shape.block_size(), {a.panels, 0});
 #pragma GCC unroll 8
-                                  for (std::size_t r = 0; r < R; ++r) {
+          for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-                                    for (std::size_t v = 0; v < NV; ++v) {
-                                      const std::size_t k = (block + v) * S;
-                                      store_within(acc[r][v], a.out[first + r] + k, a.shape.columns - k);
-                                    }
-                                  }
-                                });
+            for (std::size_t v = 0; v < NV; ++v) store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
+          }
+        });
+  }
 }
 
 /// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending; with `bias`, d alone is summed there as
 /// well.  A fresh sum starts at zero, whatever memory holds.
 template <class T>
 struct OuterOperands {
-  const T* const* d;   ///< [n] rows [blocks][slots][S]
+  const T* const* d;   ///< [n] rows [slots][S], of the first block
   const T* const* in;  ///< [n] rows of inputs
   std::size_t n;
+  std::size_t d_block_stride;
   bool fresh;
   std::size_t k_begin, k_end;  ///< inputs whose weights are wanted
   T* dw;                       ///< first block's row k = 0
@@ -121,15 +132,9 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* 
   for (std::size_t row = 0; row < n; ++row) {
     const T* const gradient = d[row] + d_offset;
     const T* const input = in[row] + k;
-    V dg[G];
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) dg[g] = V::load(gradient + slot[g] * S);
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < KT; ++i) {
-      const V x = V::set1(input[i]);
-#pragma GCC unroll 8
-      for (std::size_t g = 0; g < G; ++g) acc[i][g] = fma(x, dg[g], acc[i][g]);
-    }
+    add_products<V, KT, G>([&](std::size_t i) { return V::set1(input[i]); },
+                           [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
+                           [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; });
   }
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < KT; ++i) {
@@ -145,7 +150,7 @@ void outer(const OuterOperands<T>& a) {
   constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
   const simd::FlushDenormals flush;
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-    const std::size_t offset = block * Slots * S;
+    const std::size_t offset = block * a.d_block_stride;
     T* const dw = a.dw + block * a.block_size;
     for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
       const std::size_t n = std::min(strip, a.n - row);

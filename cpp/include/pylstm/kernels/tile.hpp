@@ -4,6 +4,7 @@
 /// contract.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -39,9 +40,44 @@ struct Ahead {
   }
 };
 
-/// Weights larger than this are not in a core's share of L3 when the next step wants them.  Below it requests gained
-/// nothing (H = 650: 0 to 1.5 % slower), above it a lot (H = 1500: forward 10 % faster).
-constexpr std::size_t resident_bytes = 8 << 20;
+/// Weights up to this size stay in L2 from step to step.
+constexpr std::size_t resident_bytes = 512 << 10;
+
+/// Long sums go in chunks of so many k that the weights of a chunk and of the next stay in L2 while all rows pass: a
+/// multiple of `lanes`, and even.  Between chunks the sums wait in memory, which rounds nothing.
+inline std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::size_t lanes) {
+  constexpr std::size_t chunk_bytes = 64 << 10;
+  const std::size_t chunks = std::max<std::size_t>(1, (depth * bytes_per_k + chunk_bytes / 2) / chunk_bytes);
+  const std::size_t even = (depth + chunks - 1) / chunks;
+  return (even + lanes - 1) / lanes * lanes;
+}
+
+/// sum(r, v) += x(r) * w(v).  The shorter side is read first and kept; the longer passes through one register: beside
+/// 12 accumulators AVX2 has four.
+template <class V, std::size_t R, std::size_t N, class X, class W, class Sum>
+PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
+  if constexpr (R < N) {
+    V rows[R];
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < R; ++r) rows[r] = x(r);
+#pragma GCC unroll 16
+    for (std::size_t v = 0; v < N; ++v) {
+      const V weight = w(v);
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < R; ++r) sum(r, v) = fma(rows[r], weight, sum(r, v));
+    }
+  } else {
+    V weights[N];
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < N; ++v) weights[v] = w(v);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < R; ++r) {
+      const V row = x(r);
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < N; ++v) sum(r, v) = fma(row, weights[v], sum(r, v));
+    }
+  }
+}
 
 /// acc[r][p * Slots + slot[g]] += a[r][k] * panel_p[k][g], k = 0..K-1; panel p starts at w + p * panel_stride.
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t P, class V, class T>
@@ -49,50 +85,32 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
                               std::size_t panel_stride, Ahead<T> ahead) {
   constexpr std::size_t G = slot.size();
   for (std::size_t k = 0; k < K; ++k, w += G * V::lanes) {
-    if constexpr (R >= 4) ahead.fetch();
-    V weight[P][G];
-#pragma GCC unroll 8
-    for (std::size_t p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-      for (std::size_t g = 0; g < G; ++g) weight[p][g] = V::load(w + p * panel_stride + g * V::lanes);
-    }
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < R; ++r) {
-      const V x = V::set1(a[r][k]);
-#pragma GCC unroll 8
-      for (std::size_t p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-        for (std::size_t g = 0; g < G; ++g) {
-          V& sum = acc[r][p * Slots + slot[g]];
-          sum = fma(x, weight[p][g], sum);
-        }
-      }
-    }
+    if constexpr (R >= 3) ahead.fetch();
+    add_products<V, R, P * G>([&](std::size_t r) { return V::set1(a[r][k]); },
+                              [&](std::size_t v) { return V::load(w + v / G * panel_stride + v % G * V::lanes); },
+                              [&](std::size_t r, std::size_t v) -> V& { return acc[r][v / G * Slots + slot[v % G]]; });
   }
 }
 
-/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j ascending, gates within a unit: an order that no vector
-/// width changes. Rows d are gate-interleaved, [blocks][Slots][S].
+/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order
+/// that no vector width changes. Rows d are gate-interleaved, [Slots][S] for each block of units; S divides `begin`.
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t NV, class V, class T>
-PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std::size_t units, const T* w,
-                                    Ahead<T> ahead) {
+PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std::size_t block_stride,
+                                    std::size_t begin, std::size_t end, const T* panel, Ahead<T> ahead) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
-  for (std::size_t j0 = 0; j0 < units; j0 += S) {
-    const std::size_t lanes = units - j0 < S ? units - j0 : S;
+  constexpr auto slots = slot;  // a local copy: template parameter objects are shared between instruction sets
+  const T* w = panel + begin * G * NV * S;
+  for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
+    const std::size_t lanes = end - j0 < S ? end - j0 : S;
     for (std::size_t s = 0; s < lanes; ++s) {
-      const std::size_t at = j0 * Slots + s;
-#pragma GCC unroll 8
+      const std::size_t at = block_at + s;
+      // Unrolled, the gates' loads drift together and registers spill: recurrence 25 % slower with AVX2.
+#pragma GCC unroll 1
       for (std::size_t g = 0; g < G; ++g, w += NV * S) {
-        if constexpr (R >= 4) ahead.fetch();
-        V weight[NV];
-#pragma GCC unroll 8
-        for (std::size_t v = 0; v < NV; ++v) weight[v] = V::load(w + v * S);
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < R; ++r) {
-          const V x = V::set1(d[r][at + slot[g] * S]);
-#pragma GCC unroll 8
-          for (std::size_t v = 0; v < NV; ++v) acc[r][v] = fma(x, weight[v], acc[r][v]);
-        }
+        if constexpr (R >= 3) ahead.fetch();
+        add_products<V, R, NV>([&](std::size_t r) { return V::set1(d[r][at + slots[g] * S]); },
+                               [&](std::size_t v) { return V::load(w + v * S); },
+                               [&](std::size_t r, std::size_t v) -> V& { return acc[r][v]; });
       }
     }
   }
@@ -133,17 +151,24 @@ PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) 
   }
 }
 
-/// Tiles over rows [begin, end) and the groups of the transposed panels that start in the range's blocks.
-template <class Isa, class Tile>
+/// Tiles over rows [begin, end), the groups of the transposed panels that start in the range's blocks, and chunks of
+/// the first `units` units: calls tile(R, vectors, first row, first block, first unit, end of units).
+template <class Isa, class T, class Tile>
 PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::size_t block_begin,
-                                            std::size_t block_end, std::size_t begin, std::size_t end, Tile tile) {
+                                            std::size_t block_end, std::size_t units, std::size_t begin,
+                                            std::size_t end, Tile tile) {
   constexpr std::size_t rows_of_4 = Isa::registers > 16 ? 6 : 3;
   for (std::size_t group = 0; group < shape.groups(); ++group) {
     const std::size_t block = shape.group_begin(group), vectors = shape.group_begin(group + 1) - block;
     if (block < block_begin || block >= block_end) continue;
+    const std::size_t depth = chunk_depth(units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes);
     const auto over_rows = [&]<std::size_t NV>(std::integral_constant<std::size_t, NV> exactly) {
       constexpr std::size_t most = NV >= 3 ? rows_of_4 : 6;
-      for_each_tile<most>(begin, end, [&](auto rows, std::size_t first) { tile(rows, exactly, first, block); });
+      for (std::size_t j = 0; j < units; j += depth) {
+        const std::size_t j_end = std::min(j + depth, units);
+        for_each_tile<most>(begin, end,
+                            [&](auto rows, std::size_t first) { tile(rows, exactly, first, block, j, j_end); });
+      }
     };
     switch (vectors) {
       case 1:

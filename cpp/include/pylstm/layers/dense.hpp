@@ -33,7 +33,8 @@ class DenseLayer {
                      .in = in.data(),
                      .out = out.data(),
                      .n = in.size(),
-                     .columns = shape_.units,
+                     .out_block_stride = shape_.lanes,
+                     .columns = shape_.units - (shape_.blocks() - 1) * shape_.lanes,
                      .block_begin = 0,
                      .block_end = shape_.blocks()});
   }
@@ -44,6 +45,7 @@ class DenseLayer {
     kernel_->outer({.d = d.data(),
                     .in = in.data(),
                     .n = in.size(),
+                    .d_block_stride = shape_.lanes,
                     .fresh = true,
                     .k_begin = 0,
                     .k_end = shape_.inputs,
@@ -57,8 +59,12 @@ class DenseLayer {
     const kernels::TransposedShape transposed = kernels::transposed(shape_, part);
     transposed_panels.reserve(transposed.size());
     kernel_->transpose({shape_, part, panels, transposed_panels.data(), 0, transposed.groups()});
-    kernel_->transposed(
-        {.shape = transposed, .panels = transposed_panels.data(), .d = d.data(), .out = din.data(), .n = d.size()});
+    kernel_->transposed({.shape = transposed,
+                         .panels = transposed_panels.data(),
+                         .d = d.data(),
+                         .out = din.data(),
+                         .n = d.size(),
+                         .d_block_stride = shape_.lanes});
   }
 
  private:

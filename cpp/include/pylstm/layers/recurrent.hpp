@@ -26,7 +26,7 @@ struct States {
 template <class T>
 struct Tape {
   Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
-  Buffer<T> gates;  ///< [steps][rows][blocks][slots][S]
+  Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
 };
 
 /// Gradients that come in and go out of BPTT, in the caller's order.
@@ -42,7 +42,7 @@ struct SequenceGradients {
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, gates, dgates, dc, dh_shortcut, recurrent_transposed, input_transposed;
+  Buffer<T> h, c, gates, dgates, dc, dh, dh_shortcut, recurrent_transposed, input_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
@@ -80,20 +80,30 @@ class RecurrentLayer {
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
-    const std::size_t gate_width = width * shape_.slots;
+    const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = plan_forward(shape_, schedule, sizeof(T));
     const std::size_t chunk = plan.chunk_steps;
 
     History<T> h{.period = tape ? steps + 1 : 2, .row_width = width, .rows = rows};
     History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
-    History<T> gates{.period = tape ? std::max<std::size_t>(steps, 1) : chunk, .row_width = gate_width, .rows = rows};
+    History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
+                               : plan.input_product ? chunk
+                                                    : 1,
+                     .row_width = gate_width,
+                     .rows = rows};
     const auto place = [&](History<T>& history, Buffer<T>& buffer) {
       buffer.reserve(checked_product(history.period, rows, history.row_width));
       history.data = buffer.data();
     };
+    const auto place_blocks = [&](History<T>& history, Buffer<T>& buffer) {
+      checked_product(history.period, rows, shape_.blocks(), history.row_width);
+      buffer.reserve(checked_product(shape_.blocks(), history.block_stride()));
+      history.data = buffer.data();
+    };
     place(h, tape ? tape->h : work.h);
     if (cell_->has_memory) place(c, tape ? tape->c : work.c);
-    if (tape || plan.input_product) place(gates, tape ? tape->gates : work.gates);
+    if (tape || plan.input_product || kernels::forward_depth<T>(shape_) < shape_.units)
+      place_blocks(gates, tape ? tape->gates : work.gates);
     for (std::size_t n = 0; n < rows; ++n) {
       load_state(states.h0, schedule.caller_row(n), h.row(0, n));
       if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), c.row(0, n));
@@ -145,14 +155,17 @@ class RecurrentLayer {
   void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const Tape<T>& tape,
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
-    const std::size_t gate_width = width * shape_.slots;
+    const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = plan_backward(shape_, schedule, sizeof(T));
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
     if (g.dx) work.input_transposed.reserve(transposed(shape_, kernels::input_part(shape_)).size());
-    work.dgates.reserve(checked_product(chunk + 1, rows, gate_width));
+    History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
+    work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
+    dgates.data = work.dgates.data();
     if (cell_->has_memory) work.dc.reserve(rows * width);
+    work.dh.reserve(rows * width);
     if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
     work.in.resize(2 * chunk * rows);
     work.d.resize(chunk * rows);
@@ -168,12 +181,13 @@ class RecurrentLayer {
                   .period = std::max<std::size_t>(steps, 1),
                   .row_width = gate_width,
                   .rows = rows},
-        .dgates = {.data = work.dgates.data(), .period = chunk + 1, .row_width = gate_width, .rows = rows},
+        .dgates = dgates,
         .dy = g.dy,
         .dh_n = g.dh_n,
         .dc_n = g.dc_n,
         .dc = work.dc.data(),
         .dh_shortcut = work.dh_shortcut.data(),
+        .dh = work.dh.data(),
         .dh0 = g.dh0,
         .dc0 = g.dc0};
     ThreadPool& pool = ThreadPool::instance();
@@ -181,7 +195,7 @@ class RecurrentLayer {
       transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
       if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
     });
-    if (steps == 0) products(Share{}, g, 0, 0, true, work);
+    if (steps == 0) products(Share{}, g, 0, 0, 0, true, work);
     for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
       const std::size_t begin = end > chunk ? end - chunk : 0;
       const auto share_steps = [&](std::size_t first, std::size_t last) {
@@ -198,7 +212,9 @@ class RecurrentLayer {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
       const std::size_t listed = list_rows(operands, x, g.dx, begin, end, work);
-      pool.run(plan.threads, [&](const Share& share) { products(share, g, listed, chunk * rows, end == steps, work); });
+      pool.run(plan.threads, [&](const Share& share) {
+        products(share, g, listed, chunk * rows, dgates.block_stride(), end == steps, work);
+      });
       end = begin;
     }
     interrupt.throw_if_requested();
@@ -262,6 +278,7 @@ class RecurrentLayer {
                          .in = work.in.data() + first,
                          .out = work.out.data() + first,
                          .n = n - first,
+                         .out_block_stride = a.gates.block_stride(),
                          .columns = a.gates.row_width,
                          .block_begin = range.block_begin,
                          .block_end = range.block_end});
@@ -284,8 +301,8 @@ class RecurrentLayer {
   }
 
   /// A share of dW and dx over listed rows.  dW is owned by tile: never summed per share.
-  void products(const Share& share, const SequenceGradients<T>& g, std::size_t n, std::size_t most, bool fresh,
-                Workspace<T>& work) const {
+  void products(const Share& share, const SequenceGradients<T>& g, std::size_t n, std::size_t most,
+                std::size_t d_block_stride, bool fresh, Workspace<T>& work) const {
     const std::size_t blocks = shape_.blocks();
     const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
     const std::size_t K = shape_.inputs + 1 + shape_.units;
@@ -300,6 +317,7 @@ class RecurrentLayer {
       cell_->input.outer({.d = work.d.data(),
                           .in = work.in.data(),
                           .n = n,
+                          .d_block_stride = d_block_stride,
                           .fresh = fresh,
                           .k_begin = input_begin,
                           .k_end = input_end,
@@ -311,6 +329,7 @@ class RecurrentLayer {
       cell_->recurrent.outer({.d = work.d.data(),
                               .in = work.in.data() + most,
                               .n = n,
+                              .d_block_stride = d_block_stride,
                               .fresh = fresh,
                               .k_begin = h_begin,
                               .k_end = h_end,
@@ -326,7 +345,8 @@ class RecurrentLayer {
                                .panels = work.input_transposed.data(),
                                .d = work.d.data() + begin,
                                .out = work.out.data() + begin,
-                               .n = share.end(n) - begin});
+                               .n = share.end(n) - begin,
+                               .d_block_stride = d_block_stride});
     }
   }
 

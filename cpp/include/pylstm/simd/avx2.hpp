@@ -48,12 +48,8 @@ struct avx2::vector<float> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {_mm256_or_ps(magnitude.v, _mm256_and_ps(sign.v, _mm256_set1_ps(-0.0F)))};
   }
-  PYLSTM_INLINE friend vector round(vector a) {
-    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-  }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
-    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
-    return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 23))};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
@@ -92,13 +88,8 @@ struct avx2::vector<double> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {_mm256_or_pd(magnitude.v, _mm256_and_pd(sign.v, _mm256_set1_pd(-0.0)))};
   }
-  PYLSTM_INLINE friend vector round(vector a) {
-    return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-  }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
-    // n + 2^52 + 1023 leaves the biased exponent in the low bits of the mantissa.
-    const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(0x1p52 + 1023.0));
-    return {_mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52)))};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a.v), 52))};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};

@@ -47,10 +47,9 @@ struct avx512::vector<float> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0F)))};
   }
-  PYLSTM_INLINE friend vector round(vector a) {
-    return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 23))};
   }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_ps(a.v, n.v)}; }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return {_mm512_permutex2var_ps(a.v, order, b.v)};
@@ -91,10 +90,9 @@ struct avx512::vector<double> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {_mm512_or_pd(magnitude.v, _mm512_and_pd(sign.v, _mm512_set1_pd(-0.0)))};
   }
-  PYLSTM_INLINE friend vector round(vector a) {
-    return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {_mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a.v), 52))};
   }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) { return {_mm512_scalef_pd(a.v, n.v)}; }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};
   }

@@ -29,6 +29,7 @@ struct generic::vector {
   static constexpr std::size_t lanes = 16 / sizeof(T);
   typedef T floats __attribute__((vector_size(16)));
   typedef integer integers __attribute__((vector_size(16)));
+  typedef std::make_unsigned_t<integer> unsigned_integers __attribute__((vector_size(16)));
   floats v;
 
   PYLSTM_INLINE static vector load(const T* p) {
@@ -66,16 +67,9 @@ struct generic::vector {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {floats(integers(magnitude.v) | (integers(sign.v) & sign_bit()))};
   }
-  /// Nearest even for |a| < 2^22 (float), 2^51 (double).
-  PYLSTM_INLINE friend vector round(vector a) {
-    const floats magic = set1(sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52)).v;
-    return {(a.v + magic) - magic};
-  }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
-    constexpr integer bias = sizeof(T) == 4 ? 127 : 1023;
-    constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
-    const integers exponent = (__builtin_convertvector(n.v, integers) + bias) << mantissa;
-    return {a.v * floats(exponent)};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    constexpr int mantissa = std::numeric_limits<T>::digits - 1;
+    return {floats(unsigned_integers(a.v) << mantissa)};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return zip(a, b, 0); }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return zip(a, b, lanes / 2); }

@@ -1,6 +1,6 @@
 /// exp, sigmoid and tanh, written once for any vector.
 ///
-/// exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= ln(2)/2, and exp(r) - 1 = r + r^2 q(r): q is a minimax
+/// exp(x) = 2^n exp(r) with n = round(x / ln 2), |r| <= 0.347, and exp(r) - 1 = r + r^2 q(r): q is a minimax
 /// polynomial with a relative error of exp(r) - 1 of 1.4e-8 (float) and 2e-17 (double).  Only operations that IEEE 754
 /// fixes are used, so every ISA with FMA gives the same bits.  Bounds (tests/cpp/test_activations.cpp): 3 ULP where the
 /// result is a normal number.
@@ -19,8 +19,9 @@ struct ExpConstants;
 template <>
 struct ExpConstants<float> {
   static constexpr float log2e = 0x1.715476p+0F, ln2_high = 0x1.62e400p-1F, ln2_low = 0x1.7f7d1cp-20F;
-  static constexpr float largest = 88.0F;      ///< 2^127 is the largest power that `scale2` takes
-  static constexpr float tanh_is_one = 10.0F;  ///< tanh rounds to 1 from 9.01 on
+  static constexpr float largest = 88.0F;            ///< 2^127 is the largest power
+  static constexpr float integer = 0x1.8p23F + 127;  ///< x + integer rounds x; its low bits are the exponent of 2^x
+  static constexpr float tanh_is_one = 10.0F;        ///< tanh rounds to 1 from 9.01 on
   static constexpr float q[] = {0x1.6bebe4p-10F, 0x1.1227b0p-7F, 0x1.555674p-5F, 0x1.5554b0p-3F, 0x1.fffffep-2F};
 };
 
@@ -29,27 +30,29 @@ struct ExpConstants<double> {
   static constexpr double log2e = 0x1.71547652b82fep+0, ln2_high = 0x1.62e42fefa0000p-1,
                           ln2_low = 0x1.cf79abc9e3b3ap-40;
   static constexpr double largest = 709.0;
+  static constexpr double integer = 0x1.8p52 + 1023;
   static constexpr double tanh_is_one = 20.0;  ///< tanh rounds to 1 from 19.07 on
   static constexpr double q[] = {
       0x1.ae6c536908e9cp-26, 0x1.28a209b297459p-22, 0x1.71de87be0bffdp-19, 0x1.a019a746c6a2ap-16, 0x1.a01a0175277edp-13,
       0x1.6c16c17ee8a34p-10, 0x1.1111111118f94p-7,  0x1.5555555552287p-5,  0x1.5555555555539p-3,  0x1.0000000000005p-1};
 };
 
-/// exp(x) = 2^n (1 + p).
+/// exp(x) = power * (1 + p).
 template <class V>
 struct ExpParts {
-  V n, p;
+  V power, p;
 };
 
 template <class V>
 PYLSTM_INLINE ExpParts<V> exp_parts(V x) {
   using T = typename V::scalar;
   using C = ExpConstants<T>;
-  const V n = round(x * V::set1(C::log2e));
+  const V shifted = fma(x, V::set1(C::log2e), V::set1(C::integer)), n = shifted - V::set1(C::integer);
   const V r = fnma(n, V::set1(C::ln2_low), fnma(n, V::set1(C::ln2_high), x));
   V q = V::set1(C::q[0]);
+#pragma GCC unroll 16
   for (std::size_t i = 1; i < std::extent_v<decltype(C::q)>; ++i) q = fma(q, r, V::set1(C::q[i]));
-  return {n, fma(r * r, q, r)};
+  return {low_bits_to_exponent(shifted), fma(r * r, q, r)};
 }
 
 /// exp(x) for |x| <= `largest`; x beyond it counts as `largest` (the argument of a sigmoid, never a result).
@@ -58,7 +61,7 @@ PYLSTM_INLINE V exp_clamped(V x) {
   using C = ExpConstants<typename V::scalar>;
   x = min(V::set1(C::largest), max(V::set1(-C::largest + 1), x));
   const ExpParts<V> e = exp_parts(x);
-  return scale2(V::set1(1) + e.p, e.n);
+  return fma(e.p, e.power, e.power);
 }
 
 /// 1 / (1 + exp(-x)).
@@ -74,8 +77,7 @@ PYLSTM_INLINE V tanh(V x) {
   using C = ExpConstants<typename V::scalar>;
   const V magnitude = min(V::set1(C::tanh_is_one), abs(x));
   const ExpParts<V> e = exp_parts(magnitude + magnitude);
-  const V power = scale2(V::set1(1), e.n);
-  const V expm1 = fma(e.p, power, power - V::set1(1));
+  const V expm1 = fma(e.p, e.power, e.power - V::set1(1));
   return copysign(expm1 / (expm1 + V::set1(2)), x);
 }
 

@@ -54,10 +54,8 @@ struct neon::vector<float> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {vbslq_f32(vdupq_n_u32(0x80000000U), sign.v, magnitude.v)};
   }
-  PYLSTM_INLINE friend vector round(vector a) { return {vrndnq_f32(a.v)}; }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
-    const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n.v), vdupq_n_s32(127));
-    return {vmulq_f32(a.v, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)))};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a.v), 23))};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f32(a.v, b.v)}; }
@@ -97,10 +95,8 @@ struct neon::vector<double> {
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
     return {vbslq_f64(vdupq_n_u64(0x8000000000000000ULL), sign.v, magnitude.v)};
   }
-  PYLSTM_INLINE friend vector round(vector a) { return {vrndnq_f64(a.v)}; }
-  PYLSTM_INLINE friend vector scale2(vector a, vector n) {
-    const int64x2_t exponent = vaddq_s64(vcvtq_s64_f64(n.v), vdupq_n_s64(1023));
-    return {vmulq_f64(a.v, vreinterpretq_f64_s64(vshlq_n_s64(exponent, 52)))};
+  PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
+    return {vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(a.v), 52))};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f64(a.v, b.v)}; }

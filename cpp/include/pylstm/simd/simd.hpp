@@ -11,7 +11,8 @@
 
 namespace pylstm::simd {
 
-/// `min(limit, x)` and `max(limit, x)` keep a NaN in x; `scale2(a, n)` is a * 2^n for integral n with a normal 2^n.
+/// `min(limit, x)` and `max(limit, x)` keep a NaN in x; `low_bits_to_exponent(a)` shifts the low bits of a's mantissa
+/// to the place of the sign and the exponent, all others out.
 /// `zip_low(a, b)` is a0 b0 a1 b1 ... of the lower halves, `zip_high` of the upper ones.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
@@ -27,8 +28,7 @@ concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar*
   { fnma(a, a, a) } -> std::same_as<V>;
   { min(a, max(a, a)) } -> std::same_as<V>;
   { sqrt(abs(a)) } -> std::same_as<V>;
-  { copysign(a, round(a)) } -> std::same_as<V>;
-  { scale2(a, a) } -> std::same_as<V>;
+  { copysign(a, low_bits_to_exponent(a)) } -> std::same_as<V>;
   { zip_low(a, zip_high(a, a)) } -> std::same_as<V>;
 };
 
