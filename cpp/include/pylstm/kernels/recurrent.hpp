@@ -138,14 +138,16 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
           gates, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return i % P * gates_stride + (i / P * slots + g) * S; });
     }
   }
-  if (step.y) {
-    const std::size_t H = a.shape.units, j = block * S;
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < R; ++r) {
-      T* const y = step.y.row(n + r) + j;
-#pragma GCC unroll 8
-      for (std::size_t p = 0; p < P; ++p) store_within(units.h.v[r * P + p], y + p * S, H - j - p * S);
-    }
+}
+
+/// y of one step, a row at a time: vectors written as they are computed would go to as many pages as there are rows.
+template <class V, class T>
+void copy_outputs(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t row_begin, std::size_t row_end,
+                  std::size_t j_begin, std::size_t j_end) {
+  for (std::size_t n = row_begin; n < row_end; ++n) {
+    const T* const h = step.h + n * a.h.row_width;
+    T* const y = step.y.row(n);
+    for (std::size_t j = j_begin; j < j_end; j += V::lanes) store_within(V::load(h + j), y + j, j_end - j);
   }
 }
 
@@ -195,6 +197,9 @@ void forward_steps(const ForwardOperands<T>& a, const Range& range) {
               streams ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows, end - k) : Ahead<T>{next, 0});
         });
       }
+    }
+    if (step.y) {
+      copy_outputs<V>(a, step, n, row_end, range.block_begin * V::lanes, std::min(range.block_end * V::lanes, H));
     }
   }
 }

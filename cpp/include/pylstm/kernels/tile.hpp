@@ -102,6 +102,12 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std
   const T* w = panel + begin * G * NV * S;
   for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
     const std::size_t lanes = end - j0 < S ? end - j0 : S;
+    // What comes next, the same rows of the next block or the next rows, lies where no hardware looks for it.
+    const std::size_t next = j0 + S < end ? block_at + block_stride : begin / S * block_stride + R * Slots * S;
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < R; ++r) {
+      for (std::size_t i = 0; i < Slots * S; i += 64 / sizeof(T)) __builtin_prefetch(d[r] + next + i);
+    }
     for (std::size_t s = 0; s < lanes; ++s) {
       const std::size_t at = block_at + s;
       // Unrolled, the gates' loads drift together and registers spill: recurrence 25 % slower with AVX2.
