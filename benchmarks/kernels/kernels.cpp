@@ -12,9 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "pylstm/base/random.hpp"
-#include "pylstm/layers/recurrent.hpp"
-#include "pylstm/simd/simd.hpp"
+#include "pylstm/pylstm.hpp"
 
 namespace {
 

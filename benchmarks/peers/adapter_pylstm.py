@@ -10,7 +10,10 @@ import pylstm
 from benchmarks.peers.registry import Action
 
 if TYPE_CHECKING:
-    from benchmarks.peers.cases import FitProblem, SequenceProblem
+    from benchmarks.peers.problems import FitProblem, PredictProblem, SequenceProblem
+
+#: A network is fitted to this many windows before it predicts: any weights will do.
+N_FITTED = 1000
 
 
 class Adapter:
@@ -42,7 +45,9 @@ class Adapter:
         p = problem
 
         def call() -> tuple[pylstm.LSTMOutput, pylstm.LSTMGradients]:
-            out = pylstm.lstm_forward(p.x, p.weight_ih, p.weight_hh, p.bias, h0=p.h0, c0=p.c0, training=True)
+            out = pylstm.lstm_forward(
+                p.x, p.weight_ih, p.weight_hh, p.bias, h0=p.h0, c0=p.c0, lengths=p.lengths, training=True
+            )
             return out, pylstm.lstm_backward(out.tape, p.dy)
 
         def results() -> dict[str, np.ndarray]:
@@ -52,6 +57,27 @@ class Adapter:
             }
 
         return Action(call, results)
+
+    #: A training step with ``lengths``.
+    ragged = training
+
+    def step(self, problem: SequenceProblem) -> Action:
+        """One call of ``lstm_step`` for each step."""
+        p = problem
+        inputs = list(p.x.transpose(1, 0, 2))  # x_t (1, I)
+
+        def call() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+            h, c, y = p.h0, p.c0, []
+            for x_t in inputs:
+                h, c = pylstm.lstm_step(x_t, h, c, p.weight_ih, p.weight_hh, p.bias)
+                y.append(h)
+            return y, h, c
+
+        def results() -> dict[str, np.ndarray]:
+            y, h_n, c_n = call()
+            return {"y": np.stack(y, axis=1), "h_n": h_n, "c_n": c_n}
+
+        return Action(call, results, n_operations=len(inputs))
 
     def fit(self, problem: FitProblem) -> Action:
         """``LSTMRegressor.fit`` for exactly ``n_epochs``, with what a plain loop does not do switched off."""
@@ -80,3 +106,17 @@ class Adapter:
             return {"mse": np.mean((regressor.predict(problem.x) - problem.y) ** 2)}
 
         return Action(call, results)
+
+    def predict(self, problem: PredictProblem) -> Action:
+        """``LSTMRegressor.predict`` with the weights of a short fit: an estimator cannot be given any."""
+        x = problem.x
+        regressor = pylstm.LSTMRegressor(
+            hidden_size=problem.weights.weight_hh.shape[1], max_iter=1, dtype=str(x.dtype), random_state=0
+        ).fit(x[:N_FITTED], x[:N_FITTED, -1, 0])
+
+        def results() -> dict[str, np.ndarray]:
+            return {"prediction": regressor.predict(x)} | {
+                name.removeprefix("layers.0.").replace(".", "_"): array for name, array in regressor.parameters_.items()
+            }
+
+        return Action(lambda: regressor.predict(x), results)

@@ -1,4 +1,4 @@
-"""What is measured: the grid of shapes, the arrays of each case, and its count of operations."""
+"""What is measured: the operations, the shapes of each, and their counts of floating-point operations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float32] | NDArray[np.float64]
-
-Operation = Literal["forward", "training", "fit"]
+Operation = Literal["forward", "training", "ragged", "step", "fit", "predict"]
 Dtype = Literal["float32", "float64"]
 
-OPERATIONS: tuple[Operation, ...] = ("forward", "training", "fit")
+OPERATIONS: tuple[Operation, ...] = ("forward", "training", "ragged", "step", "fit", "predict")
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,42 @@ class SequenceCase:
         """Floating-point operations of the matrix products: 2*T*B*4H*(I+H), three times that with BPTT."""
         forward = 2.0 * self.n_steps * self.n_samples * 4 * self.hidden_size * (self.n_features + self.hidden_size)
         return forward if operation == "forward" else 3 * forward
+
+
+@dataclass(frozen=True)
+class RaggedCase(SequenceCase):
+    """A training step on sequences of different lengths, padded to ``n_steps``."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Real steps of each sequence, uniform in [1, T]; the same on every call."""
+        return np.random.default_rng([self.n_steps, self.n_samples]).integers(1, self.n_steps + 1, self.n_samples)
+
+    @property
+    def real_share(self) -> float:
+        """Real steps over padded steps."""
+        return float(self.lengths.mean()) / self.n_steps
+
+    def n_flops(self, operation: Operation) -> float:
+        """Floating-point operations of the real steps."""
+        return super().n_flops(operation) * self.real_share
+
+
+@dataclass(frozen=True)
+class StepCase:
+    """Shape of one LSTM layer that meets one sequence step by step, one call from Python for each step."""
+
+    n_features: int
+    hidden_size: int
+
+    @property
+    def name(self) -> str:
+        """The shape as "I, H"."""
+        return f"{self.n_features}, {self.hidden_size}"
+
+    def n_flops(self, operation: Operation) -> float:
+        """Floating-point operations of one step's matrix products."""
+        return SequenceCase(1, 1, self.n_features, self.hidden_size).n_flops("forward")
 
 
 @dataclass(frozen=True)
@@ -70,9 +104,37 @@ class FitCase:
         return self.n_epochs * one_pass.n_flops("training")
 
 
-Case = SequenceCase | FitCase
+@dataclass(frozen=True)
+class PredictCase:
+    """Predictions of a fitted network as in `FitCase`, for all windows in one call."""
 
-SEQUENCE_GRID = (
+    n_windows: int
+    n_timesteps: int
+    n_features: int
+    hidden_size: int
+
+    @property
+    def name(self) -> str:
+        """The size in words."""
+        return f"{self.n_windows} windows of {self.n_timesteps} x {self.n_features}, hidden {self.hidden_size}"
+
+    def n_flops(self, operation: Operation) -> float:
+        """Floating-point operations of the LSTM's matrix products."""
+        return SequenceCase(self.n_timesteps, self.n_windows, self.n_features, self.hidden_size).n_flops("forward")
+
+
+Case = SequenceCase | StepCase | FitCase | PredictCase
+
+CASE_TYPES: dict[Operation, type[Case]] = {
+    "forward": SequenceCase,
+    "training": SequenceCase,
+    "ragged": RaggedCase,
+    "step": StepCase,
+    "fit": FitCase,
+    "predict": PredictCase,
+}
+
+_SEQUENCES = (
     SequenceCase(32, 1, 8, 16),
     SequenceCase(32, 32, 1, 32),
     SequenceCase(50, 32, 8, 64),
@@ -84,13 +146,28 @@ SEQUENCE_GRID = (
     SequenceCase(784, 64, 1, 128),
     SequenceCase(24, 256, 32, 64),
 )
+_QUICK_SEQUENCES = (SequenceCase(50, 32, 8, 64), SequenceCase(100, 64, 16, 128))
 
-FIT_GRID = (
-    FitCase(10_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=5),
-    FitCase(10_000, 48, 1, hidden_size=128, batch_size=128, n_epochs=5),
-)
-
-QUICK_FIT_GRID = (FitCase(2_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=2),)
+#: The cases of each operation; every ragged one is among those of "training", which it is compared with.
+GRIDS: dict[Operation, tuple[Case, ...]] = {
+    "forward": _SEQUENCES,
+    "training": _SEQUENCES,
+    "ragged": (RaggedCase(50, 32, 8, 64), RaggedCase(100, 64, 16, 128), RaggedCase(100, 32, 64, 256)),
+    "step": tuple(StepCase(n_features, hidden) for n_features in (1, 8) for hidden in (8, 16, 32, 64, 128, 256)),
+    "fit": (
+        FitCase(10_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=5),
+        FitCase(10_000, 48, 1, hidden_size=128, batch_size=128, n_epochs=5),
+    ),
+    "predict": (PredictCase(10_000, 48, 1, hidden_size=32), PredictCase(10_000, 48, 1, hidden_size=128)),
+}
+QUICK_GRIDS: dict[Operation, tuple[Case, ...]] = {
+    "forward": _QUICK_SEQUENCES,
+    "training": _QUICK_SEQUENCES,
+    "ragged": (RaggedCase(50, 32, 8, 64),),
+    "step": (StepCase(8, 16), StepCase(8, 128)),
+    "fit": (FitCase(1_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=2, learning_rate=3e-3),),
+    "predict": (PredictCase(2_000, 48, 1, hidden_size=32),),
+}
 
 
 def parse_sequence_case(text: str) -> SequenceCase:
@@ -106,66 +183,3 @@ def parse_sequence_case(text: str) -> SequenceCase:
         msg = f"grid cell is {text!r}, expected four positive integers T,B,I,H (steps, batch, inputs, hidden)"
         raise ValueError(msg)
     return SequenceCase(*(int(part) for part in parts))
-
-
-@dataclass(frozen=True)
-class SequenceProblem:
-    """Arrays of a `SequenceCase`, batch first; gate order i, f, g, o.  N = B samples, T steps, I inputs, H hidden."""
-
-    x: FloatArray  # (N, T, I)
-    weight_ih: FloatArray  # (4H, I)
-    weight_hh: FloatArray  # (4H, H)
-    bias: FloatArray  # (4H,)
-    h0: FloatArray  # (N, H)
-    c0: FloatArray  # (N, H)
-    dy: FloatArray  # (N, T, H), the gradient that BPTT starts from
-
-
-@dataclass(frozen=True)
-class FitProblem:
-    """Windows of a noisy seasonal series and the value that follows each."""
-
-    case: FitCase
-    x: FloatArray  # (n_windows, n_timesteps, n_features)
-    y: FloatArray  # (n_windows,)
-
-
-def make_sequence_problem(case: SequenceCase, dtype: Dtype) -> SequenceProblem:
-    """Make the arrays of ``case``; the same on every call.
-
-    Weights are uniform in +-1/sqrt(H), the start that PyTorch gives them.
-    """
-    rng = np.random.default_rng([case.n_steps, case.n_samples, case.n_features, case.hidden_size])
-    n, t, hidden = case.n_samples, case.n_steps, case.hidden_size
-    bound = hidden**-0.5
-
-    def uniform(*shape: int) -> FloatArray:
-        return rng.uniform(-bound, bound, shape).astype(dtype)
-
-    def normal(*shape: int) -> FloatArray:
-        return rng.standard_normal(shape, dtype=np.float32).astype(dtype)
-
-    return SequenceProblem(
-        x=normal(n, t, case.n_features),
-        weight_ih=uniform(4 * hidden, case.n_features),
-        weight_hh=uniform(4 * hidden, hidden),
-        bias=uniform(4 * hidden),
-        h0=0.5 * normal(n, hidden),
-        c0=0.5 * normal(n, hidden),
-        dy=normal(n, t, hidden),
-    )
-
-
-def make_fit_problem(case: FitCase, dtype: Dtype) -> FitProblem:
-    """Make the windows of ``case``; the same on every call.  Every feature is the series with another phase."""
-    rng = np.random.default_rng(case.n_windows)
-    n_values = case.n_windows + case.n_timesteps
-    time = np.arange(n_values)[:, None] + 7.0 * np.arange(case.n_features)
-    series = np.sin(2 * np.pi * time / 24) + 0.5 * np.sin(2 * np.pi * time / 9.7)
-    series += 0.1 * rng.standard_normal(series.shape)
-    windows = np.lib.stride_tricks.sliding_window_view(series, case.n_timesteps, axis=0)
-    return FitProblem(
-        case=case,
-        x=np.ascontiguousarray(windows[: case.n_windows].transpose(0, 2, 1), dtype=dtype),
-        y=series[case.n_timesteps :, 0].astype(dtype),
-    )

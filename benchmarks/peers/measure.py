@@ -1,10 +1,9 @@
-"""Runs the contenders: checks that they agree, lets them take turns, keeps the medians."""
+"""Runs the contenders: has their results judged, lets them take turns, keeps the medians."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -18,57 +17,61 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.peers.cases import Case, Dtype, FitCase, Operation, make_fit_problem, make_sequence_problem
+from benchmarks.peers.agreement import Judge
 from benchmarks.peers.machine import busy_cpu_seconds
-from benchmarks.peers.reference import reference_results
-from benchmarks.peers.registry import PEERS, TUNED_ALLOCATOR
+from benchmarks.peers.registry import OURS, process_environment
+from benchmarks.peers.text import significant, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from benchmarks.peers.cases import Case, Dtype, Operation
     from benchmarks.peers.machine import PeakProgram
+    from benchmarks.peers.registry import Peer
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-
-#: Largest deviation from the float64 reference, relative to the largest element of the array: 3000 products per sum and
-#: 800 steps leave about 1e-5 in float32 and 1e-14 in float64; a wrong gate or sign leaves 1e-1.
-AGREEMENT = {"float32": 1e-4, "float64": 1e-10}
-
-#: Threads of a library may go on spinning after a call; everyone waits this long (seconds) before the next turn.
-SETTLE_S = 0.005
+#: Threads of a library may go on spinning after a call (ONNX Runtime's for up to 10 ms); everyone waits this long
+#: (seconds) before the next turn.
+SETTLE_S = 0.015
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure and how long.
+    """What to measure, with whom and how long.
 
     ``budget_s`` is the time for one contender in one cell; the number of rounds stays between the two bounds even so.
     """
 
-    operations: Sequence[Operation]
-    sequence_cases: Sequence[Case]
-    fit_cases: Sequence[FitCase]
+    cases: Mapping[Operation, Sequence[Case]]
     threads: Sequence[int]
-    peers: Sequence[str]
+    peers: Mapping[str, Peer]
     dtype: Dtype = "float32"
+    baseline: str = OURS  # the peer that the ratios refer to
     budget_s: float = 1.5
     min_rounds: int = 5
     min_fit_rounds: int = 3
     max_rounds: int = 15
 
+    def threads_for(self, operation: Operation) -> Sequence[int]:
+        """Return the numbers of threads; of single steps the smallest only: there is nothing to share out."""
+        return self.threads[:1] if operation == "step" else self.threads
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender in one cell.  Seconds are per call; statistics are over rounds, of each round's median call."""
+    """One contender in one cell.
+
+    Seconds are those of one operation; statistics are over rounds, of each round's median call.
+    """
 
     seconds: float  # median
     best_s: float  # shortest single call
     quartiles_s: tuple[float, float]
     n_rounds: int
     n_calls: int
-    minor_faults: float | None  # per call, median over rounds; None where the system does not count them
-    deviation: float  # from the reference, see AGREEMENT; of a fit: mean squared error / variance of y
+    minor_faults: float | None  # of one operation, median over rounds; None where the system does not count them
+    cpus: float  # that it kept busy, mean
+    deviation: float  # see `agreement.Judge`
 
     @property
     def is_restless(self) -> bool:
@@ -107,16 +110,13 @@ class Outcome:
 class Contender:
     """One peer with one number of threads, in a process of its own (a context manager)."""
 
-    def __init__(self, peer: str, n_threads: int) -> None:
-        self.peer = peer
+    def __init__(self, name: str, peer: Peer, n_threads: int) -> None:
+        self.name = name
+        self.label = peer.label
         self.n_threads = n_threads
-        environment = {name: value for name, value in os.environ.items() if name not in TUNED_ALLOCATOR}
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYLSTM_NUM_THREADS"):
-            environment[variable] = str(n_threads)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.peers.worker", peer, str(n_threads)],
-            cwd=PROJECT_ROOT,
-            env=environment | PEERS[peer].environment,
+            [sys.executable, "-P", "-m", "benchmarks.peers.worker", peer.module, str(n_threads)],
+            env=process_environment(peer, n_threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -162,29 +162,29 @@ def run(plan: Plan, *, peak: PeakProgram | None = None, report: Callable[[str], 
     with ExitStack() as stack:
         contenders = _start(plan, outcome, stack, report)
         results_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for operation in plan.operations:
-            cases: Sequence[Case] = plan.fit_cases if operation == "fit" else plan.sequence_cases
+        for operation, cases in plan.cases.items():
+            threads = plan.threads_for(operation)
             for case in cases:
-                cells = {n: Cell(operation, case, n) for n in plan.threads}
-                _measure_case(plan, cells, contenders, peak, results_folder)
+                cells = {n: Cell(operation, case, n) for n in threads}
+                _measure_case(plan, cells, [c for c in contenders if c.n_threads in threads], peak, results_folder)
                 outcome.cells += cells.values()
                 for cell in cells.values():
-                    report(_progress_line(cell))
+                    report(_progress_line(cell, plan.peers))
     return outcome
 
 
 def _start(plan: Plan, outcome: Outcome, stack: ExitStack, report: Callable[[str], None]) -> list[Contender]:
-    started = [stack.enter_context(Contender(peer, n)) for peer in plan.peers for n in plan.threads]
+    started = [stack.enter_context(Contender(name, peer, n)) for name, peer in plan.peers.items() for n in plan.threads]
     present = []
     for contender in started:
         greeting = contender.greeting()
         if "versions" in greeting:
-            outcome.versions[contender.peer] = greeting["versions"]
+            outcome.versions[contender.name] = greeting["versions"]
             present.append(contender)
-        elif contender.peer not in outcome.missing:
+        elif contender.name not in outcome.missing:
             reason = greeting.get("missing") or greeting["failed"]
-            outcome.missing[contender.peer] = reason
-            report(f"skipped: {PEERS[contender.peer].label}: {reason}")
+            outcome.missing[contender.name] = reason
+            report(f"skipped: {contender.label}: {reason}")
     return present
 
 
@@ -197,7 +197,7 @@ def _measure_case(
 ) -> None:
     """Fill in ``cells`` (one for each number of threads) for one operation on one case."""
     operation, case = next((cell.operation, cell.case) for cell in cells.values())
-    judge = _Judge(operation, case, plan.dtype)
+    judge = Judge(operation, case, plan.dtype)
     estimates: dict[Contender, float] = {}
     deviations: dict[Contender, float] = {}
     for contender in contenders:
@@ -206,13 +206,14 @@ def _measure_case(
             "prepare", operation=operation, case=asdict(case), dtype=plan.dtype, results_file=str(results_file)
         )
         if "failed" in answer:
-            cells[contender.n_threads].failures[contender.peer] = answer["failed"]
+            cells[contender.n_threads].failures[contender.name] = answer["failed"]
         elif "estimate_s" in answer:
-            deviations[contender] = judge.deviation(results_file)
+            with np.load(results_file) as results:
+                deviations[contender] = judge.deviation(results)
             if deviations[contender] <= judge.bound:
                 estimates[contender] = answer["estimate_s"]
             else:
-                cells[contender.n_threads].failures[contender.peer] = judge.complaint(deviations[contender])
+                cells[contender.n_threads].failures[contender.name] = judge.complaint(deviations[contender])
     del judge
 
     turns = _take_turns(plan, operation, estimates, cells, peak)
@@ -220,13 +221,14 @@ def _measure_case(
         medians = [answer["median_s"] for answer in answers]
         faults = [answer["minor_faults"] for answer in answers]
         low, high = np.quantile(medians, [0.25, 0.75])
-        cells[contender.n_threads].measurements[contender.peer] = Measurement(
+        cells[contender.n_threads].measurements[contender.name] = Measurement(
             seconds=statistics.median(medians),
             best_s=min(answer["best_s"] for answer in answers),
             quartiles_s=(float(low), float(high)),
             n_rounds=len(answers),
             n_calls=sum(answer["n_calls"] for answer in answers),
             minor_faults=None if None in faults else statistics.median(faults),
+            cpus=math.fsum(answer["cpu_s"] for answer in answers) / math.fsum(answer["wall_s"] for answer in answers),
             deviation=deviations[contender],
         )
     for contender in contenders:
@@ -255,7 +257,7 @@ def _take_turns(
                 peaks[n_threads].append(peak.gflops(n_threads, plan.dtype))
         for k in range(len(order)):
             contender = order[(r + k) % len(order)]
-            if contender.peer in cells[contender.n_threads].failures:
+            if contender.name in cells[contender.n_threads].failures:
                 continue
             time.sleep(SETTLE_S)
             n_calls = max(1, int(plan.budget_s / n_rounds / estimates[contender]))
@@ -263,7 +265,7 @@ def _take_turns(
             answer = contender.ask("turn", n_calls=n_calls)
             meter.stop(answer.get("cpu_s", 0.0))
             if "failed" in answer:
-                cells[contender.n_threads].failures[contender.peer] = answer["failed"]
+                cells[contender.n_threads].failures[contender.name] = answer["failed"]
                 turns.pop(contender, None)
             else:
                 turns[contender].append(answer | {"n_calls": n_calls})
@@ -290,39 +292,8 @@ class _ForeignWork:
             self._record.append((busy_s - self._busy_s - contender_s, wall_s))
 
 
-class _Judge:
-    """Decides whether what a contender computed is the operation that is timed."""
-
-    def __init__(self, operation: Operation, case: Case, dtype: Dtype) -> None:
-        self._expected: dict[str, np.ndarray] | None = None
-        if isinstance(case, FitCase):
-            self._variance = float(np.var(make_fit_problem(case, dtype).y))
-            self.bound = case.max_error
-        else:
-            self._expected = reference_results(make_sequence_problem(case, dtype), backward=operation == "training")
-            self.bound = AGREEMENT[dtype]
-
-    def deviation(self, results_file: Path) -> float:
-        """Return the worst deviation over all arrays, relative to the largest element; infinite for a wrong shape."""
-        with np.load(results_file) as results:
-            if self._expected is None:
-                return float(results["mse"]) / self._variance
-            return max(_relative_deviation(results[name], expected) for name, expected in self._expected.items())
-
-    def complaint(self, deviation: float) -> str:
-        """Say why a contender is not timed."""
-        kind = "error of the fitted model / variance of y" if self._expected is None else "deviation from the reference"
-        return f"disagrees: {kind} is {deviation:.2g}, expected at most {self.bound:.2g}"
-
-
-def _relative_deviation(got: np.ndarray, expected: np.ndarray) -> float:
-    if got.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def _progress_line(cell: Cell) -> str:
-    times = [f"{PEERS[peer].label} {m.seconds * 1e3:.3g} ms" for peer, m in cell.measurements.items()]
-    failures = [f"{PEERS[peer].label} FAILED ({reason})" for peer, reason in cell.failures.items()]
-    threads = "1 thread" if cell.threads == 1 else f"{cell.threads} threads"
-    return f"{cell.operation} ({cell.case.name}), {threads}: {'; '.join(times + failures) or 'nobody took part'}"
+def _progress_line(cell: Cell, peers: Mapping[str, Peer]) -> str:
+    times = [f"{peers[name].label} {significant(m.seconds * 1e3)} ms" for name, m in cell.measurements.items()]
+    failures = [f"{peers[name].label} FAILED ({reason})" for name, reason in cell.failures.items()]
+    entries = "; ".join(times + failures) or "nobody took part"
+    return f"{cell.operation} ({cell.case.name}), {thread_count(cell.threads)}: {entries}"

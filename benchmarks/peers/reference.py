@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from benchmarks.peers.cases import SequenceProblem
+    from benchmarks.peers.problems import FloatArray, ForecasterWeights, SequenceProblem
 
     Array = NDArray[np.float64]
 
@@ -22,13 +22,17 @@ def reference_results(problem: SequenceProblem, *, backward: bool) -> dict[str, 
     results : dict
         ``y`` (N, T, H), ``h_n`` and ``c_n`` (N, H); with ``backward`` the gradients of ``sum(y * dy)``:
         ``dx`` (N, T, I), ``dweight_ih`` (4H, I), ``dweight_hh`` (4H, H), ``dbias`` (4H,), ``dh0`` and ``dc0`` (N, H).
+        Past the end of a row ``y`` and ``dx`` are 0; ``h_n`` and ``c_n`` are the states after its last real step.
     """
     x = problem.x.astype(np.float64)
     weight_ih = problem.weight_ih.astype(np.float64)
     weight_hh = problem.weight_hh.astype(np.float64)
     n_samples, n_steps, _ = x.shape
     hidden = weight_hh.shape[1]
+    lengths = np.full(n_samples, n_steps) if problem.lengths is None else problem.lengths
+    real = np.arange(n_steps)[:, None, None] < lengths[:, None]  # (T, N, 1)
 
+    y = np.zeros((n_samples, n_steps, hidden))
     h = np.empty((n_steps + 1, n_samples, hidden))
     c = np.empty((n_steps + 1, n_samples, hidden))
     gates = np.empty((n_steps, 4, n_samples, hidden))  # activations, order i, f, g, o
@@ -38,9 +42,10 @@ def reference_results(problem: SequenceProblem, *, backward: bool) -> dict[str, 
         z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
         i, f, g, o = _sigmoid(z_i), _sigmoid(z_f), np.tanh(z_g), _sigmoid(z_o)
         gates[t] = i, f, g, o
-        c[t + 1] = f * c[t] + i * g
-        h[t + 1] = o * np.tanh(c[t + 1])
-    results = {"y": h[1:].transpose(1, 0, 2).copy(), "h_n": h[-1].copy(), "c_n": c[-1].copy()}
+        c[t + 1] = np.where(real[t], f * c[t] + i * g, c[t])
+        h[t + 1] = np.where(real[t], o * np.tanh(c[t + 1]), h[t])
+        y[:, t] = np.where(real[t], h[t + 1], 0)
+    results = {"y": y, "h_n": h[-1].copy(), "c_n": c[-1].copy()}
     if not backward:
         return results
 
@@ -53,7 +58,7 @@ def reference_results(problem: SequenceProblem, *, backward: bool) -> dict[str, 
     for t in reversed(range(n_steps)):
         i, f, g, o = gates[t]
         tanh_c = np.tanh(c[t + 1])
-        dh += problem.dy[:, t]
+        dh += np.where(real[t], problem.dy[:, t], 0)  # past the end of a row all gradients stay 0
         dc += dh * o * (1 - tanh_c**2)
         dz = np.concatenate(
             [dc * g * i * (1 - i), dc * c[t] * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)], axis=1
@@ -66,6 +71,17 @@ def reference_results(problem: SequenceProblem, *, backward: bool) -> dict[str, 
         dc *= f
     gradients = {"dx": dx, "dweight_ih": dweight_ih, "dweight_hh": dweight_hh, "dbias": dbias, "dh0": dh, "dc0": dc}
     return results | gradients
+
+
+def reference_prediction(x: FloatArray, weights: ForecasterWeights) -> Array:
+    """Compute the prediction (N,) from windows ``x`` (N, T, I): a linear head on the state after the last step."""
+    weight_ih, weight_hh, bias = (w.astype(np.float64) for w in (weights.weight_ih, weights.weight_hh, weights.bias))
+    h = c = np.zeros((len(x), weight_hh.shape[1]))
+    for x_t in x.astype(np.float64).transpose(1, 0, 2):
+        i, f, g, o = np.split(x_t @ weight_ih.T + h @ weight_hh.T + bias, 4, axis=1)
+        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+        h = _sigmoid(o) * np.tanh(c)
+    return h @ weights.head_weight[0].astype(np.float64) + weights.head_bias[0]
 
 
 def _sigmoid(z: Array) -> Array:

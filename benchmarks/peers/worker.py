@@ -15,13 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.cases import (
-    FitCase,
-    SequenceCase,
-    make_fit_problem,
-    make_sequence_problem,
-)
-from benchmarks.peers.registry import Action, Adapter, make_adapter
+from benchmarks.peers.cases import CASE_TYPES
+from benchmarks.peers.registry import Action, Adapter, make_action, make_adapter
 
 #: The time of one call is estimated from the last of the calls that fit in this time (seconds).
 ESTIMATE_S = 0.05
@@ -30,7 +25,7 @@ ESTIMATE_S = 0.05
 WARM_UP_BELOW_S = 0.1
 
 
-def serve(peer: str, n_threads: int) -> None:
+def serve(module: str, n_threads: int) -> None:
     """Answer requests from standard input until it ends.
 
     The first line sent is ``{"versions": ...}`` or ``{"missing": reason}``.  Every later line answers one request
@@ -45,7 +40,7 @@ def serve(peer: str, n_threads: int) -> None:
         replies.flush()
 
     try:
-        adapter = make_adapter(peer, n_threads)
+        adapter = make_adapter(module, n_threads)
         greeting = {"versions": adapter.versions()}
     except Exception as error:  # a library may be broken rather than absent
         reply({"missing": str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"})
@@ -78,12 +73,9 @@ class _Worker:
 
     def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         """Set the case up, save what it computes, estimate the time of a call."""
-        if request["operation"] == "fit":
-            self._action = self._adapter.fit(make_fit_problem(FitCase(**request["case"]), request["dtype"]))
-        else:
-            problem = make_sequence_problem(SequenceCase(**request["case"]), request["dtype"])
-            prepare = self._adapter.forward if request["operation"] == "forward" else self._adapter.training
-            self._action = prepare(problem)
+        operation = request["operation"]
+        case = CASE_TYPES[operation](**request["case"])
+        self._action = make_action(self._adapter, operation, case, request["dtype"])
         if self._action is None:
             return {"unsupported": True}
 
@@ -93,19 +85,19 @@ class _Worker:
         np.savez(request["results_file"], allow_pickle=False, **results)
         del results
         gc.collect()
-        spent = self._estimate_s if request["operation"] == "fit" else 0.0
+        spent = self._estimate_s if operation == "fit" else 0.0
         while spent < ESTIMATE_S:
             self._estimate_s = _seconds(self._action)
             spent += self._estimate_s
         return {"estimate_s": self._estimate_s}
 
     def _turn(self, n_calls: int) -> dict[str, Any]:
-        """Time ``n_calls`` calls: the median and the shortest in seconds, minor page faults per call."""
+        """Time ``n_calls`` calls: the median and the shortest in seconds, minor page faults; each per operation."""
         action = self._action
         if action is None:
             msg = "no case is prepared"
             raise RuntimeError(msg)
-        cpu_before_s = time.process_time()
+        began, cpu_began_s = time.perf_counter(), time.process_time()
         if self._estimate_s < WARM_UP_BELOW_S:
             action.call()
         seconds = np.zeros(n_calls)
@@ -113,12 +105,15 @@ class _Worker:
         for k in range(n_calls):
             seconds[k] = _seconds(action)
         after = _minor_faults()
+        cpu_s, wall_s = time.process_time() - cpu_began_s, time.perf_counter() - began
         gc.collect()
+        n_operations = n_calls * action.n_operations
         return {
-            "median_s": float(np.median(seconds)),
-            "best_s": float(seconds.min()),
-            "cpu_s": time.process_time() - cpu_before_s,
-            "minor_faults": None if before is None or after is None else (after - before) / n_calls,
+            "median_s": float(np.median(seconds)) / action.n_operations,
+            "best_s": float(seconds.min()) / action.n_operations,
+            "cpu_s": cpu_s,
+            "wall_s": wall_s,
+            "minor_faults": None if before is None or after is None else (after - before) / n_operations,
         }
 
 
