@@ -1,1 +1,1 @@
-"""Times of pylstm, PyTorch and ONNX Runtime, taking turns in one run."""
+"""Times of pylstm and of other libraries that have an LSTM, taking turns in one run."""

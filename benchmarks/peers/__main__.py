@@ -48,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     add_plan_options(parser)
-    parser.add_argument("--peers", choices=PEERS, nargs="+", metavar="PEER", help="default: all but pytorch-tuned")
+    parser.add_argument(
+        "--peers",
+        choices=PEERS,
+        nargs="+",
+        metavar="PEER",
+        help=f"some of {', '.join(PEERS)} (default: all but pytorch-tuned)",
+    )
     parser.add_argument(
         "--tuned-allocator",
         action="store_true",

@@ -27,7 +27,12 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="cells for forward, training and ragged: steps, batch, inputs, hidden (default: those of README.md)",
     )
     parser.add_argument(
-        "--only", choices=OPERATIONS, nargs="+", default=OPERATIONS, metavar="OPERATION", help="default: all"
+        "--only",
+        choices=OPERATIONS,
+        nargs="+",
+        default=OPERATIONS,
+        metavar="OPERATION",
+        help=f"some of {', '.join(OPERATIONS)} (default: all)",
     )
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--quick", action="store_true", help="fewer cells, less time in each: a rough picture")
