@@ -9,8 +9,7 @@
 namespace pylstm::simd {
 
 /// N vectors side by side: every operation is applied to all of them, so that the N chains of a formula go through the
-/// processor together. One after the other, each chain's latency stalls the next: a cell's equations took twice as
-/// long.
+/// processor together. On a Zen 3 a sigmoid takes 22 slots of an FMA unit alone, 18 as one of three.
 template <class V, std::size_t N>
 struct Several {
   using scalar = typename V::scalar;
