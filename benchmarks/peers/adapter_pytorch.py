@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from benchmarks.peers.problems import FitProblem, ForecasterWeights, PredictProblem, SequenceProblem
 
 
+def limit_threads(n_threads: int) -> None:
+    """Hold PyTorch to so many threads; once in a process."""
+    torch.set_num_threads(n_threads)
+    torch.set_num_interop_threads(1)
+
+
 class Adapter:
     """Sequences time major, the layout that ``torch.nn.LSTM`` works in (no transposition); windows batch first."""
 
     def __init__(self, n_threads: int) -> None:
-        torch.set_num_threads(n_threads)
-        torch.set_num_interop_threads(1)
+        limit_threads(n_threads)
 
     def versions(self) -> dict[str, str]:
         """Version of PyTorch."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.peers.adapter_pytorch import copy_weights
+from benchmarks.peers.adapter_pytorch import copy_weights, limit_threads
 from benchmarks.peers.registry import Action
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ class Adapter:
     """One step only; over sequences ``torch.nn.LSTM`` is the faster one."""
 
     def __init__(self, n_threads: int) -> None:
-        torch.set_num_threads(n_threads)
-        torch.set_num_interop_threads(1)
+        limit_threads(n_threads)
 
     def versions(self) -> dict[str, str]:
         """Version of PyTorch."""

@@ -9,7 +9,7 @@ import numpy as np
 import skorch
 import torch
 
-from benchmarks.peers.adapter_pytorch import Forecaster
+from benchmarks.peers.adapter_pytorch import Forecaster, limit_threads
 from benchmarks.peers.problems import PREDICT_BATCH
 from benchmarks.peers.registry import Action
 
@@ -21,8 +21,7 @@ class Adapter:
     """``NeuralNetRegressor`` around the model that the PyTorch adapter trains, without validation and callbacks."""
 
     def __init__(self, n_threads: int) -> None:
-        torch.set_num_threads(n_threads)
-        torch.set_num_interop_threads(1)
+        limit_threads(n_threads)
 
     def versions(self) -> dict[str, str]:
         """Versions of skorch and PyTorch."""

@@ -68,7 +68,7 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
   constexpr std::size_t S = V::lanes, slots = Cell::slots;
   const std::size_t block_size = a.shape.block_size(), width = a.h.row_width, gates_stride = a.gates.block_stride();
   const T* const panel = a.panels + block * block_size;
-  T* const gates = step.gates + block * gates_stride + n * slots * S;
+  T* const gates = a.gates ? step.gates + block * gates_stride + n * slots * S : nullptr;
 
   V acc[R][P * slots];
   const T* rows[R];
