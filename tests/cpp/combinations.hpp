@@ -214,7 +214,8 @@ Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double list
 
 /// Around every vector width, tile height and threshold of the kernels, then sequences of several chunks: the products
 /// over time take 256 rows at a time (from 129 rows on one step, whose gates' gradients may not be overwritten by those
-/// of the step before), weight gradients 128 rows, the input product 64 steps.
+/// of the step before), weight gradients 128 rows, the input product 64 steps; weights of more than 64 KiB a block go
+/// in chunks (800 units).
 template <class Visit>
 void for_each_size(Visit visit) {
   using List = std::vector<std::size_t>;
@@ -226,8 +227,8 @@ void for_each_size(Visit visit) {
     for (const std::size_t I : inputs)
       for (const std::size_t N : rows)
         for (const std::size_t T : {0U, 1U, 2U, 7U}) visit(Sizes{T, N, I, H});
-  for (const Sizes& sizes :
-       {Sizes{60, 7, 3, 9}, Sizes{3, 300, 5, 4}, Sizes{9, 70, 60, 17}, Sizes{80, 1, 50, 5}, Sizes{3, 130, 3, 70}})
+  for (const Sizes& sizes : {Sizes{60, 7, 3, 9}, Sizes{3, 300, 5, 4}, Sizes{9, 70, 60, 17}, Sizes{80, 1, 50, 5},
+                             Sizes{3, 130, 3, 70}, Sizes{2, 4, 3, 800}, Sizes{3, 3, 2, 801}})
     visit(sizes);
 }
 

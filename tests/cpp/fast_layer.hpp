@@ -129,7 +129,7 @@ class FastLayer {
   }
 
   void poison_workspace() {
-    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dc, &work_.dh_shortcut,
+    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dc, &work_.dh, &work_.dh_shortcut,
                               &work_.recurrent_transposed, &work_.input_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
