@@ -10,28 +10,59 @@ from typing import TYPE_CHECKING, Any
 __path__ = extend_path(__path__, __name__)
 
 from pylstm._config import __version__, get_num_threads, set_num_threads, show_config
-from pylstm.functional import LSTMGradients, LSTMOutput, lstm_backward, lstm_forward, lstm_step
+from pylstm.functional import (
+    GRUGradients,
+    GRUOutput,
+    LSTMGradients,
+    LSTMOutput,
+    RNNGradients,
+    RNNOutput,
+    gru_backward,
+    gru_forward,
+    gru_step,
+    lstm_backward,
+    lstm_forward,
+    lstm_step,
+    rnn_backward,
+    rnn_forward,
+    rnn_step,
+)
 
 if TYPE_CHECKING:
-    from pylstm.estimators import LSTMRegressor
+    from pylstm.estimators import GRURegressor, LSTMRegressor
     from pylstm.preprocessing import make_windows
 
 __all__ = [
+    "GRUGradients",
+    "GRUOutput",
+    "GRURegressor",
     "LSTMGradients",
     "LSTMOutput",
     "LSTMRegressor",
+    "RNNGradients",
+    "RNNOutput",
     "__version__",
     "get_num_threads",
+    "gru_backward",
+    "gru_forward",
+    "gru_step",
     "lstm_backward",
     "lstm_forward",
     "lstm_step",
     "make_windows",
+    "rnn_backward",
+    "rnn_forward",
+    "rnn_step",
     "set_num_threads",
     "show_config",
 ]
 
 # Imported when first used: scikit-learn takes longer to import than everything else here together.
-_LAZY = {"LSTMRegressor": "pylstm.estimators", "make_windows": "pylstm.preprocessing"}
+_LAZY = {
+    "GRURegressor": "pylstm.estimators",
+    "LSTMRegressor": "pylstm.estimators",
+    "make_windows": "pylstm.preprocessing",
+}
 
 
 def __getattr__(name: str) -> Any:

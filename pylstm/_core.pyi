@@ -11,27 +11,35 @@ def isas_available() -> list[str]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(num_threads: int) -> None: ...
 def activation(kind: Literal["sigmoid", "tanh", "exp"], x: ArrayLike) -> NDArray[Any]: ...
-def lstm_forward(
+def layer_forward(
+    cell: str,
     x: ArrayLike,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None,
+    bias_hn: ArrayLike | None,
+    peephole: ArrayLike | None,
+    cell_clip: float | None,
     h0: ArrayLike | None,
     c0: ArrayLike | None,
     lengths: ArrayLike | None,
     reverse: bool,
     training: bool,
 ) -> tuple[Any, ...]: ...
-def lstm_backward(
-    tape: Tape, dy: ArrayLike | None, dh_n: ArrayLike | None, dc_n: ArrayLike | None
+def layer_backward(
+    family: str, tape: Tape, dy: ArrayLike | None, dh_n: ArrayLike | None, dc_n: ArrayLike | None
 ) -> tuple[Any, ...]: ...
-def lstm_step(
+def layer_step(
+    cell: str,
     x_t: ArrayLike,
     h: ArrayLike,
-    c: ArrayLike,
+    c: ArrayLike | None,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None,
+    bias_hn: ArrayLike | None,
+    peephole: ArrayLike | None,
+    cell_clip: float | None,
 ) -> tuple[Any, Any]: ...
 
 class Network:
@@ -43,7 +51,10 @@ class Network:
         hidden_sizes: Sequence[int],
         n_outputs: int,
         dropout: float = 0.0,
+        cell: str = "lstm",
     ) -> None: ...
+    @property
+    def cell(self) -> str: ...
     @property
     def dtype(self) -> str: ...
     @property

@@ -65,7 +65,7 @@ template <class T>
 struct Problem {
   std::size_t T_, B, I, H;
   kernels::KernelTable<T> table = kernels::kernel_table<T, Isa>();
-  layers::RecurrentLayer<T> layer{table.lstm, I, H};
+  layers::RecurrentLayer<T> layer{table.cell({}), I, H};
   Buffer<T> panels{layer.shape().size(), T(0)}, dpanels{layer.shape().size()};
   Buffer<T> x, y, dy, dx;
   layers::Tape<T> tape;
@@ -78,7 +78,7 @@ struct Problem {
     const double scale = 1 / std::sqrt(static_cast<double>(H));
     const Buffer<T> w = random_buffer<T>(4 * H * I, 1, scale), u = random_buffer<T>(4 * H * H, 2, scale),
                     b = random_buffer<T>(4 * H, 3, scale);
-    layer.pack(w.data(), u.data(), b.data(), panels.data());
+    layer.pack({.weight_ih = w.data(), .weight_hh = u.data(), .bias = b.data()}, panels.data());
     x = random_buffer<T>(T_ * B * I, 4, 1);
     dy = random_buffer<T>(T_ * B * H, 5, 1);
     y = Buffer<T>(T_ * B * H);

@@ -1,6 +1,8 @@
-/// lstm_forward, lstm_backward, lstm_step: arrays in, arrays out.
+/// One recurrent layer of any cell, forward, backward and a single step: arrays in, arrays out.
 #include <pybind11/stl.h>
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <variant>
 
@@ -22,7 +24,7 @@ layers::Workspace<T>& workspace() {
 
 /// A forward pass that can be differentiated.  Holds its own copies of x and the weights: the caller may change theirs.
 template <class T>
-struct LstmTape {
+struct LayerTape {
   RecurrentLayer<T> layer;
   std::size_t N, T_, I, H;
   layers::BatchOrder order;
@@ -32,7 +34,34 @@ struct LstmTape {
 };
 
 struct Tape {
-  std::variant<std::shared_ptr<const LstmTape<float>>, std::shared_ptr<const LstmTape<double>>> tape;
+  std::string family;  ///< whose forward made it
+  std::variant<std::shared_ptr<const LayerTape<float>>, std::shared_ptr<const LayerTape<double>>> tape;
+};
+
+/// A cell, and the family of functions that Python calls it by.
+struct CellRequest {
+  kernels::CellKind kind;
+  std::size_t gates;  ///< of both weight matrices
+
+  explicit CellRequest(const std::string& name)
+      : kind(kernels::cell_from_name(name).kind), gates(active_kernels<float>().cell({kind}).input_slots) {}
+
+  const char* family() const {
+    switch (kind) {
+      case kernels::CellKind::lstm:
+      case kernels::CellKind::coupled_lstm:
+        return "lstm";
+      case kernels::CellKind::gru:
+        return "gru";
+      default:
+        return "rnn";
+    }
+  }
+};
+
+/// The arguments of a layer beside x and the states.
+struct WeightArguments {
+  py::object weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip;
 };
 
 std::size_t extent(const py::array& array, py::ssize_t axis) { return static_cast<std::size_t>(array.shape(axis)); }
@@ -41,9 +70,19 @@ py::ssize_t signed_size(std::size_t size) { return static_cast<py::ssize_t>(size
 
 /// The arrays of a call, checked against each other but not yet converted.
 struct Arguments {
+  CellRequest cell;
   py::array x, weight_ih, weight_hh;
-  std::optional<py::array> bias, h0, c0;
+  std::optional<py::array> bias, bias_hn, peephole, h0, c0;
+  double clip;
   std::size_t N, T, I, H;
+
+  kernels::CellChoice choice() const {
+    return {cell.kind, {.peepholes = peephole.has_value(), .clips = std::isfinite(clip)}};
+  }
+  template <class T>
+  RecurrentLayer<T> layer() const {
+    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip)}};
+  }
 };
 
 std::optional<py::array> optional_array(const py::object& argument, const char* name,
@@ -54,20 +93,40 @@ std::optional<py::array> optional_array(const py::object& argument, const char* 
   return array;
 }
 
-Arguments check(const py::object& x, bool one_step, const py::object& weight_ih, const py::object& weight_hh,
-                const py::object& bias, const py::object& h0, const py::object& c0, const char* h_name,
-                const char* c_name) {
+/// "4*hidden_size" or "hidden_size".
+std::string units_text(std::size_t gates) {
+  return (gates == 1 ? std::string() : std::to_string(gates) + "*") + "hidden_size";
+}
+
+double checked_clip(const py::object& argument) {
+  if (argument.is_none()) return std::numeric_limits<double>::infinity();
+  double clip = 0;
+  try {
+    clip = argument.cast<double>();
+  } catch (const py::cast_error&) {
+    throw py::type_error("cell_clip is " + py::repr(argument).cast<std::string>() + ", expected a positive number");
+  }
+  require(clip > 0, "cell_clip is ", clip, ", expected a positive number");
+  return clip;
+}
+
+Arguments check(const CellRequest& cell, const py::object& x, bool one_step, const WeightArguments& weights,
+                const py::object& h0, const py::object& c0, const char* h_name, const char* c_name) {
   const char* const x_name = one_step ? "x_t" : "x";
-  Arguments a{real_array(x, x_name),
-              real_array(weight_ih, "weight_ih"),
-              real_array(weight_hh, "weight_hh"),
-              {},
-              {},
-              {},
-              0,
-              0,
-              0,
-              0};
+  Arguments a{.cell = cell,
+              .x = real_array(x, x_name),
+              .weight_ih = real_array(weights.weight_ih, "weight_ih"),
+              .weight_hh = real_array(weights.weight_hh, "weight_hh"),
+              .bias = {},
+              .bias_hn = {},
+              .peephole = {},
+              .h0 = {},
+              .c0 = {},
+              .clip = checked_clip(weights.cell_clip),
+              .N = 0,
+              .T = 0,
+              .I = 0,
+              .H = 0};
   const py::ssize_t dimensions = one_step ? 2 : 3;
   require(a.x.ndim() == dimensions, x_name, " has shape ", shape_text(a.x), ", expected ",
           one_step ? "(N, I)" : "(N, T, I)");
@@ -76,35 +135,29 @@ Arguments check(const py::object& x, bool one_step, const py::object& weight_ih,
   a.I = extent(a.x, dimensions - 1);
   require(a.I >= 1, x_name, " has shape ", shape_text(a.x), ", expected at least one input");
   // weight_ih says how many units there are, unless it is no such matrix itself.
-  const bool from_ih = a.weight_ih.ndim() == 2 && a.weight_ih.shape(0) >= 4 && a.weight_ih.shape(0) % 4 == 0 &&
+  const std::size_t G = cell.gates;
+  const std::string units = units_text(G);
+  const bool from_ih = a.weight_ih.ndim() == 2 && extent(a.weight_ih, 0) >= G && extent(a.weight_ih, 0) % G == 0 &&
                        extent(a.weight_ih, 1) == a.I;
-  const bool from_hh = a.weight_hh.ndim() == 2 && a.weight_hh.shape(0) >= 4 &&
-                       extent(a.weight_hh, 0) == checked_product(4, extent(a.weight_hh, 1));
-  require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (4*hidden_size, ", a.I,
-          "): 4*hidden_size rows, one column for each input");
-  a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / 4;
-  if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / 4;
+  const bool from_hh = a.weight_hh.ndim() == 2 && extent(a.weight_hh, 0) >= G &&
+                       extent(a.weight_hh, 0) == checked_product(G, extent(a.weight_hh, 1));
+  require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (", units, ", ", a.I,
+          "): ", units, " rows, one column for each input");
+  a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / G;
+  if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / G;
   const py::ssize_t I = signed_size(a.I), H = signed_size(a.H), N = signed_size(a.N);
-  const py::ssize_t rows = signed_size(checked_product(4, a.H));
-  require_shape(a.weight_hh, "weight_hh", {rows, H}, "4*hidden_size rows, hidden_size columns");
-  require_shape(a.weight_ih, "weight_ih", {rows, I}, "4*hidden_size rows, one column for each input");
-  a.bias = optional_array(bias, "bias", {rows}, "4*hidden_size elements");
+  const py::ssize_t rows = signed_size(checked_product(G, a.H));
+  require_shape(a.weight_hh, "weight_hh", {rows, H}, (units + " rows, hidden_size columns").c_str());
+  require_shape(a.weight_ih, "weight_ih", {rows, I}, (units + " rows, one column for each input").c_str());
+  a.bias = optional_array(weights.bias, "bias", {rows}, (units + " elements").c_str());
+  a.bias_hn = optional_array(weights.bias_hn, "bias_hn", {H}, "hidden_size elements");
+  const std::size_t peepholes = cell.kind == kernels::CellKind::lstm ? 3 : 2;
+  a.peephole =
+      optional_array(weights.peephole, "peephole", {signed_size(checked_product(peepholes, a.H))},
+                     (units_text(peepholes) + " elements: gates " + (peepholes == 3 ? "i, f, o" : "i, o")).c_str());
   a.h0 = optional_array(h0, h_name, {N, H}, "one row of hidden_size elements for each row of x");
   a.c0 = optional_array(c0, c_name, {N, H}, "one row of hidden_size elements for each row of x");
   return a;
-}
-
-/// Public weights to panels.
-template <class T>
-void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
-  const kernels::PanelShape& shape = layer.shape();
-  panels.reserve(shape.size());
-  const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
-  std::optional<py::array_t<T>> bias;
-  if (a.bias) bias = contiguous<T>(*a.bias);
-  const T* const bias_data = bias ? bias->data() : nullptr;
-  const py::gil_scoped_release release;
-  layer.pack(weight_ih.data(), weight_hh.data(), bias_data, panels.data());
 }
 
 template <class T>
@@ -116,6 +169,27 @@ std::optional<py::array_t<T>> state(const std::optional<py::array>& array) {
 template <class T>
 const T* data_or_null(const std::optional<py::array_t<T>>& array) {
   return array ? array->data() : nullptr;
+}
+
+/// Public weights to panels.
+template <class T>
+void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
+  panels.reserve(layer.shape().size());
+  const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
+  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn), peephole = state<T>(a.peephole);
+  const layers::LayerWeights<const T> weights{.weight_ih = weight_ih.data(),
+                                              .weight_hh = weight_hh.data(),
+                                              .bias = data_or_null(bias),
+                                              .bias_recurrent = data_or_null(bias_hn),
+                                              .peephole = data_or_null(peephole)};
+  const py::gil_scoped_release release;
+  layer.pack(weights, panels.data());
+}
+
+/// [N][H], or [0][H] of a cell without memory.
+template <class T>
+py::array_t<T> memory_result(const RecurrentLayer<T>& layer, py::ssize_t N, py::ssize_t H) {
+  return result<T>({layer.has_memory() ? N : 0, H});
 }
 
 /// Zeroes the rows of a batch-first result past each length.
@@ -134,17 +208,17 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
   layers::BatchOrder order(steps, a.N, reverse);
   if (!lengths_argument.is_none()) order = layers::BatchOrder(steps, lengths(lengths_argument, a.N, a.T), reverse);
   const py::ssize_t N = signed_size(a.N), T_ = signed_size(a.T), H = signed_size(a.H);
-  const RecurrentLayer<T> layer(active_kernels<T>().lstm, a.I, a.H);
-  py::array_t<T> y = result<T>({N, T_, H}), h_n = result<T>({N, H}), c_n = result<T>({N, H});
+  const RecurrentLayer<T> layer = a.layer<T>();
+  py::array_t<T> y = result<T>({N, T_, H}), h_n = result<T>({N, H}), c_n = memory_result<T>(layer, N, H);
   const py::array_t<T> x = operand<T>(a.x);
   const auto h0 = state<T>(a.h0), c0 = state<T>(a.c0);
   const layers::States<T> states{
       .h0 = data_or_null(h0), .c0 = data_or_null(c0), .h_n = h_n.mutable_data(), .c_n = c_n.mutable_data()};
 
-  std::shared_ptr<LstmTape<T>> tape;
+  std::shared_ptr<LayerTape<T>> tape;
   thread_local Buffer<T> kept_panels;
   if (training) {
-    tape = std::make_shared<LstmTape<T>>(LstmTape<T>{layer, a.N, a.T, a.I, a.H, std::move(order), {}, {}, {}});
+    tape = std::make_shared<LayerTape<T>>(LayerTape<T>{layer, a.N, a.T, a.I, a.H, std::move(order), {}, {}, {}});
   }
   Buffer<T>& panels = training ? tape->panels : kept_panels;
   pack_weights(layer, a, panels);
@@ -166,12 +240,12 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
                   interrupt);
   });
   py::object handle = py::none();
-  if (training) handle = py::cast(Tape{std::shared_ptr<const LstmTape<T>>(std::move(tape))});
+  if (training) handle = py::cast(Tape{a.cell.family(), std::shared_ptr<const LayerTape<T>>(std::move(tape))});
   return py::make_tuple(y, h_n, c_n, handle);
 }
 
 template <class T>
-py::tuple backward(const LstmTape<T>& tape, const py::object& dy, const py::object& dh_n, const py::object& dc_n) {
+py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::object& dh_n, const py::object& dc_n) {
   const py::ssize_t N = signed_size(tape.N), T_ = signed_size(tape.T_), I = signed_size(tape.I),
                     H = signed_size(tape.H);
   const auto dy_array = optional_array(dy, "dy", {N, T_, H}, "the shape of y");
@@ -181,8 +255,13 @@ py::tuple backward(const LstmTape<T>& tape, const py::object& dy, const py::obje
   if (dy_array) dy_operand = operand<T>(*dy_array);
   const auto dh = state<T>(dh_n_array), dc = state<T>(dc_n_array);
 
-  py::array_t<T> dx = result<T>({N, T_, I}), dh0 = result<T>({N, H}), dc0 = result<T>({N, H});
-  py::array_t<T> dweight_ih = result<T>({4 * H, I}), dweight_hh = result<T>({4 * H, H}), dbias = result<T>({4 * H});
+  const kernels::PanelShape& shape = tape.layer.shape();
+  const py::ssize_t G = signed_size(shape.input_slots), recurrent_biases = signed_size(shape.slots) - G;
+  py::array_t<T> dx = result<T>({N, T_, I}), dh0 = result<T>({N, H}), dc0 = memory_result<T>(tape.layer, N, H);
+  py::array_t<T> dweight_ih = result<T>({G * H, I}), dbias = result<T>({G * H}),
+                 dweight_hh = result<T>({signed_size(shape.recurrent_slots) * H, H}),
+                 dbias_hn = result<T>({recurrent_biases * H}),
+                 dpeephole = result<T>({signed_size(shape.unit_weights) * H});
   const Schedule schedule = tape.order.schedule();
   layers::SequenceGradients<T> g;
   if (dy_operand) g.dy = sequence(dy_operand->data(), *dy_operand, schedule);
@@ -191,25 +270,28 @@ py::tuple backward(const LstmTape<T>& tape, const py::object& dy, const py::obje
   g.dx = sequence(dx.mutable_data(), dx, schedule);
   g.dh0 = dh0.mutable_data();
   g.dc0 = dc0.mutable_data();
-  T *const ih = dweight_ih.mutable_data(), *const hh = dweight_hh.mutable_data(), *const b = dbias.mutable_data();
+  const layers::LayerWeights<T> gradients{.weight_ih = dweight_ih.mutable_data(),
+                                          .weight_hh = dweight_hh.mutable_data(),
+                                          .bias = dbias.mutable_data(),
+                                          .bias_recurrent = dbias_hn.mutable_data(),
+                                          .peephole = dpeephole.mutable_data()};
   without_gil([&](Interrupt& interrupt) {
     thread_local Buffer<T> dpanels;
-    const kernels::PanelShape& shape = tape.layer.shape();
     dpanels.reserve(shape.size());
     g.dpanels = dpanels.data();
     zero_padding(g.dx.data, schedule, tape.I);
     const Sequence<const T> x{tape.x.data(), signed_size(tape.N * tape.I), signed_size(tape.I), &schedule};
     tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, workspace<T>(), interrupt);
-    tape.layer.unpack(dpanels.data(), ih, hh, b);
+    tape.layer.unpack(dpanels.data(), gradients);
   });
-  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dh0, dc0);
+  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dpeephole, dh0, dc0);
 }
 
 template <class T>
 py::tuple step(const Arguments& a) {
   const py::ssize_t N = signed_size(a.N), H = signed_size(a.H);
-  const RecurrentLayer<T> layer(active_kernels<T>().lstm, a.I, a.H);
-  py::array_t<T> h = result<T>({N, H}), c = result<T>({N, H});
+  const RecurrentLayer<T> layer = a.layer<T>();
+  py::array_t<T> h = result<T>({N, H}), c = memory_result<T>(layer, N, H);
   const py::array_t<T> x = operand<T>(a.x);
   const auto h0 = state<T>(a.h0), c0 = state<T>(a.c0);
   thread_local Buffer<T> panels;
@@ -227,27 +309,32 @@ py::tuple step(const Arguments& a) {
 }  // namespace
 
 void register_functional(py::module_& module) {
-  const py::class_<Tape> tape_type(module, "Tape", "What lstm_backward needs of a forward pass.");
+  const py::class_<Tape> tape_type(module, "Tape", "What the way back needs of a forward pass.");
   // Not even Tape.__new__ makes one: pybind11 would hand out uninitialised memory.
   reinterpret_cast<PyTypeObject*>(tape_type.ptr())->tp_new = nullptr;
-  module.def("lstm_forward",
-             [](const py::object& x, const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
-                const py::object& h0, const py::object& c0, const py::object& lengths, bool reverse, bool training) {
-               const Arguments a = check(x, false, weight_ih, weight_hh, bias, h0, c0, "h0", "c0");
-               return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
-                                     : forward<float>(a, lengths, reverse, training);
-             });
-  module.def("lstm_backward", [](const py::object& tape, const py::object& dy, const py::object& dh_n,
-                                 const py::object& dc_n) {
-    if (!py::isinstance<Tape>(tape)) {
-      throw py::type_error(std::string("tape is ") + Py_TYPE(tape.ptr())->tp_name +
-                           ", expected the tape of lstm_forward(..., training=True)");
-    }
-    return std::visit([&](const auto& held) { return backward(*held, dy, dh_n, dc_n); }, tape.cast<const Tape&>().tape);
+  module.def("layer_forward", [](const std::string& cell, const py::object& x, const py::object& weight_ih,
+                                 const py::object& weight_hh, const py::object& bias, const py::object& bias_hn,
+                                 const py::object& peephole, const py::object& cell_clip, const py::object& h0,
+                                 const py::object& c0, const py::object& lengths, bool reverse, bool training) {
+    const Arguments a = check(CellRequest(cell), x, false, {weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip},
+                              h0, c0, "h0", "c0");
+    return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
+                          : forward<float>(a, lengths, reverse, training);
   });
-  module.def("lstm_step", [](const py::object& x_t, const py::object& h, const py::object& c,
-                             const py::object& weight_ih, const py::object& weight_hh, const py::object& bias) {
-    const Arguments a = check(x_t, true, weight_ih, weight_hh, bias, h, c, "h", "c");
+  module.def("layer_backward", [](const std::string& family, const py::object& tape, const py::object& dy,
+                                  const py::object& dh_n, const py::object& dc_n) {
+    const std::string expected = ", expected the tape of " + family + "_forward(..., training=True)";
+    if (!py::isinstance<Tape>(tape))
+      throw py::type_error(std::string("tape is ") + Py_TYPE(tape.ptr())->tp_name + expected);
+    const Tape& held = tape.cast<const Tape&>();
+    if (held.family != family) throw py::type_error("tape is that of " + held.family + "_forward" + expected);
+    return std::visit([&](const auto& layer) { return backward(*layer, dy, dh_n, dc_n); }, held.tape);
+  });
+  module.def("layer_step", [](const std::string& cell, const py::object& x_t, const py::object& h, const py::object& c,
+                              const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
+                              const py::object& bias_hn, const py::object& peephole, const py::object& cell_clip) {
+    const Arguments a =
+        check(CellRequest(cell), x_t, true, {weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip}, h, c, "h", "c");
     return is_double(a.x) ? step<double>(a) : step<float>(a);
   });
 }

@@ -242,14 +242,16 @@ class AnyTrainer {
 void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
-                       std::size_t n_outputs, double dropout) {
-             return std::make_shared<AnyNetwork>(dtype, network::Config{.inputs = n_features,
+                       std::size_t n_outputs, double dropout, const std::string& cell) {
+             return std::make_shared<AnyNetwork>(dtype, network::Config{.cell = kernels::cell_from_name(cell),
+                                                                        .inputs = n_features,
                                                                         .hidden_sizes = std::move(hidden_sizes),
                                                                         .outputs = n_outputs,
                                                                         .dropout = dropout});
            }),
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
-           py::arg("dropout") = 0.0)
+           py::arg("dropout") = 0.0, py::arg("cell") = "lstm")
+      .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })
       .def_property_readonly("hidden_sizes", [](const AnyNetwork& n) { return n.config().hidden_sizes; })

@@ -1,5 +1,5 @@
 """The scikit-learn face of the engine."""
 
-from ._regressor import LSTMRegressor
+from ._regressor import GRURegressor, LSTMRegressor
 
-__all__ = ["LSTMRegressor"]
+__all__ = ["GRURegressor", "LSTMRegressor"]

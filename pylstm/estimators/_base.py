@@ -21,6 +21,8 @@ from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
 
+CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn")
+
 
 class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Parameters, training and prediction that do not depend on the task. See `LSTMRegressor` for what they mean."""
@@ -43,6 +45,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self,
         hidden_size: int = 32,
         *,
+        cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
         n_timesteps: int | None = None,
@@ -69,6 +72,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         verbose: int = 0,
     ) -> None:
         self.hidden_size = hidden_size
+        self.cell = cell
         self.num_layers = num_layers
         self.dropout = dropout
         self.n_timesteps = n_timesteps
@@ -113,6 +117,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         samples, draft._y_is_1d = draft._check_samples(X, y, sample_weight, reset=not resume)
         held_out = draft._check_validation(*validation, n_outputs=samples.y.shape[1])
         architecture = Architecture(
+            cell=self.cell,
             dtype=check_dtype("dtype", self.dtype),
             n_features=draft.n_features_per_step_,
             hidden_sizes=(int(self.hidden_size),) * int(self.num_layers),
@@ -169,6 +174,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _check_parameters(self) -> None:
         check_integer("hidden_size", self.hidden_size, minimum=1)
+        check_choice("cell", self.cell, CELLS)
         check_integer("num_layers", self.num_layers, minimum=1)
         check_real("dropout", self.dropout, "[0, 1)")
         if self.n_timesteps is not None:

@@ -20,6 +20,7 @@ from pylstm.typing import FloatArray
 class Architecture:
     """What fixes the shapes of the parameters."""
 
+    cell: str
     dtype: str
     n_features: int
     hidden_sizes: tuple[int, ...]
@@ -28,6 +29,7 @@ class Architecture:
     def build(self, dropout: float = 0.0) -> _core.Network:
         """Return a compiled network, its parameters not yet set."""
         return _core.Network(
+            cell=self.cell,
             dtype=self.dtype,
             n_features=self.n_features,
             hidden_sizes=self.hidden_sizes,

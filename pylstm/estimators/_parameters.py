@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+
+def with_defaults(init: Callable[..., None], **defaults: Any) -> Callable[..., None]:
+    """Return the constructor `init` with other defaults of keyword-only parameters.
+
+    scikit-learn reads the parameters of an estimator from its constructor's signature: there they are spelled out.
+    """
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{**defaults, **kwargs})
+
+    parameters = [
+        parameter.replace(default=defaults.get(name, parameter.default))
+        for name, parameter in signature.parameters.items()
+    ]
+    constructor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return constructor
 
 
 def check_integer(name: str, value: Any, *, minimum: int) -> int:

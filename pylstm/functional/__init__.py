@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from pylstm.functional._gru import GRUGradients, GRUOutput, gru_backward, gru_forward, gru_step
 from pylstm.functional._lstm import LSTMGradients, LSTMOutput, lstm_backward, lstm_forward, lstm_step
+from pylstm.functional._rnn import RNNGradients, RNNOutput, rnn_backward, rnn_forward, rnn_step
 
-__all__ = ["LSTMGradients", "LSTMOutput", "lstm_backward", "lstm_forward", "lstm_step"]
+__all__ = [
+    "GRUGradients",
+    "GRUOutput",
+    "LSTMGradients",
+    "LSTMOutput",
+    "RNNGradients",
+    "RNNOutput",
+    "gru_backward",
+    "gru_forward",
+    "gru_step",
+    "lstm_backward",
+    "lstm_forward",
+    "lstm_step",
+    "rnn_backward",
+    "rnn_forward",
+    "rnn_step",
+]

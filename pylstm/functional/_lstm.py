@@ -35,10 +35,11 @@ class LSTMGradients(NamedTuple):
     Attributes
     ----------
     x : ndarray of shape (N, T, I)
-    weight_ih : ndarray of shape (4H, I)
-    weight_hh : ndarray of shape (4H, H)
-    bias : ndarray of shape (4H,)
+    weight_ih : ndarray of shape (4H, I), or (3H, I) where gates were coupled
+    weight_hh : ndarray of shape (4H, H), or (3H, H)
+    bias : ndarray of shape (4H,), or (3H,)
     h0, c0 : ndarray of shape (N, H)
+    peephole : ndarray of shape (3H,), or (2H,), or None if there were none
     """
 
     x: FloatArray
@@ -47,6 +48,7 @@ class LSTMGradients(NamedTuple):
     bias: FloatArray
     h0: FloatArray
     c0: FloatArray
+    peephole: FloatArray | None
 
 
 def lstm_forward(
@@ -60,6 +62,9 @@ def lstm_forward(
     lengths: ArrayLike | None = None,
     reverse: bool = False,
     training: bool = False,
+    peephole: ArrayLike | None = None,
+    coupled: bool = False,
+    cell_clip: float | None = None,
 ) -> LSTMOutput:
     """Run an LSTM layer over a batch of sequences.
 
@@ -68,11 +73,11 @@ def lstm_forward(
     x : array-like of shape (N, T, I)
         float32 or float64: it decides the type of the computation, and other arguments are cast to it. Integers count
         as float64. Any strides; never written to.
-    weight_ih : array-like of shape (4H, I)
-        Input weights, rows in four blocks: gates i, f, g, o (as in PyTorch).
-    weight_hh : array-like of shape (4H, H)
+    weight_ih : array-like of shape (4H, I), or (3H, I) with coupled=True
+        Input weights, rows in blocks of H: gates i, f, g, o (as in PyTorch); coupled i, g, o.
+    weight_hh : array-like of shape (4H, H), or (3H, H)
         Recurrent weights, rows likewise.
-    bias : array-like of shape (4H,), optional
+    bias : array-like of shape (4H,), or (3H,), optional
         Default: zeros.
     h0, c0 : array-like of shape (N, H), optional
         Initial states. Default: zeros.
@@ -82,6 +87,12 @@ def lstm_forward(
         Process each row from its last real step to its first. y stays at the time of its x.
     training : bool
         Keep what `lstm_backward` needs. The results are the same to the last bit.
+    peephole : array-like of shape (3H,), or (2H,) with coupled=True, optional
+        Each unit's weights from its cell state to its gates i, f (before the step) and o (after it); coupled i and o.
+    coupled : bool
+        The forget gate is 1 - i and has no weights of its own.
+    cell_clip : float, optional
+        Bound of abs(c), above 0. A cell state at the bound passes no gradient on. Default: none.
 
     Returns
     -------
@@ -102,7 +113,9 @@ def lstm_forward(
         i, f, o = sigmoid(W_ih x[t] + W_hh h[t-1] + b)    g = tanh(W_ih x[t] + W_hh h[t-1] + b)
         c[t] = f c[t-1] + i g                             h[t] = o tanh(c[t])
 
-    Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. NaN and infinity pass through.
+    Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. Peepholes add p c[t-1] inside the sigmoid
+    of i and f, and p c[t] inside that of o (Gers et al. 2002). Coupled gates: Greff et al. 2017. Clipping: Sak et al.
+    2014. NaN and infinity pass through.
 
     Examples
     --------
@@ -115,7 +128,23 @@ def lstm_forward(
     >>> bool((out.h_n[1] == out.y[1, 1]).all())
     True
     """
-    return LSTMOutput._make(_core.lstm_forward(x, weight_ih, weight_hh, bias, h0, c0, lengths, reverse, training))
+    return LSTMOutput._make(
+        _core.layer_forward(
+            _cell(coupled=coupled),
+            x,
+            weight_ih,
+            weight_hh,
+            bias,
+            None,
+            peephole,
+            cell_clip,
+            h0,
+            c0,
+            lengths,
+            reverse,
+            training,
+        )
+    )
 
 
 def lstm_backward(
@@ -139,8 +168,8 @@ def lstm_backward(
     Returns
     -------
     LSTMGradients
-        Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0; the last three also where they were not
-        given.
+        Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0, the last three also where they were not
+        given; and to peephole, None where it was not given.
 
     Raises
     ------
@@ -160,7 +189,8 @@ def lstm_backward(
     >>> pylstm.lstm_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (8, 2)
     """
-    return LSTMGradients._make(_core.lstm_backward(tape, dy, dh_n, dc_n))
+    x, weight_ih, weight_hh, bias, _, peephole, h0, c0 = _core.layer_backward("lstm", tape, dy, dh_n, dc_n)
+    return LSTMGradients(x, weight_ih, weight_hh, bias, h0, c0, peephole if len(peephole) else None)
 
 
 def lstm_step(
@@ -170,6 +200,10 @@ def lstm_step(
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None = None,
+    *,
+    peephole: ArrayLike | None = None,
+    coupled: bool = False,
+    cell_clip: float | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Run one time step. A sequence of steps gives the bits of `lstm_forward`.
 
@@ -179,7 +213,7 @@ def lstm_step(
         Input of this step; its type decides that of the computation.
     h, c : array-like of shape (N, H)
         States before it.
-    weight_ih, weight_hh, bias : array-like
+    weight_ih, weight_hh, bias, peephole, coupled, cell_clip
         As for `lstm_forward`.
 
     Returns
@@ -199,5 +233,11 @@ def lstm_step(
     >>> h.shape
     (1, 2)
     """
-    h_next, c_next = _core.lstm_step(x_t, h, c, weight_ih, weight_hh, bias)
+    h_next, c_next = _core.layer_step(
+        _cell(coupled=coupled), x_t, h, c, weight_ih, weight_hh, bias, None, peephole, cell_clip
+    )
     return h_next, c_next
+
+
+def _cell(*, coupled: bool) -> str:
+    return "coupled_lstm" if coupled else "lstm"

@@ -1,5 +1,5 @@
-/// The one list of legal ways to call an LSTM layer, and problems made from it; every test that can runs over all of
-/// it.
+/// The one list of legal ways to call a recurrent layer, and problems made from it; every test that can runs over all
+/// of it.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "pylstm/reference/lstm.hpp"
+#include "pylstm/reference/recurrent.hpp"
 #include "support.hpp"
 
 namespace pylstm::testing {
@@ -43,21 +43,45 @@ inline constexpr Lengths all_lengths[] = {Lengths::absent, Lengths::all_steps, L
 inline constexpr Initial all_initial[] = {Initial::absent, Initial::h0, Initial::c0, Initial::both};
 inline constexpr Incoming all_incoming[] = {Incoming::all, Incoming::dy, Incoming::dh_n, Incoming::dc_n};
 
+/// A cell with its options.
+struct Variant {
+  reference::Cell cell = reference::Cell::lstm;
+  bool peepholes = false, clips = false;
+
+  reference::CellShape shape() const { return reference::shape_of(cell); }
+};
+
+inline const std::vector<Variant>& all_variants() {
+  static const std::vector<Variant> list = [] {
+    std::vector<Variant> all;
+    for (const reference::Cell cell : {reference::Cell::lstm, reference::Cell::coupled_lstm})
+      for (const bool peepholes : {false, true})
+        for (const bool clips : {false, true}) all.push_back({cell, peepholes, clips});
+    for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu})
+      all.push_back({cell, false, false});
+    return all;
+  }();
+  return list;
+}
+
 struct Combination {
-  Lengths lengths;
-  bool reverse;
-  Initial initial;
-  bool bias;
-  Incoming incoming;  ///< the gradients that BPTT starts from
+  Lengths lengths = Lengths::absent;
+  bool reverse = false;
+  Initial initial = Initial::both;
+  bool bias = true;
+  Incoming incoming = Incoming::all;  ///< the gradients that BPTT starts from
+  Variant variant = {};
 };
 
 inline std::string name(const Combination& c) {
   static constexpr const char* lengths[] = {"absent", "all steps", "unsorted", "with empty rows", "all empty"};
   static constexpr const char* initial[] = {"none", "h0", "c0", "h0 and c0"};
   static constexpr const char* incoming[] = {"dy, dh_n and dc_n", "dy", "dh_n", "dc_n"};
-  return std::string("lengths: ") + lengths[static_cast<int>(c.lengths)] + (c.reverse ? "; reverse" : "; forward") +
-         "; initial state: " + initial[static_cast<int>(c.initial)] + (c.bias ? "; bias" : "; no bias") +
-         "; gradients from " + incoming[static_cast<int>(c.incoming)];
+  static constexpr const char* cells[] = {"LSTM", "coupled LSTM", "GRU", "RNN", "RNN with relu"};
+  return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.peepholes ? " with peepholes" : "") +
+         (c.variant.clips ? ", clipped" : "") + "; lengths: " + lengths[static_cast<int>(c.lengths)] +
+         (c.reverse ? "; reverse" : "; forward") + "; initial state: " + initial[static_cast<int>(c.initial)] +
+         (c.bias ? "; bias" : "; no bias") + "; gradients from " + incoming[static_cast<int>(c.incoming)];
 }
 
 inline const std::vector<Combination>& legal_combinations() {
@@ -67,7 +91,12 @@ inline const std::vector<Combination>& legal_combinations() {
       for (const bool reverse : {false, true})
         for (const Initial initial : all_initial)
           for (const bool bias : {true, false})
-            for (const Incoming incoming : all_incoming) all.push_back({lengths, reverse, initial, bias, incoming});
+            for (const Incoming incoming : all_incoming)
+              for (const Variant& variant : all_variants()) {
+                const bool memory = variant.shape().has_memory;
+                const bool of_c = initial == Initial::c0 || initial == Initial::both || incoming == Incoming::dc_n;
+                if (memory || !of_c) all.push_back({lengths, reverse, initial, bias, incoming, variant});
+              }
     return all;
   }();
   return list;
@@ -85,7 +114,7 @@ inline std::string name(const Sizes& s) {
 /// A layer, its input, and the gradients that arrive from behind it.
 template <class Real>
 struct Case {
-  reference::LstmProblem<Real> problem;
+  reference::Problem<Real> problem;
   std::vector<Real> dy, dh_n, dc_n;  ///< [T][N][H], [N][H], [N][H]; empty: zeros
 };
 
@@ -99,7 +128,8 @@ std::vector<To> convert(const std::vector<From>& v) {
 template <class To, class From>
 Case<To> convert(const Case<From>& a) {
   const auto& p = a.problem;
-  return {.problem = {.T = p.T,
+  return {.problem = {.cell = p.cell,
+                      .T = p.T,
                       .N = p.N,
                       .I = p.I,
                       .H = p.H,
@@ -107,6 +137,9 @@ Case<To> convert(const Case<From>& a) {
                       .weight_ih = convert<To>(p.weight_ih),
                       .weight_hh = convert<To>(p.weight_hh),
                       .bias = convert<To>(p.bias),
+                      .bias_recurrent = convert<To>(p.bias_recurrent),
+                      .peephole = convert<To>(p.peephole),
+                      .clip = static_cast<To>(p.clip),
                       .h0 = convert<To>(p.h0),
                       .c0 = convert<To>(p.c0),
                       .lengths = p.lengths,
@@ -116,10 +149,11 @@ Case<To> convert(const Case<From>& a) {
           .dc_n = convert<To>(a.dc_n)};
 }
 
-/// Fills a case: `weight(fan_in)` gives one weight of a row of fan_in of them, `value()` everything else.
+/// Fills a case: `weight(fan_in)` gives one weight of a row of fan_in of them, `value()` everything else; `clip` is the
+/// bound where the variant has one.
 /// The padding of x and dy is NaN: whoever reads it shows.
 template <class Real, class Weight, class Value>
-Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weight weight, Value value) {
+Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weight weight, Value value, Real clip) {
   const auto fill = [&](std::size_t size, auto&& draw) {
     std::vector<Real> v(size);
     for (Real& a : v) a = static_cast<Real>(draw());
@@ -130,14 +164,19 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
   const bool has_c0 = c.initial == Initial::c0 || c.initial == Initial::both;
   const auto arrives = [&](Incoming which) { return c.incoming == Incoming::all || c.incoming == which; };
 
-  Case<Real> made{.problem = {.T = s.T,
+  const reference::CellShape shape = c.variant.shape();
+  Case<Real> made{.problem = {.cell = c.variant.cell,
+                              .T = s.T,
                               .N = s.N,
                               .I = s.I,
                               .H = s.H,
                               .x = fill(s.T * s.N * s.I, value),
-                              .weight_ih = fill(4 * s.H * s.I, row_weight),
-                              .weight_hh = fill(4 * s.H * s.H, row_weight),
-                              .bias = fill(c.bias ? 4 * s.H : 0, value),
+                              .weight_ih = fill(shape.gates_x * s.H * s.I, row_weight),
+                              .weight_hh = fill(shape.gates_h * s.H * s.H, row_weight),
+                              .bias = fill(c.bias ? shape.gates_x * s.H : 0, value),
+                              .bias_recurrent = fill(c.bias ? shape.recurrent_bias * s.H : 0, value),
+                              .peephole = fill(c.variant.peepholes ? shape.peepholes * s.H : 0, value),
+                              .clip = c.variant.clips ? clip : std::numeric_limits<Real>::infinity(),
                               .h0 = fill(has_h0 ? s.N * s.H : 0, value),
                               .c0 = fill(has_c0 ? s.N * s.H : 0, value),
                               .lengths = {},
@@ -171,7 +210,7 @@ Case<Real> random_case(const Sizes& s, const Combination& c, std::uint64_t seed)
   Random random(seed);
   return make_case<Real>(
       s, c, random, [&](std::size_t fan_in) { return random.uniform(3 / std::sqrt(static_cast<double>(fan_in))); },
-      [&] { return random.uniform(); });
+      [&] { return random.uniform(); }, Real(0.5));
 }
 
 /// -1, 0 and 1 everywhere, about `per_row` weights of a row not zero.
@@ -184,22 +223,26 @@ Case<Real> integer_case(const Sizes& s, const Combination& c, double per_row, st
       [&](std::size_t fan_in) {
         return random.uniform(0.5) + 0.5 < per_row / static_cast<double>(fan_in) ? sign() : 0;
       },
-      [&] { return random.below(4) == 0 ? 0 : sign(); });
+      [&] { return random.below(4) == 0 ? 0 : sign(); }, Real(2));
 }
 
 /// Integers that grow slowly with T: a row has one element that is not zero (its bias, or a weight), and at most one
-/// gate of a unit, with probability `listening`, has that in weight_hh.
+/// gate of a unit, with probability `listening`, has that in weight_hh.  Coupled gates double c with every step that
+/// writes: where nobody listens, they do not write.
 template <class Real>
 Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double listening, std::uint64_t seed) {
   Case<Real> made = integer_case<Real>(s, c, 0, seed);
   auto& p = made.problem;
   std::fill(p.bias.begin(), p.bias.end(), Real(0));
+  std::fill(p.peephole.begin(), p.peephole.end(), Real(0));
+  const std::size_t gates = c.variant.shape().gates_x;
   Random random(seed + 1);
   for (std::size_t j = 0; j < s.H; ++j) {
-    const std::size_t gate_that_listens = random.uniform(0.5) + 0.5 < listening ? random.below(4) : 4;
-    for (std::size_t gate = 0; gate < 4; ++gate) {
+    const std::size_t gate_that_listens = random.uniform(0.5) + 0.5 < listening ? random.below(gates) : gates;
+    for (std::size_t gate = 0; gate < gates; ++gate) {
       const std::size_t row = gate * s.H + j;
       const Real one = random.below(2) == 0 ? Real(-1) : Real(1);
+      if (p.cell == reference::Cell::coupled_lstm && gate == reference::CoupledLstm::i && listening == 0) continue;
       if (gate == gate_that_listens) {
         p.weight_hh[row * s.H + random.below(s.H)] = one;
       } else if (c.bias && random.below(2) == 0) {

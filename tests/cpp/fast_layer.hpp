@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <vector>
@@ -38,28 +39,44 @@ struct LayerOutputs {
 
 template <class T>
 struct LayerGradients {
-  reference::LstmGradients<T> d;
+  reference::Gradients<T> d;
   bool written_past_end = false;
   bool padding_is_zero = true;  ///< units past H in the packed gradient: an optimiser relies on it
 };
 
 enum class Mode { inference, training };
 
+/// The engine's name of the cell of a problem.
+template <class T>
+kernels::CellChoice choice_of(const reference::Problem<T>& p) {
+  constexpr kernels::CellKind kinds[] = {kernels::CellKind::lstm, kernels::CellKind::coupled_lstm,
+                                         kernels::CellKind::gru, kernels::CellKind::rnn_tanh,
+                                         kernels::CellKind::rnn_relu};
+  return {kinds[static_cast<int>(p.cell)], {.peepholes = !p.peephole.empty(), .clips = std::isfinite(p.clip)}};
+}
+
 /// One layer; tape and workspace live from call to call, full of NaN before each, so that nothing stale can be of use.
 template <class T>
 class FastLayer {
  public:
-  FastLayer(const kernels::CellKernels<T>& cell, const reference::LstmProblem<T>& p)
-      : layer_(cell, p.I, p.H), panels_(layer_.shape().size(), nan) {
-    layer_.pack(p.weight_ih.data(), p.weight_hh.data(), or_null(p.bias), panels_.data());
+  FastLayer(const kernels::KernelTable<T>& table, const reference::Problem<T>& p)
+      : layer_(table.cell(choice_of(p)), p.I, p.H, {.clip = p.clip}), panels_(layer_.shape().size(), nan) {
+    layer_.pack({.weight_ih = or_null(p.weight_ih),
+                 .weight_hh = or_null(p.weight_hh),
+                 .bias = or_null(p.bias),
+                 .bias_recurrent = or_null(p.bias_recurrent),
+                 .peephole = or_null(p.peephole)},
+                panels_.data());
   }
 
-  LayerOutputs<T> forward(const reference::LstmProblem<T>& p, Mode mode) {
+  bool has_memory() const { return layer_.has_memory(); }
+
+  LayerOutputs<T> forward(const reference::Problem<T>& p, Mode mode) {
     const layers::BatchOrder order = order_of(p);
     const Schedule schedule = order.schedule();
     LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.H, untouched),
                       .h_n = std::vector<T>(p.N * p.H, untouched),
-                      .c_n = std::vector<T>(p.N * p.H, untouched)};
+                      .c_n = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)};
     poison();
     Interrupt never;
     layer_.forward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule),
@@ -76,12 +93,16 @@ class FastLayer {
     const layers::BatchOrder order = order_of(p);
     const Schedule schedule = order.schedule();
     Buffer<T> dpanels(layer_.shape().size(), nan);
+    const reference::CellShape shape = reference::shape_of(p.cell);
+    const std::size_t peepholes = layer_.shape().unit_weights;
     LayerGradients<T> g{.d = {.x = std::vector<T>(p.T * p.N * p.I, untouched),
-                              .weight_ih = std::vector<T>(4 * p.H * p.I),
-                              .weight_hh = std::vector<T>(4 * p.H * p.H),
-                              .bias = std::vector<T>(4 * p.H),
+                              .weight_ih = std::vector<T>(shape.gates_x * p.H * p.I),
+                              .weight_hh = std::vector<T>(shape.gates_h * p.H * p.H),
+                              .bias = std::vector<T>(shape.gates_x * p.H),
+                              .bias_recurrent = std::vector<T>(shape.recurrent_bias * p.H),
+                              .peephole = std::vector<T>(peepholes * p.H),
                               .h0 = std::vector<T>(p.N * p.H, untouched),
-                              .c0 = std::vector<T>(p.N * p.H, untouched)}};
+                              .c0 = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)}};
     poison_workspace();
     Interrupt never;
     layer_.backward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule), tape_,
@@ -93,9 +114,18 @@ class FastLayer {
                      .dc0 = g.d.c0.data(),
                      .dpanels = dpanels.data()},
                     work_, never);
-    layer_.unpack(dpanels.data(), g.d.weight_ih.data(), g.d.weight_hh.data(), g.d.bias.data());
+    layer_.unpack(dpanels.data(), {.weight_ih = g.d.weight_ih.data(),
+                                   .weight_hh = g.d.weight_hh.data(),
+                                   .bias = g.d.bias.data(),
+                                   .bias_recurrent = g.d.bias_recurrent.data(),
+                                   .peephole = g.d.peephole.data()});
     Buffer<T> packed(dpanels.size(), nan);
-    layer_.pack(g.d.weight_ih.data(), g.d.weight_hh.data(), g.d.bias.data(), packed.data());
+    layer_.pack({.weight_ih = or_null(g.d.weight_ih),
+                 .weight_hh = or_null(g.d.weight_hh),
+                 .bias = or_null(g.d.bias),
+                 .bias_recurrent = or_null(g.d.bias_recurrent),
+                 .peephole = or_null(g.d.peephole)},
+                packed.data());
     g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
     g.written_past_end = clear_padding(p, g.d.x, p.I);
     return g;
@@ -106,7 +136,7 @@ class FastLayer {
 
   static const T* or_null(const std::vector<T>& v) { return v.empty() ? nullptr : v.data(); }
 
-  static layers::BatchOrder order_of(const reference::LstmProblem<T>& p) {
+  static layers::BatchOrder order_of(const reference::Problem<T>& p) {
     if (p.lengths.empty()) return {p.T, p.N, p.reverse};
     return {p.T, p.lengths, p.reverse};
   }
@@ -116,7 +146,7 @@ class FastLayer {
     return {v.data(), static_cast<std::ptrdiff_t>(rows * width), static_cast<std::ptrdiff_t>(width), &schedule};
   }
 
-  static bool clear_padding(const reference::LstmProblem<T>& p, std::vector<T>& v, std::size_t width) {
+  static bool clear_padding(const reference::Problem<T>& p, std::vector<T>& v, std::size_t width) {
     bool written = false;
     for (std::size_t n = 0; n < p.lengths.size(); ++n)
       for (std::size_t t = p.lengths[n]; t < p.T; ++t)

@@ -52,6 +52,8 @@ struct Pass {
             {"dweight_ih", &d.weight_ih},
             {"dweight_hh", &d.weight_hh},
             {"dbias", &d.bias},
+            {"dbias_recurrent", &d.bias_recurrent},
+            {"dpeephole", &d.peephole},
             {"dh0", &d.h0},
             {"dc0", &d.c0}};
   }
@@ -59,7 +61,7 @@ struct Pass {
 
 template <class T>
 Pass<T> run(const Case<T>& a, const std::string& isa) {
-  FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+  FastLayer<T> layer(table<T>(isa), a.problem);
   Pass<T> pass;
   pass.out = layer.forward(a.problem, Mode::training);
   pass.back = layer.backward(a);
@@ -104,12 +106,12 @@ Case<T> rows_of(const Case<T>& a, std::size_t begin, std::size_t end) {
 
 /// h and c of one step after the other, each in a call of its own; rows that have ended get a length of 0.
 template <class T>
-LayerOutputs<T> step_by_step(const reference::LstmProblem<T>& p, FastLayer<T>& layer) {
+LayerOutputs<T> step_by_step(const reference::Problem<T>& p, FastLayer<T>& layer) {
   LayerOutputs<T> whole{.y = std::vector<T>(p.T * p.N * p.H), .h_n = p.h0, .c_n = p.c0};
   whole.h_n.resize(p.N * p.H);
-  whole.c_n.resize(p.N * p.H);
+  whole.c_n.resize(layer.has_memory() ? p.N * p.H : 0);
   for (std::size_t s = 0; s < p.T; ++s) {
-    reference::LstmProblem<T> step{.T = 1, .N = p.N, .I = p.I, .H = p.H, .x = std::vector<T>(p.N * p.I)};
+    reference::Problem<T> step{.cell = p.cell, .T = 1, .N = p.N, .I = p.I, .H = p.H, .x = std::vector<T>(p.N * p.I)};
     step.h0 = whole.h_n;
     step.c0 = whole.c_n;
     std::vector<std::size_t> at(p.N);
@@ -158,12 +160,21 @@ std::vector<Sizes> sizes_for_threads() {
           {12, 6, 60, 200}, {60, 3, 1, 257},  {20, 1, 3, 513}};
 }
 
-const Combination combinations_for_threads[] = {
+const std::vector<Combination> combinations_on_record = {
     {Lengths::absent, false, Initial::absent, true, Incoming::all},
     {Lengths::absent, true, Initial::both, true, Incoming::dy},
     {Lengths::unsorted, false, Initial::both, true, Incoming::all},
     {Lengths::with_empty_rows, true, Initial::h0, false, Incoming::dh_n},
 };
+
+const std::vector<Combination> combinations_for_threads = [] {
+  std::vector<Combination> all = combinations_on_record;
+  for (const Variant& variant :
+       {Variant{reference::Cell::lstm, true, true}, Variant{reference::Cell::coupled_lstm, true, false},
+        Variant{reference::Cell::gru}, Variant{reference::Cell::rnn_tanh}})
+    all.push_back({Lengths::unsorted, false, Initial::h0, true, Incoming::all, variant});
+  return all;
+}();
 
 /// FNV-1a (Fowler, Noll & Vo) over the bytes of the values, little end first.
 template <class T>
@@ -245,7 +256,7 @@ TEST_CASE_TEMPLATE("inference gives the bits of training, and a tape those of it
   for (const std::string& isa : pylstm::available_isas()) {
     CAPTURE(isa);
     for_each_case<T>([&](const Case<T>& a) {
-      FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+      FastLayer<T> layer(table<T>(isa), a.problem);
       const Pass<T> training{.out = layer.forward(a.problem, Mode::training), .back = layer.backward(a)};
       check_same({.out = training.out, .back = layer.backward(a)}, training);
       check_same({.out = layer.forward(a.problem, Mode::inference), .back = training.back}, training);
@@ -257,7 +268,7 @@ TEST_CASE_TEMPLATE("steps in calls of their own give the bits of the sequence", 
   for (const std::string& isa : pylstm::available_isas()) {
     CAPTURE(isa);
     for_each_case<T>([&](const Case<T>& a) {
-      FastLayer<T> layer(table<T>(isa).lstm, a.problem);
+      FastLayer<T> layer(table<T>(isa), a.problem);
       const LayerOutputs<T> whole = layer.forward(a.problem, Mode::inference);
       const LayerOutputs<T> steps = step_by_step(a.problem, layer);
       CHECK(same_bits(steps.y, whole.y));
@@ -314,7 +325,7 @@ TEST_CASE("the sizes for threads are shared out both ways") {
   const Threads three(3);
   std::size_t by_rows = 0, by_units = 0;
   for (const Sizes& s : sizes_for_threads()) {
-    const pylstm::layers::RecurrentLayer<float> layer(pylstm::active_kernels<float>().lstm, s.I, s.H);
+    const pylstm::layers::RecurrentLayer<float> layer(pylstm::active_kernels<float>().cell({}), s.I, s.H);
     const auto plan = pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float));
     if (plan.threads > 1) ++(plan.split_units ? by_units : by_rows);
   }
@@ -347,7 +358,7 @@ TEST_CASE_TEMPLATE("the bits are those on record", T, float, double) {
     std::uint64_t digest = 0xcbf29ce484222325u;
     std::uint64_t seed = 0;
     for (const Sizes& sizes : {Sizes{7, 7, 5, 17}, Sizes{6, 5, 50, 20}, Sizes{40, 9, 3, 33}})
-      for (const Combination& combination : combinations_for_threads) {
+      for (const Combination& combination : combinations_on_record) {
         const Pass<T> pass = run(random_case<T>(sizes, combination, ++seed), isa);
         for (const auto& [what, values] : pass.arrays()) add_to_digest(digest, *values);
       }

@@ -16,7 +16,7 @@
 #include "pylstm/dispatch.hpp"
 #include "pylstm/layers/dropout.hpp"
 #include "pylstm/network/network.hpp"
-#include "pylstm/reference/lstm.hpp"
+#include "pylstm/reference/recurrent.hpp"
 #include "support.hpp"
 
 namespace {
@@ -43,16 +43,16 @@ TEST_CASE("predictions are those of the reference, layer upon layer") {
         std::size_t inputs = config.inputs;
         for (std::size_t l = 0; l < config.hidden_sizes.size(); ++l) {
           const std::string layer = "layers." + std::to_string(l) + ".";
-          const auto r = pylstm::reference::lstm_forward<double>({.T = batch.T_,
-                                                                  .N = batch.N,
-                                                                  .I = inputs,
-                                                                  .H = config.hidden_sizes[l],
-                                                                  .x = x,
-                                                                  .weight_ih = all.at(layer + "weight_ih"),
-                                                                  .weight_hh = all.at(layer + "weight_hh"),
-                                                                  .bias = all.at(layer + "bias"),
-                                                                  .lengths = batch.lengths,
-                                                                  .reverse = reverse});
+          const auto r = pylstm::reference::forward<double>({.T = batch.T_,
+                                                             .N = batch.N,
+                                                             .I = inputs,
+                                                             .H = config.hidden_sizes[l],
+                                                             .x = x,
+                                                             .weight_ih = all.at(layer + "weight_ih"),
+                                                             .weight_hh = all.at(layer + "weight_hh"),
+                                                             .bias = all.at(layer + "bias"),
+                                                             .lengths = batch.lengths,
+                                                             .reverse = reverse});
           x = r.y;
           h_n = r.h_n;
           inputs = config.hidden_sizes[l];

@@ -11,9 +11,8 @@
 #include "combinations.hpp"
 #include "fast_layer.hpp"
 #include "pylstm/cells/activation.hpp"
-#include "pylstm/cells/lstm.hpp"
 #include "pylstm/kernels/table.hpp"
-#include "pylstm/reference/lstm.hpp"
+#include "pylstm/reference/recurrent.hpp"
 #include "pylstm/simd/simd.hpp"
 #include "support.hpp"
 
@@ -28,8 +27,12 @@ using Isa = pylstm::simd::PYLSTM_TEST_ISA;
 namespace cells = pylstm::cells;
 namespace reference = pylstm::reference;
 
-template <class T, class Activation>
-constexpr auto cell = pylstm::kernels::cell_kernels<T, Isa, cells::Lstm<Activation>>();
+namespace kernels = pylstm::kernels;
+
+template <class T>
+constexpr auto table = kernels::kernel_table<T, Isa>();
+template <class T>
+constexpr auto linear_table = kernels::kernel_table<T, Isa, cells::Linear>();
 
 /// |fast - exact| <= tolerance * u * max(1, largest |exact| of the array).
 /// A pre-activation is a chain of K = I + H + 1 multiply-adds of terms that add up to a few units: off by K u / 2 and
@@ -61,15 +64,15 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
   CAPTURE(name(combination));
   const Case<T> a = random_case<T>(sizes, combination, seed);
   const Case<double> exact = convert<double>(a);
-  const auto r = reference::lstm_forward(exact.problem);
-  const auto d = reference::lstm_backward(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
+  const auto r = reference::forward(exact.problem);
+  const auto d = reference::backward(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
 
-  FastLayer<T> layer(cell<T, cells::Saturating>, a.problem);
+  FastLayer<T> layer(table<T>, a.problem);
   const auto fast = layer.forward(a.problem, Mode::training);
   CHECK_FALSE(fast.written_past_end);
   check_close("y", fast.y, r.y);
   check_close("h_n", fast.h_n, r.h_n);
-  check_close("c_n", fast.c_n, r.c_n);
+  if (layer.has_memory()) check_close("c_n", fast.c_n, r.c_n);
 
   const auto back = layer.backward(a);
   CHECK_FALSE(back.written_past_end);
@@ -78,31 +81,45 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
   check_close("dweight_ih", back.d.weight_ih, d.weight_ih);
   check_close("dweight_hh", back.d.weight_hh, d.weight_hh);
   check_close("dbias", back.d.bias, d.bias);
+  check_close("dbias_recurrent", back.d.bias_recurrent, d.bias_recurrent);
+  if (!a.problem.peephole.empty()) check_close("dpeephole", back.d.peephole, d.peephole);
   check_close("dh0", back.d.h0, d.h0);
-  check_close("dc0", back.d.c0, d.c0);
+  if (layer.has_memory()) check_close("dc0", back.d.c0, d.c0);
 }
 
-double largest_magnitude(const std::vector<double>& v) {
-  double largest = 0;
-  for (const double a : v) largest = std::max(largest, std::abs(a));
-  return largest;
+/// A number in which nothing cancels: subtraction adds, and every comparison holds, so that no bound and no relu cuts.
+struct Magnitude {
+  double value = 0;
+  Magnitude() = default;
+  Magnitude(double v) : value(std::abs(v)) {}  // NOLINT: as implicit as a double's
+  friend Magnitude operator+(Magnitude a, Magnitude b) { return a.value + b.value; }
+  friend Magnitude operator-(Magnitude a, Magnitude b) { return a.value + b.value; }
+  friend Magnitude operator-(Magnitude a) { return a; }
+  friend Magnitude operator*(Magnitude a, Magnitude b) { return a.value * b.value; }
+  Magnitude& operator+=(Magnitude a) { return *this = *this + a; }
+  friend Magnitude abs(Magnitude a) { return a; }
+  friend bool operator<(Magnitude, Magnitude) { return true; }
+  friend bool operator>(Magnitude, Magnitude) { return true; }
+};
+
+double largest(const std::vector<Magnitude>& v) {
+  double most = 0;
+  for (const Magnitude a : v) most = std::max(most, a.value);
+  return most;
 }
 
-/// No partial sum of the case can leave the integers that T holds: the case of the absolute values, where every partial
-/// sum is at most the sum, does not.
+/// No partial sum of the case can leave the integers that T holds: that of magnitudes is at most their sum.
 template <class T>
 bool is_exact(const Case<T>& a) {
-  Case<double> magnitudes = convert<double>(a);
-  auto& p = magnitudes.problem;
-  for (auto* v :
-       {&p.x, &p.weight_ih, &p.weight_hh, &p.bias, &p.h0, &p.c0, &magnitudes.dy, &magnitudes.dh_n, &magnitudes.dc_n})
-    for (double& value : *v) value = std::abs(value);
-  const auto r = reference::lstm_forward<double, reference::Linear>(p);
+  const Case<Magnitude> magnitudes = convert<Magnitude>(a);
+  const auto& p = magnitudes.problem;
+  const auto r = reference::forward<Magnitude, reference::Linear>(p);
   const auto d =
-      reference::lstm_backward<double, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
+      reference::backward<Magnitude, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
   const double most = std::ldexp(1, std::numeric_limits<T>::digits);
-  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &d.x, &d.weight_ih, &d.weight_hh, &d.bias, &d.h0, &d.c0})
-    if (largest_magnitude(*v) > most) return false;
+  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &d.x, &d.weight_ih, &d.weight_hh, &d.bias,
+                        &d.bias_recurrent, &d.peephole, &d.h0, &d.c0})
+    if (largest(*v) > most) return false;
   return true;
 }
 
@@ -129,23 +146,24 @@ void check_exactly(const Sizes& sizes, const Combination& combination, std::uint
   const Case<T> a = exact_case<T>(sizes, combination, seed);
   REQUIRE(is_exact(a));
   const Case<double> exact = convert<double>(a);
-  const auto r = reference::lstm_forward<double, reference::Linear>(exact.problem);
-  const auto d =
-      reference::lstm_backward<double, reference::Linear>(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
+  const auto r = reference::forward<double, reference::Linear>(exact.problem);
+  const auto d = reference::backward<double, reference::Linear>(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
 
-  FastLayer<T> layer(cell<T, cells::Linear>, a.problem);
+  FastLayer<T> layer(linear_table<T>, a.problem);
   const auto fast = layer.forward(a.problem, Mode::training);
   CHECK(equal(fast.y, r.y));
   CHECK(equal(fast.h_n, r.h_n));
-  CHECK(equal(fast.c_n, r.c_n));
+  if (layer.has_memory()) CHECK(equal(fast.c_n, r.c_n));
 
   const auto back = layer.backward(a);
   CHECK(equal(back.d.x, d.x));
   CHECK(equal(back.d.weight_ih, d.weight_ih));
   CHECK(equal(back.d.weight_hh, d.weight_hh));
   CHECK(equal(back.d.bias, d.bias));
+  CHECK(equal(back.d.bias_recurrent, d.bias_recurrent));
+  if (!a.problem.peephole.empty()) CHECK(equal(back.d.peephole, d.peephole));
   CHECK(equal(back.d.h0, d.h0));
-  CHECK(equal(back.d.c0, d.c0));
+  if (layer.has_memory()) CHECK(equal(back.d.c0, d.c0));
 }
 
 /// Sizes at which every combination is tried: one block of units and several, the input product fused and ahead of

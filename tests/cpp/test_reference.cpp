@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "combinations.hpp"
-#include "pylstm/reference/lstm.hpp"
+#include "pylstm/reference/recurrent.hpp"
 
 namespace {
 
@@ -27,7 +27,7 @@ double dot(const Vector& a, const Vector& b) {
 }
 
 double loss(const Case<double>& a) {
-  const auto r = lstm_forward(a.problem);
+  const auto r = forward(a.problem);
   return dot(r.y, a.dy) + dot(r.h_n, a.dh_n) + dot(r.c_n, a.dc_n);
 }
 
@@ -50,7 +50,10 @@ double central_difference(const std::function<double()>& f, double& variable) {
 /// The gradients of `a`, h0 and c0 and bias spelled out so that each can be moved.
 Case<double> with_explicit_zeros(Case<double> a) {
   auto& p = a.problem;
-  p.bias.resize(4 * p.H);
+  const CellShape shape = shape_of(p.cell);
+  p.bias.resize(shape.gates_x * p.H);
+  p.bias_recurrent.resize(shape.recurrent_bias * p.H);
+  p.peephole.resize(shape.peepholes * p.H);
   p.h0.resize(p.N * p.H);
   p.c0.resize(p.N * p.H);
   return a;
@@ -66,21 +69,21 @@ void check_gradient(const char* of, const Vector& gradient, Vector& variables, c
 }
 
 /// H = 1, I = 1, two steps: small enough for a sheet of paper.
-const LstmProblem<double> by_hand{.T = 2,
-                                  .N = 1,
-                                  .I = 1,
-                                  .H = 1,
-                                  .x = {1, 2},
-                                  .weight_ih = {1, 0, 2, 1},
-                                  .weight_hh = {0, 1, 1, 2},
-                                  .bias = {0, 1, 0, -1},
-                                  .h0 = {2},
-                                  .c0 = {3},
-                                  .lengths = {},
-                                  .reverse = false};
+const Problem<double> by_hand{.T = 2,
+                              .N = 1,
+                              .I = 1,
+                              .H = 1,
+                              .x = {1, 2},
+                              .weight_ih = {1, 0, 2, 1},
+                              .weight_hh = {0, 1, 1, 2},
+                              .bias = {0, 1, 0, -1},
+                              .h0 = {2},
+                              .c0 = {3},
+                              .lengths = {},
+                              .reverse = false};
 
-LstmProblem<double> only_row(const LstmProblem<double>& p, std::size_t n) {
-  LstmProblem<double> row = p;
+Problem<double> only_row(const Problem<double>& p, std::size_t n) {
+  Problem<double> row = p;
   row.N = 1;
   row.T = p.lengths.empty() ? p.T : p.lengths[n];
   row.lengths.clear();
@@ -100,7 +103,7 @@ LstmProblem<double> only_row(const LstmProblem<double>& p, std::size_t n) {
 }  // namespace
 
 TEST_CASE("two steps of one linear unit are those on paper") {
-  const auto r = lstm_forward<double, Linear>(by_hand);
+  const auto r = forward<double, Linear>(by_hand);
 
   // i = x, f = h + 1, g = 2x + h, o = x + 2h - 1
   CHECK(r.gates == Vector{1, 2 + 1, 2 * 1 + 2, 1 + 2 * 2 - 1, /**/ 2, 52 + 1, 2 * 2 + 52, 2 + 2 * 52 - 1});
@@ -111,8 +114,8 @@ TEST_CASE("two steps of one linear unit are those on paper") {
 }
 
 TEST_CASE("the gradients of two steps of one linear unit are those on paper") {
-  const auto r = lstm_forward<double, Linear>(by_hand);
-  const auto d = lstm_backward<double, Linear>(by_hand, r, {1, 1}, {1}, {2});
+  const auto r = forward<double, Linear>(by_hand);
+  const auto d = backward<double, Linear>(by_hand, r, {1, 1}, {1}, {2});
 
   // t = 1: dh = dy + dh_n = 2, dc = dc_n + dh o = 2 + 2*105 = 212
   const double i1 = 212 * 56, f1 = 212 * 13, g1 = 212 * 2, o1 = 2 * 801;
@@ -131,23 +134,23 @@ TEST_CASE("the gradients of two steps of one linear unit are those on paper") {
 
 TEST_CASE("rows of the weights are units within gates, columns are inputs") {
   // H = 2, I = 3, every weight another power of ten: each pre-activation spells out what it was made of.
-  LstmProblem<double> p{.T = 1, .N = 1, .I = 3, .H = 2, .x = {1, 2, 3}, .h0 = {4, 5}, .c0 = {10, 20}};
+  Problem<double> p{.T = 1, .N = 1, .I = 3, .H = 2, .x = {1, 2, 3}, .h0 = {4, 5}, .c0 = {10, 20}};
   for (int row = 0; row < 8; ++row) {
     for (const double digit : {10000, 1000, 100}) p.weight_ih.push_back(digit * (row + 1));
     for (const double digit : {10, 1}) p.weight_hh.push_back(digit * (row + 1));
   }
   const double z = 12345;
-  const auto r = lstm_forward<double, Linear>(p);
+  const auto r = forward<double, Linear>(p);
   CHECK(r.gates == Vector{z, 2 * z, 3 * z, 4 * z, 5 * z, 6 * z, 7 * z, 8 * z});
   CHECK(r.c == Vector{3 * z * 10 + z * (5 * z), 4 * z * 20 + 2 * z * (6 * z)});
   CHECK(r.y == Vector{7 * z * r.c[0], 8 * z * r.c[1]});
 }
 
 TEST_CASE("the activations are the logistic function and tanh") {
-  LstmProblem<double> p = by_hand;
+  Problem<double> p = by_hand;
   p.T = 1;
   p.x = {0.5};
-  const auto r = lstm_forward(p);
+  const auto r = forward(p);
   const auto sigmoid = [](double z) { return 1 / (1 + std::exp(-z)); };
   const double i = sigmoid(0.5), f = sigmoid(2 + 1), g = std::tanh(2 * 0.5 + 2), o = sigmoid(0.5 + 2 * 2 - 1);
   CHECK(r.c[0] == f * 3 + i * g);
@@ -160,11 +163,13 @@ TEST_CASE("gradients are those of central differences, for every combination") {
       CAPTURE(name(sizes));
       CAPTURE(name(combination));
       Case<double> a = with_explicit_zeros(random_case<double>(sizes, combination, 1));
-      const auto d = lstm_backward(a.problem, lstm_forward(a.problem), a.dy, a.dh_n, a.dc_n);
+      const auto d = backward(a.problem, forward(a.problem), a.dy, a.dh_n, a.dc_n);
       const auto f = [&a] { return loss(a); };
       check_gradient("weight_ih", d.weight_ih, a.problem.weight_ih, f);
       check_gradient("weight_hh", d.weight_hh, a.problem.weight_hh, f);
       check_gradient("bias", d.bias, a.problem.bias, f);
+      check_gradient("bias_recurrent", d.bias_recurrent, a.problem.bias_recurrent, f);
+      check_gradient("peephole", d.peephole, a.problem.peephole, f);
       check_gradient("h0", d.h0, a.problem.h0, f);
       check_gradient("c0", d.c0, a.problem.c0, f);
       check_gradient("x", d.x, a.problem.x, f);
@@ -175,10 +180,10 @@ TEST_CASE("a row of a batch is that row alone, cut to its length") {
   for (const Combination& combination : legal_combinations()) {
     CAPTURE(name(combination));
     const auto p = random_case<double>({5, 4, 2, 3}, combination, 2).problem;
-    const auto batch = lstm_forward(p);
+    const auto batch = forward(p);
     for (std::size_t n = 0; n < p.N; ++n) {
       const auto row = only_row(p, n);
-      const auto alone = lstm_forward(row);
+      const auto alone = forward(row);
       for (std::size_t j = 0; j < p.H; ++j) {
         for (std::size_t t = 0; t < p.T; ++t)
           CHECK(batch.y[(t * p.N + n) * p.H + j] == (t < row.T ? alone.y[t * p.H + j] : 0));
@@ -190,8 +195,8 @@ TEST_CASE("a row of a batch is that row alone, cut to its length") {
 }
 
 TEST_CASE("reverse is forward over the mirrored sequence") {
-  auto forward = random_case<double>({5, 1, 2, 3}, {Lengths::absent, false, Initial::both, true, Incoming::all}, 3);
-  auto reverse = forward;
+  auto ahead = random_case<double>({5, 1, 2, 3}, {Lengths::absent, false, Initial::both, true, Incoming::all}, 3);
+  auto reverse = ahead;
   reverse.problem.reverse = true;
   const auto mirror = [](Vector& v, std::size_t width) {
     Vector mirrored;
@@ -202,10 +207,10 @@ TEST_CASE("reverse is forward over the mirrored sequence") {
   mirror(reverse.problem.x, 2);
   mirror(reverse.dy, 3);
 
-  const auto r = lstm_forward(forward.problem);
-  auto s = lstm_forward(reverse.problem);
-  const auto d = lstm_backward(forward.problem, r, forward.dy, forward.dh_n, forward.dc_n);
-  auto e = lstm_backward(reverse.problem, s, reverse.dy, reverse.dh_n, reverse.dc_n);
+  const auto r = forward(ahead.problem);
+  auto s = forward(reverse.problem);
+  const auto d = backward(ahead.problem, r, ahead.dy, ahead.dh_n, ahead.dc_n);
+  auto e = backward(reverse.problem, s, reverse.dy, reverse.dh_n, reverse.dc_n);
   mirror(s.y, 3);
   mirror(e.x, 2);
   CHECK(s.y == r.y);
@@ -218,12 +223,12 @@ TEST_CASE("reverse is forward over the mirrored sequence") {
 
 TEST_CASE("a row without steps hands its initial state, and its gradients, through") {
   const auto a = random_case<double>({3, 2, 2, 3}, {Lengths::all_empty, false, Initial::both, true, Incoming::all}, 4);
-  const auto r = lstm_forward(a.problem);
+  const auto r = forward(a.problem);
   CHECK(r.h_n == a.problem.h0);
   CHECK(r.c_n == a.problem.c0);
   CHECK(r.y == Vector(3 * 2 * 3));
 
-  const auto d = lstm_backward(a.problem, r, a.dy, a.dh_n, a.dc_n);
+  const auto d = backward(a.problem, r, a.dy, a.dh_n, a.dc_n);
   CHECK(d.h0 == a.dh_n);
   CHECK(d.c0 == a.dc_n);
   CHECK(d.x == Vector(3 * 2 * 2));
@@ -235,8 +240,8 @@ TEST_CASE("no rows and no steps are fine") {
   for (const Sizes& sizes : {Sizes{0, 2, 2, 3}, Sizes{3, 0, 2, 3}, Sizes{0, 0, 1, 1}}) {
     CAPTURE(name(sizes));
     const auto a = random_case<double>(sizes, plain, 5);
-    const auto r = lstm_forward(a.problem);
-    const auto d = lstm_backward(a.problem, r, a.dy, a.dh_n, a.dc_n);
+    const auto r = forward(a.problem);
+    const auto d = backward(a.problem, r, a.dy, a.dh_n, a.dc_n);
     CHECK(r.y.empty());
     CHECK(r.h_n == a.problem.h0);
     CHECK(d.h0 == a.dh_n);
@@ -245,10 +250,10 @@ TEST_CASE("no rows and no steps are fine") {
 }
 
 TEST_CASE("arrays of the wrong size are refused by name") {
-  LstmProblem<double> p = by_hand;
+  Problem<double> p = by_hand;
   p.bias = {1, 2};
-  CHECK_THROWS_WITH_AS(lstm_forward(p), "bias has 2 elements, expected 4", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(forward(p), "bias has 2 elements, expected 4", std::invalid_argument);
   p = by_hand;
   p.lengths = {3};
-  CHECK_THROWS_WITH_AS(lstm_forward(p), "lengths has 3, expected at most T = 2", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(forward(p), "lengths has 3, expected at most T = 2", std::invalid_argument);
 }

@@ -1,6 +1,6 @@
-/// pylstm: the LSTM on a CPU, in C++20 headers.
+/// pylstm: the LSTM and its family on a CPU, in C++20 headers.
 ///
-///   pylstm::network::Network<float>   stacked LSTM layers and a dense head; initialize, predict
+///   pylstm::network::Network<float>   stacked recurrent layers and a dense head; initialize, predict
 ///   pylstm::train::Trainer<float>     mini-batch training; run_epoch
 ///   pylstm::layers::RecurrentLayer    one layer, forward and backpropagation through time
 ///   pylstm::ThreadPool                how many threads

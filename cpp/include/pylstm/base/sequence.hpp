@@ -7,6 +7,12 @@
 
 namespace pylstm {
 
+/// p + n, or null: an array that a call does not have.
+template <class T>
+PYLSTM_INLINE T* shifted(T* p, std::size_t n) {
+  return p == nullptr ? nullptr : p + n;
+}
+
 /// The order of a batch: rows longest first, so that the rows still running at a step are a prefix and nothing is
 /// masked.
 struct Schedule {
@@ -70,7 +76,7 @@ struct History {
   std::size_t period = 1, row_width = 0, rows = 0;
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
-  PYLSTM_INLINE T* at(std::size_t t) const { return data + t % period * rows * row_width; }
+  PYLSTM_INLINE T* at(std::size_t t) const { return shifted(data, t % period * rows * row_width); }
   PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t) + n * row_width; }
   /// From a block's ring to the next.  One row more than it holds, lest all blocks fall on the same sets of a cache.
   PYLSTM_INLINE std::size_t block_stride() const { return (period * rows + 1) * row_width; }

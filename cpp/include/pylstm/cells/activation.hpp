@@ -26,6 +26,24 @@ struct Saturating {
   }
 };
 
+/// max(0, x) for squashing; NaN stays NaN.
+struct Relu : Saturating {
+  template <class V>
+  PYLSTM_INLINE static V squash(V x) {
+    return max(V::zero(), x);
+  }
+  template <class V>
+  PYLSTM_INLINE static V squash_derivative(V y) {
+    return zero_unless_less(V::zero(), y, V::set1(1));
+  }
+};
+
+/// x within [-bound, bound]; NaN stays NaN.
+template <class V>
+PYLSTM_INLINE V clip(V x, V bound) {
+  return min(bound, max(V::zero() - bound, x));
+}
+
 /// The identity: on small integers a whole layer is then exact, forward and backward (tests).
 struct Linear {
   template <class V>

@@ -1,4 +1,5 @@
-/// Long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al. 2000).
+/// Long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al. 2000), and its peepholes
+/// (Gers, Schraudolph & Schmidhuber 2002).
 #pragma once
 
 #include <array>
@@ -10,35 +11,56 @@
 
 namespace pylstm::cells {
 
-///   i, f, o = sigmoid(W x + U h_prev + b),  g = tanh(W x + U h_prev + b)
-///   c = f c_prev + i g,                     h = o tanh(c)
-template <class Activation = Saturating>
+/// What an LSTM may have beside its gates.
+struct LstmOptions {
+  bool peepholes = false;  ///< gates see the cell state, each unit its own: i and f the one before, o the one after
+  bool clips = false;      ///< c is bounded, and passes no gradient at the bound (Sak et al. 2014)
+
+  bool operator==(const LstmOptions&) const = default;
+};
+
+///   i, f = sigmoid(W x + U h_prev + p c_prev + b),  g = tanh(W x + U h_prev + b)
+///   c = f c_prev + i g
+///   o = sigmoid(W x + U h_prev + p c + b),          h = o tanh(c)
+template <class Activation = Saturating, LstmOptions options = {}>
 struct Lstm {
   static constexpr std::size_t slots = 4;
   static constexpr std::array<std::size_t, 4> input_slots{0, 1, 2, 3}, recurrent_slots{0, 1, 2, 3};
-  static constexpr bool has_memory = true, has_shortcut = false;
+  static constexpr bool has_memory = true, has_shortcut = false, clips = options.clips;
   enum : std::size_t { i, f, g, o };
+  static constexpr auto unit_weights = unit_weights_if<options.peepholes>(
+      std::array{UnitWeight{i, State::previous}, UnitWeight{f, State::previous}, UnitWeight{o, State::current}});
+  enum : std::size_t { p_i, p_f, p_o };
 
   template <class V>
-  PYLSTM_INLINE static void forward(Forward<V, slots>& a) {
+  PYLSTM_INLINE static void forward(Forward<V, Lstm>& a) {
+    if constexpr (options.peepholes) {
+      a.slot[i] = fma(a.weight[p_i], a.c_prev, a.slot[i]);
+      a.slot[f] = fma(a.weight[p_f], a.c_prev, a.slot[f]);
+    }
     a.slot[i] = Activation::gate(a.slot[i]);
     a.slot[f] = Activation::gate(a.slot[f]);
     a.slot[g] = Activation::squash(a.slot[g]);
-    a.slot[o] = Activation::gate(a.slot[o]);
     a.c = fma(a.slot[f], a.c_prev, a.slot[i] * a.slot[g]);
+    if constexpr (clips) a.c = clip(a.c, a.clip);
+    if constexpr (options.peepholes) a.slot[o] = fma(a.weight[p_o], a.c, a.slot[o]);
+    a.slot[o] = Activation::gate(a.slot[o]);
     a.h = a.slot[o] * Activation::squash(a.c);
   }
 
   template <class V>
-  PYLSTM_INLINE static void backward(Backward<V, slots>& a) {
+  PYLSTM_INLINE static void backward(Backward<V, Lstm>& a) {
     const V i_t = a.slot[i], f_t = a.slot[f], g_t = a.slot[g], o_t = a.slot[o];
     const V tanh_c = Activation::squash(a.c);
-    const V dc = fma(a.dh * o_t, Activation::squash_derivative(tanh_c), a.dc);
+    a.slot[o] = a.dh * tanh_c * Activation::gate_derivative(o_t);
+    V dc = fma(a.dh * o_t, Activation::squash_derivative(tanh_c), a.dc);
+    if constexpr (options.peepholes) dc = fma(a.weight[p_o], a.slot[o], dc);
+    if constexpr (clips) dc = zero_unless_less(abs(a.c), a.clip, dc);
     a.slot[i] = dc * g_t * Activation::gate_derivative(i_t);
     a.slot[f] = dc * a.c_prev * Activation::gate_derivative(f_t);
     a.slot[g] = dc * i_t * Activation::squash_derivative(g_t);
-    a.slot[o] = a.dh * tanh_c * Activation::gate_derivative(o_t);
     a.dc = dc * f_t;
+    if constexpr (options.peepholes) a.dc = fma(a.weight[p_i], a.slot[i], fma(a.weight[p_f], a.slot[f], a.dc));
   }
 };
 

@@ -1,8 +1,8 @@
 /// Packed weights: gate-interleaved panels, and their transposes for backpropagation.
 ///
-/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [slots][S] (bias):
-/// one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay so under every
-/// optimiser.
+/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [unit weights][S],
+/// [slots][S] (bias): one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay
+/// so under every optimiser.
 #pragma once
 
 #include <algorithm>
@@ -15,11 +15,13 @@ struct PanelShape {
   std::size_t recurrent;      ///< rows of the recurrent part: H, or 0 for a dense layer
   std::size_t lanes;          ///< S
   std::size_t input_slots, recurrent_slots, slots;
+  std::size_t unit_weights = 0;  ///< weights of each unit from its own state (peepholes)
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
   std::size_t recurrent_offset() const { return inputs * input_slots * lanes; }
-  std::size_t bias_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
+  std::size_t unit_weights_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
+  std::size_t bias_offset() const { return unit_weights_offset() + unit_weights * lanes; }
   std::size_t block_size() const { return bias_offset() + slots * lanes; }
   std::size_t size() const { return blocks() * block_size(); }
 };
@@ -36,7 +38,12 @@ struct PanelPart {
 
 inline PanelPart input_part(const PanelShape& s) { return {0, s.input_slots, s.inputs}; }
 inline PanelPart recurrent_part(const PanelShape& s) { return {s.recurrent_offset(), s.recurrent_slots, s.recurrent}; }
-inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), s.slots, 1}; }
+inline PanelPart unit_weights_part(const PanelShape& s) { return {s.unit_weights_offset(), s.unit_weights, 1}; }
+/// The bias goes by slots: those that x feeds come first.
+inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), s.input_slots, 1}; }
+inline PanelPart recurrent_bias_part(const PanelShape& s) {
+  return {s.bias_offset() + s.input_slots * s.lanes, s.slots - s.input_slots, 1};
+}
 
 /// Transposed panels: columns of a part go in groups of up to `group` vectors of S lanes; a group is
 /// [H][gates][vectors][S]. One broadcast of a gate's gradient feeds the FMAs of all columns of the group.
@@ -55,5 +62,11 @@ struct TransposedShape {
 inline TransposedShape transposed(const PanelShape& shape, const PanelPart& part) {
   return {shape.units, part.gates, part.columns, shape.lanes};
 }
+
+/// Where a part's gates lie in a row of gradients: [slots][S] for each block of units.
+struct GateRows {
+  std::size_t count, width;  ///< gates; elements of a row
+  std::size_t offset[4];     ///< of each gate
+};
 
 }  // namespace pylstm::kernels

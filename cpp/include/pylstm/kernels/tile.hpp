@@ -92,21 +92,22 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
   }
 }
 
-/// acc[r][v] += d[r][j, slot[g]] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order
-/// that no vector width changes. Rows d are gate-interleaved, [Slots][S] for each block of units; S divides `begin`.
-template <std::size_t Slots, auto slot, std::size_t R, std::size_t NV, class V, class T>
-PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std::size_t block_stride,
-                                    std::size_t begin, std::size_t end, const T* panel, Ahead<T> ahead) {
-  constexpr std::size_t G = slot.size(), S = V::lanes;
-  constexpr auto slots = slot;  // a local copy: template parameter objects are shared between instruction sets
+/// acc[r][v] += d[r][j, gate g] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order that
+/// no vector width changes. S divides `begin`.
+template <std::size_t R, std::size_t NV, class V, class T>
+PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], const GateRows& gates,
+                                    std::size_t block_stride, std::size_t begin, std::size_t end, const T* panel,
+                                    Ahead<T> ahead) {
+  constexpr std::size_t S = V::lanes;
+  const std::size_t G = gates.count;
   const T* w = panel + begin * G * NV * S;
   for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
     const std::size_t lanes = end - j0 < S ? end - j0 : S;
     // What comes next, the same rows of the next block or the next rows, lies where no hardware looks for it.
-    const std::size_t next = j0 + S < end ? block_at + block_stride : begin / S * block_stride + R * Slots * S;
+    const std::size_t next = j0 + S < end ? block_at + block_stride : begin / S * block_stride + R * gates.width;
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) {
-      for (std::size_t i = 0; i < Slots * S; i += 64 / sizeof(T)) __builtin_prefetch(d[r] + next + i);
+      for (std::size_t i = 0; i < gates.width; i += 64 / sizeof(T)) __builtin_prefetch(d[r] + next + i);
     }
     for (std::size_t s = 0; s < lanes; ++s) {
       const std::size_t at = block_at + s;
@@ -114,7 +115,7 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], std
 #pragma GCC unroll 1
       for (std::size_t g = 0; g < G; ++g, w += NV * S) {
         if constexpr (R >= 3) ahead.fetch();
-        add_products<V, R, NV>([&](std::size_t r) { return V::set1(d[r][at + slots[g] * S]); },
+        add_products<V, R, NV>([&](std::size_t r) { return V::set1(d[r][at + gates.offset[g]]); },
                                [&](std::size_t v) { return V::load(w + v * S); },
                                [&](std::size_t r, std::size_t v) -> V& { return acc[r][v]; });
       }
@@ -157,39 +158,40 @@ PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) 
   }
 }
 
-/// Tiles over rows [begin, end), the groups of the transposed panels that start in the range's blocks, and chunks of
-/// the first `units` units: calls tile(R, vectors, first row, first block, first unit, end of units).
-template <class Isa, class T, class Tile>
-PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::size_t block_begin,
-                                            std::size_t block_end, std::size_t units, std::size_t begin,
-                                            std::size_t end, Tile tile) {
-  constexpr std::size_t rows_of_4 = Isa::registers > 16 ? 6 : 3;
-  for (std::size_t group = 0; group < shape.groups(); ++group) {
-    const std::size_t block = shape.group_begin(group), vectors = shape.group_begin(group + 1) - block;
+/// The groups of the transposed panels that start in the blocks [block_begin, block_end): calls group(vectors, block).
+template <class Group>
+PYLSTM_INLINE void for_each_transposed_group(const TransposedShape& shape, std::size_t block_begin,
+                                             std::size_t block_end, Group group) {
+  for (std::size_t index = 0; index < shape.groups(); ++index) {
+    const std::size_t block = shape.group_begin(index);
     if (block < block_begin || block >= block_end) continue;
-    const std::size_t depth = chunk_depth(units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes);
-    const auto over_rows = [&]<std::size_t NV>(std::integral_constant<std::size_t, NV> exactly) {
-      constexpr std::size_t most = NV >= 3 ? rows_of_4 : 6;
-      for (std::size_t j = 0; j < units; j += depth) {
-        const std::size_t j_end = std::min(j + depth, units);
-        for_each_tile<most>(begin, end,
-                            [&](auto rows, std::size_t first) { tile(rows, exactly, first, block, j, j_end); });
-      }
-    };
-    switch (vectors) {
+    switch (shape.group_begin(index + 1) - block) {
       case 1:
-        over_rows(std::integral_constant<std::size_t, 1>{});
+        group(std::integral_constant<std::size_t, 1>{}, block);
         break;
       case 2:
-        over_rows(std::integral_constant<std::size_t, 2>{});
+        group(std::integral_constant<std::size_t, 2>{}, block);
         break;
       case 3:
-        over_rows(std::integral_constant<std::size_t, 3>{});
+        group(std::integral_constant<std::size_t, 3>{}, block);
         break;
       default:
-        over_rows(std::integral_constant<std::size_t, 4>{});
+        group(std::integral_constant<std::size_t, 4>{}, block);
         break;
     }
+  }
+}
+
+/// One group's chunks of units, and tiles over rows [begin, end) in each: calls tile(R, first row, first unit, end of
+/// units).
+template <class Isa, class T, std::size_t NV, class Tile>
+PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::integral_constant<std::size_t, NV>,
+                                            std::size_t begin, std::size_t end, Tile tile) {
+  constexpr std::size_t most = NV < 3 || Isa::registers > 16 ? 6 : 3;
+  const std::size_t depth = chunk_depth(shape.units, shape.gates * NV * shape.lanes * sizeof(T), shape.lanes);
+  for (std::size_t j = 0; j < shape.units; j += depth) {
+    const std::size_t j_end = std::min(j + depth, shape.units);
+    for_each_tile<most>(begin, end, [&](auto rows, std::size_t first) { tile(rows, first, j, j_end); });
   }
 }
 

@@ -14,6 +14,7 @@ class DenseLayer {
  public:
   DenseLayer(const kernels::KernelTable<T>& table, std::size_t inputs, std::size_t units)
       : kernel_(&table.dense),
+        unit_sums_(table.dense_sums),
         shape_{.inputs = inputs,
                .units = units,
                .recurrent = 0,
@@ -50,16 +51,27 @@ class DenseLayer {
                     .k_begin = 0,
                     .k_end = shape_.inputs,
                     .dw = dpanels,
-                    .bias = dpanels + shape_.bias_offset(),
                     .block_size = shape_.block_size(),
                     .block_begin = 0,
                     .block_end = shape_.blocks()});
+    unit_sums_({.d = d.data(),
+                .c = nullptr,
+                .c_after = 0,
+                .n = in.size(),
+                .d_block_stride = shape_.lanes,
+                .fresh = true,
+                .bias = dpanels + shape_.bias_offset(),
+                .unit_weights = nullptr,
+                .block_size = shape_.block_size(),
+                .block_begin = 0,
+                .block_end = shape_.blocks()});
     if (din.empty()) return;
     const kernels::PanelPart part = kernels::input_part(shape_);
     const kernels::TransposedShape transposed = kernels::transposed(shape_, part);
     transposed_panels.reserve(transposed.size());
     kernel_->transpose({shape_, part, panels, transposed_panels.data(), 0, transposed.groups()});
     kernel_->transposed({.shape = transposed,
+                         .gates = kernel_->gates,
                          .panels = transposed_panels.data(),
                          .d = d.data(),
                          .out = din.data(),
@@ -69,6 +81,7 @@ class DenseLayer {
 
  private:
   const kernels::PanelKernels<T>* kernel_;
+  void (*unit_sums_)(const kernels::UnitSumsOperands<T>&);
   kernels::PanelShape shape_;
 };
 

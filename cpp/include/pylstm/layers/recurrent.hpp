@@ -22,6 +22,16 @@ struct States {
   T *h_n = nullptr, *c_n = nullptr;
 };
 
+/// Weights of a layer in the public layout, or their gradients.  G gates; null: zeros, or not wanted.
+template <class T>
+struct LayerWeights {
+  T* weight_ih = nullptr;       ///< [G_ih H][I]
+  T* weight_hh = nullptr;       ///< [G_hh H][H]
+  T* bias = nullptr;            ///< [G_ih H]
+  T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
+  T* peephole = nullptr;        ///< [unit weights][H]
+};
+
 /// What BPTT needs of a forward pass, time-major and in the schedule's order.  Backward does not change it.
 template <class T>
 struct Tape {
@@ -50,7 +60,8 @@ struct Workspace {
 template <class T>
 class RecurrentLayer {
  public:
-  RecurrentLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units)
+  RecurrentLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
+                 const kernels::CellOptions<T>& options = {})
       : cell_(&cell),
         shape_{.inputs = inputs,
                .units = units,
@@ -58,22 +69,26 @@ class RecurrentLayer {
                .lanes = cell.lanes,
                .input_slots = cell.input_slots,
                .recurrent_slots = cell.recurrent_slots,
-               .slots = cell.slots} {
-    checked_product(sizeof(T), inputs + units + 1, units + cell.lanes, cell.slots);
+               .slots = cell.slots,
+               .unit_weights = cell.unit_weights},
+        options_(options) {
+    checked_product(sizeof(T), inputs + units + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
   }
 
   const kernels::PanelShape& shape() const { return shape_; }
 
-  /// Weights in the public layout to panels, and gradients back; a bias may be null (zeros).
-  void pack(const T* weight_ih, const T* weight_hh, const T* bias, T* panels) const {
-    layers::pack(cell_->input, shape_, kernels::input_part(shape_), weight_ih, panels);
-    layers::pack(cell_->recurrent, shape_, kernels::recurrent_part(shape_), weight_hh, panels);
-    layers::pack(cell_->input, shape_, kernels::bias_part(shape_), bias, panels);
+  bool has_memory() const { return cell_->has_memory; }
+
+  /// Weights to panels, and gradients back.
+  void pack(const LayerWeights<const T>& weights, T* panels) const {
+    for_each_part(weights, [&](const kernels::PanelPart& part, const T* matrix) {
+      layers::pack(cell_->input, shape_, part, matrix, panels);
+    });
   }
-  void unpack(const T* panels, T* weight_ih, T* weight_hh, T* bias) const {
-    layers::unpack(cell_->input, shape_, kernels::input_part(shape_), panels, weight_ih);
-    layers::unpack(cell_->recurrent, shape_, kernels::recurrent_part(shape_), panels, weight_hh);
-    layers::unpack(cell_->input, shape_, kernels::bias_part(shape_), panels, bias);
+  void unpack(const T* panels, const LayerWeights<T>& weights) const {
+    for_each_part(weights, [&](const kernels::PanelPart& part, T* matrix) {
+      if (matrix != nullptr) layers::unpack(cell_->input, shape_, part, panels, matrix);
+    });
   }
 
   /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
@@ -86,6 +101,7 @@ class RecurrentLayer {
 
     History<T> h{.period = tape ? steps + 1 : 2, .row_width = width, .rows = rows};
     History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
+    const bool gates_kept = tape || plan.input_product || plan.split_units;
     History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
                                : plan.input_product ? chunk
                                                     : 1,
@@ -95,15 +111,15 @@ class RecurrentLayer {
       buffer.reserve(checked_product(history.period, rows, history.row_width));
       history.data = buffer.data();
     };
-    const auto place_blocks = [&](History<T>& history, Buffer<T>& buffer) {
-      checked_product(history.period, rows, shape_.blocks(), history.row_width);
-      buffer.reserve(checked_product(shape_.blocks(), history.block_stride()));
+    const auto place_blocks = [&](History<T>& history, Buffer<T>& buffer, std::size_t blocks) {
+      checked_product(history.period, rows, blocks, history.row_width);
+      buffer.reserve(checked_product(blocks, history.block_stride()));
       history.data = buffer.data();
     };
     place(h, tape ? tape->h : work.h);
     if (cell_->has_memory) place(c, tape ? tape->c : work.c);
-    if (tape || plan.input_product || kernels::forward_depth<T>(shape_) < shape_.units)
-      place_blocks(gates, tape ? tape->gates : work.gates);
+    place_blocks(gates, tape ? tape->gates : work.gates,
+                 gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
     for (std::size_t n = 0; n < rows; ++n) {
       load_state(states.h0, schedule.caller_row(n), h.row(0, n));
       if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), c.row(0, n));
@@ -112,11 +128,14 @@ class RecurrentLayer {
     const kernels::ForwardOperands<T> operands{.schedule = &schedule,
                                                .shape = shape_,
                                                .panels = panels,
+                                               .options = options_,
+                                               .pointwise = cell_->pointwise_forward,
                                                .x = x,
                                                .y = y,
                                                .h = h,
                                                .c = c,
                                                .gates = gates,
+                                               .gates_kept = gates_kept,
                                                .input_product_ready = plan.input_product,
                                                .keep_gates = tape != nullptr};
     if (plan.input_product) {
@@ -164,19 +183,26 @@ class RecurrentLayer {
     History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
     work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
     dgates.data = work.dgates.data();
-    if (cell_->has_memory) work.dc.reserve(rows * width);
     work.dh.reserve(rows * width);
+    if (cell_->has_memory) work.dc.reserve(rows * width);
     if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
-    work.in.resize(2 * chunk * rows);
+    work.in.resize((shape_.unit_weights > 0 ? 3 : 2) * chunk * rows);
     work.d.resize(chunk * rows);
     work.out.resize(chunk * rows);
 
     const kernels::BackwardOperands<T> operands{
         .schedule = &schedule,
         .shape = shape_,
+        .panels = panels,
         .recurrent_transposed = work.recurrent_transposed.data(),
+        .options = options_,
+        .recurrent_gates = cell_->recurrent.gates,
+        .pointwise = cell_->pointwise_backward,
         .h = {.data = tape.h.data(), .period = steps + 1, .row_width = width, .rows = rows},
-        .c = {.data = tape.c.data(), .period = steps + 1, .row_width = width, .rows = rows},
+        .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
+              .period = steps + 1,
+              .row_width = width,
+              .rows = rows},
         .gates = {.data = tape.gates.data(),
                   .period = std::max<std::size_t>(steps, 1),
                   .row_width = gate_width,
@@ -185,17 +211,15 @@ class RecurrentLayer {
         .dy = g.dy,
         .dh_n = g.dh_n,
         .dc_n = g.dc_n,
-        .dc = work.dc.data(),
-        .dh_shortcut = work.dh_shortcut.data(),
-        .dh = work.dh.data(),
-        .dh0 = g.dh0,
-        .dc0 = g.dc0};
+        .dc = cell_->has_memory ? work.dc.data() : nullptr,
+        .dh_shortcut = cell_->has_shortcut ? work.dh_shortcut.data() : nullptr,
+        .dh = work.dh.data()};
     ThreadPool& pool = ThreadPool::instance();
     pool.run(plan.threads, [&](const Share& share) {
       transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
       if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
     });
-    if (steps == 0) products(Share{}, g, 0, 0, 0, true, work);
+    if (steps == 0) products(Share{}, operands, g, 0, 0, true, work);
     for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
       const std::size_t begin = end > chunk ? end - chunk : 0;
       const auto share_steps = [&](std::size_t first, std::size_t last) {
@@ -212,19 +236,31 @@ class RecurrentLayer {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
       const std::size_t listed = list_rows(operands, x, g.dx, begin, end, work);
-      pool.run(plan.threads, [&](const Share& share) {
-        products(share, g, listed, chunk * rows, dgates.block_stride(), end == steps, work);
-      });
+      pool.run(plan.threads,
+               [&](const Share& share) { products(share, operands, g, listed, chunk * rows, end == steps, work); });
       end = begin;
     }
     interrupt.throw_if_requested();
-    if (g.dh0) {
-      pool.run(plan.threads,
-               [&](const Share& share) { cell_->initial_gradients(operands, backward_range(plan, schedule, share)); });
+    if (!g.dh0) return;
+    pool.run(plan.threads,
+             [&](const Share& share) { cell_->initial_gradient(operands, backward_range(plan, schedule, share)); });
+    for (std::size_t n = 0; n < rows; ++n) {
+      const std::size_t to = schedule.caller_row(n) * shape_.units;
+      std::copy_n(work.dh.data() + n * width, shape_.units, g.dh0 + to);
+      if (g.dc0 && cell_->has_memory) std::copy_n(work.dc.data() + n * width, shape_.units, g.dc0 + to);
     }
   }
 
  private:
+  template <class U, class Visit>
+  void for_each_part(const LayerWeights<U>& weights, Visit visit) const {
+    visit(kernels::input_part(shape_), weights.weight_ih);
+    visit(kernels::recurrent_part(shape_), weights.weight_hh);
+    visit(kernels::bias_part(shape_), weights.bias);
+    visit(kernels::recurrent_bias_part(shape_), weights.bias_recurrent);
+    visit(kernels::unit_weights_part(shape_), weights.peephole);
+  }
+
   /// All steps of a share's rows, or of its blocks of units.
   kernels::Range forward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
     kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
@@ -294,6 +330,7 @@ class RecurrentLayer {
         work.d[n] = a.dgates.row(t, row);
         work.in[n] = x.row(t, row);
         work.in[most + n] = a.h.row(t, row);
+        if (shape_.unit_weights > 0) work.in[2 * most + n] = a.c.row(t, row);
         if (dx) work.out[n] = dx.row(t, row);
       }
     }
@@ -301,57 +338,62 @@ class RecurrentLayer {
   }
 
   /// A share of dW and dx over listed rows.  dW is owned by tile: never summed per share.
-  void products(const Share& share, const SequenceGradients<T>& g, std::size_t n, std::size_t most,
-                std::size_t d_block_stride, bool fresh, Workspace<T>& work) const {
+  void products(const Share& share, const kernels::BackwardOperands<T>& a, const SequenceGradients<T>& g, std::size_t n,
+                std::size_t most, bool fresh, Workspace<T>& work) const {
     const std::size_t blocks = shape_.blocks();
     const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
-    const std::size_t K = shape_.inputs + 1 + shape_.units;
+    const std::size_t I = shape_.inputs, K = I + 1 + shape_.recurrent;
     const std::size_t k_begin = by_blocks ? 0 : share.begin(K), k_end = by_blocks ? K : share.end(K);
     const std::size_t block_begin = by_blocks ? share.begin(blocks) : 0,
                       block_end = by_blocks ? share.end(blocks) : blocks;
     if (g.dpanels) {
-      // k counts the inputs, the bias, the recurrent rows.
-      const std::size_t I = shape_.inputs, input_begin = std::min(k_begin, I), input_end = std::min(k_end, I);
-      const bool bias = k_begin <= I && I < k_end;
-      const std::size_t h_begin = std::max(k_begin, I + 1) - (I + 1), h_end = std::max(k_end, I + 1) - (I + 1);
-      cell_->input.outer({.d = work.d.data(),
-                          .in = work.in.data(),
+      // k counts the inputs, then the bias and the units' own weights as one, then the recurrent rows.
+      const auto outer = [&](const kernels::PanelKernels<T>& kernel, std::size_t list, std::size_t begin,
+                             std::size_t end, std::size_t offset) {
+        kernel.outer({.d = work.d.data(),
+                      .in = work.in.data() + list * most,
+                      .n = n,
+                      .d_block_stride = a.dgates.block_stride(),
+                      .fresh = fresh,
+                      .k_begin = begin,
+                      .k_end = end,
+                      .dw = g.dpanels + offset,
+                      .block_size = shape_.block_size(),
+                      .block_begin = block_begin,
+                      .block_end = block_end});
+      };
+      outer(cell_->input, 0, std::min(k_begin, I), std::min(k_end, I), 0);
+      if (k_begin <= I && I < k_end) {
+        cell_->unit_sums({.d = work.d.data(),
+                          .c = work.in.data() + 2 * most,
+                          .c_after = a.c.rows * a.c.row_width,
                           .n = n,
-                          .d_block_stride = d_block_stride,
+                          .d_block_stride = a.dgates.block_stride(),
                           .fresh = fresh,
-                          .k_begin = input_begin,
-                          .k_end = input_end,
-                          .dw = g.dpanels,
-                          .bias = bias ? g.dpanels + shape_.bias_offset() : nullptr,
+                          .bias = g.dpanels + shape_.bias_offset(),
+                          .unit_weights = g.dpanels + shape_.unit_weights_offset(),
                           .block_size = shape_.block_size(),
                           .block_begin = block_begin,
                           .block_end = block_end});
-      cell_->recurrent.outer({.d = work.d.data(),
-                              .in = work.in.data() + most,
-                              .n = n,
-                              .d_block_stride = d_block_stride,
-                              .fresh = fresh,
-                              .k_begin = h_begin,
-                              .k_end = h_end,
-                              .dw = g.dpanels + shape_.recurrent_offset(),
-                              .bias = nullptr,
-                              .block_size = shape_.block_size(),
-                              .block_begin = block_begin,
-                              .block_end = block_end});
+      }
+      outer(cell_->recurrent, 1, std::max(k_begin, I + 1) - (I + 1), std::max(k_end, I + 1) - (I + 1),
+            shape_.recurrent_offset());
     }
     if (g.dx) {
       const std::size_t begin = share.begin(n);
       cell_->input.transposed({.shape = transposed(shape_, kernels::input_part(shape_)),
+                               .gates = cell_->input.gates,
                                .panels = work.input_transposed.data(),
                                .d = work.d.data() + begin,
                                .out = work.out.data() + begin,
                                .n = share.end(n) - begin,
-                               .d_block_stride = d_block_stride});
+                               .d_block_stride = a.dgates.block_stride()});
     }
   }
 
   const kernels::CellKernels<T>* cell_;
   kernels::PanelShape shape_;
+  kernels::CellOptions<T> options_;
 };
 
 }  // namespace pylstm::layers

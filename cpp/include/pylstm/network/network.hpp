@@ -1,4 +1,4 @@
-/// Stacked LSTM layers and a dense head over one flat parameter buffer.
+/// Stacked recurrent layers and a dense head over one flat parameter buffer.
 ///
 /// Parameters live packed (kernels/panel.hpp), one layer after the other, so that optimiser, clipping and averaging are
 /// one loop over one array; `get` and `set` give the public layout by name.
@@ -23,6 +23,7 @@
 namespace pylstm::network {
 
 struct Config {
+  kernels::CellChoice cell = {};
   std::size_t inputs = 1;
   std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
   std::size_t outputs = 1;
@@ -62,11 +63,16 @@ class Network {
       : config_(std::move(config)), table_(&table), head_(table, check(config_), config_.outputs) {
     std::size_t inputs = config_.inputs, offset = 0;
     for (const std::size_t hidden : config_.hidden_sizes) {
-      layers_.emplace_back(table.lstm, inputs, hidden);
+      layers_.emplace_back(table.cell(config_.cell), inputs, hidden);
+      list_parameters(layers_.size() - 1, layers_.back().shape());
       offsets_.push_back(offset);
       offset += layers_.back().shape().size();
       inputs = hidden;
     }
+    parameter_list_.push_back(
+        {{"head.weight", config_.outputs, inputs}, layers_.size(), kernels::input_part(head_.shape()), Role::head});
+    parameter_list_.push_back(
+        {{"head.bias", config_.outputs, 0}, layers_.size(), kernels::bias_part(head_.shape()), Role::bias});
     offsets_.push_back(offset);
     offset += head_.shape().size();
     parameters_ = Buffer<T>(offset, T(0));
@@ -88,48 +94,39 @@ class Network {
 
   std::vector<ParameterInfo> parameter_infos() const {
     std::vector<ParameterInfo> infos;
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      const kernels::PanelShape& s = layers_[l].shape();
-      const std::string prefix = "layers." + std::to_string(l) + ".";
-      infos.push_back({prefix + "weight_ih", s.input_slots * s.units, s.inputs});
-      infos.push_back({prefix + "weight_hh", s.recurrent_slots * s.units, s.units});
-      infos.push_back({prefix + "bias", s.slots * s.units, 0});
-    }
-    infos.push_back({"head.weight", config_.outputs, config_.hidden_sizes.back()});
-    infos.push_back({"head.bias", config_.outputs, 0});
+    for (const Parameter& parameter : parameter_list_) infos.push_back(parameter.info);
     return infos;
   }
 
   /// Copies parameter `index` of `parameter_infos` out of a flat buffer laid out like the parameters (moments are,
   /// too).
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
-    const auto [shape, part, offset] = locate(index);
-    layers::unpack(table_->dense, *shape, part, flat.data() + offset, values);
+    const Parameter& p = parameter_list_[index];
+    layers::unpack(table_->dense, part_shape(p.part), p.place, flat.data() + offsets_[p.part], values);
   }
   void set(std::size_t index, Buffer<T>& flat, const T* values) const {
-    const auto [shape, part, offset] = locate(index);
-    layers::pack(table_->dense, *shape, part, values, flat.data() + offset);
+    const Parameter& p = parameter_list_[index];
+    layers::pack(table_->dense, part_shape(p.part), p.place, values, flat.data() + offsets_[p.part]);
   }
 
   /// Glorot-uniform input weights (Glorot & Bengio 2010), orthogonal recurrent weights gate by gate (Saxe et al. 2014),
-  /// zero biases but 1 for the forget gates (Jozefowicz et al. 2015).  Same seed, same bits.
+  /// zero peepholes and biases, but 1 for the forget gates (Jozefowicz et al. 2015): -1 for the input gates that are
+  /// coupled to them.  Same seed, same bits.
   void initialize(std::uint64_t seed) {
-    const std::vector<ParameterInfo> infos = parameter_infos();
-    for (std::size_t index = 0; index < infos.size(); ++index) {
-      const ParameterInfo& info = infos[index];
+    for (std::size_t index = 0; index < parameter_list_.size(); ++index) {
+      const auto& [info, part, place, role] = parameter_list_[index];
       RandomStream random(random_key(seed, index));
       std::vector<T> values(info.size(), T(0));
-      const bool head = info.name.starts_with("head.");
-      if (info.name.ends_with("weight_hh")) {
-        for (std::size_t gate = 0; gate < info.rows / info.columns; ++gate) {
-          orthogonal(values.data() + gate * info.columns * info.columns, info.columns, random);
-        }
-      } else if (info.columns != 0) {
-        const std::size_t fan_out = head ? info.rows : info.rows / 4;
-        const double limit = std::sqrt(6.0 / static_cast<double>(info.columns + fan_out));
+      const std::size_t H = info.rows / place.gates;
+      if (role == Role::recurrent) {
+        for (std::size_t gate = 0; gate < place.gates; ++gate) orthogonal(values.data() + gate * H * H, H, random);
+      } else if (role == Role::input || role == Role::head) {
+        const double limit = std::sqrt(6.0 / static_cast<double>(info.columns + H));
         for (T& value : values) value = static_cast<T>((2 * random.next_uniform() - 1) * limit);
-      } else if (!head) {
-        std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(info.rows / 4), info.rows / 4, T(1));
+      } else if (role == Role::gate_bias && config_.cell.kind == kernels::CellKind::lstm) {
+        std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(H), H, T(1));
+      } else if (role == Role::gate_bias && config_.cell.kind == kernels::CellKind::coupled_lstm) {
+        std::fill_n(values.begin(), H, T(-1));
       }
       set(index, parameters_, values.data());
     }
@@ -197,20 +194,27 @@ class Network {
     return c.hidden_sizes.back();
   }
 
-  struct Location {
-    const kernels::PanelShape* shape;
-    kernels::PanelPart part;
-    std::size_t offset;
+  enum class Role { input, recurrent, gate_bias, bias, peephole, head };
+
+  /// A parameter and its place: a part of the panels of layer `part`, or of the head's.
+  struct Parameter {
+    ParameterInfo info;
+    std::size_t part;
+    kernels::PanelPart place;
+    Role role;
   };
-  Location locate(std::size_t index) const {
-    const std::size_t layer = std::min(index / 3, layers_.size());
-    const kernels::PanelShape& shape = part_shape(layer);
-    if (layer == layers_.size()) {
-      return {&shape, index == 3 * layer ? kernels::input_part(shape) : kernels::bias_part(shape), offsets_[layer]};
-    }
-    const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape),
-                                        kernels::bias_part(shape)};
-    return {&shape, parts[index % 3], offsets_[layer]};
+
+  void list_parameters(std::size_t layer, const kernels::PanelShape& shape) {
+    const auto add = [&](const char* name, const kernels::PanelPart& place, std::size_t columns, Role role) {
+      if (place.gates == 0) return;
+      parameter_list_.push_back(
+          {{"layers." + std::to_string(layer) + "." + name, place.gates * shape.units, columns}, layer, place, role});
+    };
+    add("weight_ih", kernels::input_part(shape), shape.inputs, Role::input);
+    add("weight_hh", kernels::recurrent_part(shape), shape.units, Role::recurrent);
+    add("bias", kernels::bias_part(shape), 0, Role::gate_bias);
+    add("bias_hn", kernels::recurrent_bias_part(shape), 0, Role::bias);
+    add("peephole", kernels::unit_weights_part(shape), 0, Role::peephole);
   }
 
   const T* head_panels() const { return parameters_.data() + offsets_.back(); }
@@ -323,6 +327,7 @@ class Network {
   const kernels::KernelTable<T>* table_;
   std::vector<layers::RecurrentLayer<T>> layers_;
   layers::DenseLayer<T> head_;
+  std::vector<Parameter> parameter_list_;
   std::vector<std::size_t> offsets_;  ///< of each layer's panels in the flat buffer, then the head's
   Buffer<T> parameters_;
 };

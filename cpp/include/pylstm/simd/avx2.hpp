@@ -43,6 +43,9 @@ struct avx2::vector<float> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {_mm256_and_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ), x.v)};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm256_sqrt_ps(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0F), a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
@@ -83,6 +86,9 @@ struct avx2::vector<double> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_pd(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {_mm256_and_pd(_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ), x.v)};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm256_sqrt_pd(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {

@@ -42,6 +42,9 @@ struct avx512::vector<float> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_ps(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), x.v)};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm512_sqrt_ps(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {_mm512_abs_ps(a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
@@ -85,6 +88,9 @@ struct avx512::vector<double> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_pd(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), x.v)};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {_mm512_sqrt_pd(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {_mm512_abs_pd(a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {

@@ -59,6 +59,7 @@ struct generic::vector {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {c.v - a.v * b.v}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {a.v < b.v ? a.v : b.v}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {a.v > b.v ? a.v : b.v}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) { return {a.v < b.v ? x.v : floats{}}; }
   PYLSTM_INLINE friend vector sqrt(vector a) {
     for (std::size_t s = 0; s < lanes; ++s) a.v[s] = std::sqrt(a.v[s]);
     return a;

@@ -49,6 +49,9 @@ struct neon::vector<float> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f32(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {vreinterpretq_f32_u32(vandq_u32(vcltq_f32(a.v, b.v), vreinterpretq_u32_f32(x.v)))};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {vsqrtq_f32(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {vabsq_f32(a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {
@@ -90,6 +93,9 @@ struct neon::vector<double> {
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f64(c.v, a.v, b.v)}; }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f64(a.v, b.v)}; }
+  PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
+    return {vreinterpretq_f64_u64(vandq_u64(vcltq_f64(a.v, b.v), vreinterpretq_u64_f64(x.v)))};
+  }
   PYLSTM_INLINE friend vector sqrt(vector a) { return {vsqrtq_f64(a.v)}; }
   PYLSTM_INLINE friend vector abs(vector a) { return {vabsq_f64(a.v)}; }
   PYLSTM_INLINE friend vector copysign(vector magnitude, vector sign) {

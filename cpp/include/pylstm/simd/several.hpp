@@ -59,6 +59,9 @@ struct Several {
   PYLSTM_INLINE friend Several max(Several a, Several b) {
     return each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return max(a.v[i], b.v[i]); });
   }
+  PYLSTM_INLINE friend Several zero_unless_less(Several a, Several b, Several x) {
+    return each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return zero_unless_less(a.v[i], b.v[i], x.v[i]); });
+  }
   PYLSTM_INLINE friend Several sqrt(Several a) {
     return each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sqrt(a.v[i]); });
   }

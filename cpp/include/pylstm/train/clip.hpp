@@ -20,7 +20,8 @@ double global_norm(const network::Network<T>& network, const Buffer<T>& gradient
     const kernels::PanelShape& shape = network.part_shape(index);
     const std::size_t S = shape.lanes;
     const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape),
-                                        kernels::bias_part(shape)};
+                                        kernels::bias_part(shape), kernels::recurrent_bias_part(shape),
+                                        kernels::unit_weights_part(shape)};
     for (const kernels::PanelPart& part : parts) {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
         sums.assign(part.gates * S, 0);

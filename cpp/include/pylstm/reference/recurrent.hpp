@@ -1,0 +1,261 @@
+/// A recurrent layer over a batch of sequences in plain loops, forward and backward, for every cell.
+///
+/// Backward: back-propagation through time, Werbos 1990.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "pylstm/base/errors.hpp"
+#include "pylstm/reference/activation.hpp"
+#include "pylstm/reference/gru.hpp"
+#include "pylstm/reference/lstm.hpp"
+#include "pylstm/reference/rnn.hpp"
+#include "pylstm/reference/step.hpp"
+
+namespace pylstm::reference {
+
+enum class Cell { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu };
+
+/// Sizes that follow from the cell, in rows of H: of weight_ih, weight_hh, bias, bias_recurrent, peephole, gates.
+struct CellShape {
+  std::size_t gates_x, gates_h, recurrent_bias, peepholes, kept;
+  bool has_memory;
+};
+
+template <class C>
+constexpr CellShape shape_of() {
+  return {C::gates_x, C::gates_h, C::kept - C::gates_x, C::peepholes, C::kept, C::has_memory};
+}
+
+/// Calls visit(cell's type).
+template <class Visit>
+auto dispatch(Cell cell, Visit visit) {
+  switch (cell) {
+    case Cell::lstm:
+      return visit(Lstm{});
+    case Cell::coupled_lstm:
+      return visit(CoupledLstm{});
+    case Cell::gru:
+      return visit(Gru{});
+    case Cell::rnn_tanh:
+      return visit(Rnn<false>{});
+    default:
+      return visit(Rnn<true>{});
+  }
+}
+
+inline CellShape shape_of(Cell cell) {
+  return dispatch(cell, []<class C>(C) { return shape_of<C>(); });
+}
+
+/// One layer and its input.  T steps, N rows, I inputs, H hidden units; every array is C-ordered; empty: zeros.
+template <class Real>
+struct Problem {
+  Cell cell = Cell::lstm;
+  std::size_t T = 0, N = 0, I = 0, H = 0;
+  std::vector<Real> x = {};                           ///< [T][N][I]
+  std::vector<Real> weight_ih = {};                   ///< [gates_x H][I]
+  std::vector<Real> weight_hh = {};                   ///< [gates_h H][H]
+  std::vector<Real> bias = {};                        ///< [gates_x H]
+  std::vector<Real> bias_recurrent = {};              ///< [H]: of the GRU's recurrent half of n
+  std::vector<Real> peephole = {};                    ///< [peepholes H]
+  Real clip = std::numeric_limits<Real>::infinity();  ///< bound of |c|
+  std::vector<Real> h0 = {}, c0 = {};                 ///< [N][H]
+  /// [N], each in [0, T]; empty: all T.  Row n consists of its steps 0 .. lengths[n] - 1, the others are padding.
+  std::vector<std::size_t> lengths = {};
+  bool reverse = false;  ///< run each row from its last real step to its first
+};
+
+/// Everything is stored at the time of the x it belongs to, forward or reverse; padding is 0.
+template <class Real>
+struct Result {
+  std::vector<Real> y;         ///< [T][N][H]: h of every step
+  std::vector<Real> h_n, c_n;  ///< [N][H]: after the last step taken; h0 and c0 of a row without steps
+  std::vector<Real> gates;     ///< [T][N][kept H]
+  std::vector<Real> c;         ///< [T][N][H]
+};
+
+/// Derivatives of the loss, each with the shape of the array in Problem it is named after.
+template <class Real>
+struct Gradients {
+  std::vector<Real> x, weight_ih, weight_hh, bias, bias_recurrent, peephole, h0, c0;
+};
+
+namespace detail {
+
+inline void require_size(const char* name, std::size_t got, std::size_t expected, bool may_be_empty) {
+  require(got == expected || (may_be_empty && got == 0), name, " has ", got, " elements, expected ", expected);
+}
+
+template <class Real>
+void require_consistent(const Problem<Real>& p) {
+  const CellShape s = shape_of(p.cell);
+  require_size("x", p.x.size(), p.T * p.N * p.I, false);
+  require_size("weight_ih", p.weight_ih.size(), s.gates_x * p.H * p.I, false);
+  require_size("weight_hh", p.weight_hh.size(), s.gates_h * p.H * p.H, false);
+  require_size("bias", p.bias.size(), s.gates_x * p.H, true);
+  require_size("bias_recurrent", p.bias_recurrent.size(), s.recurrent_bias * p.H, true);
+  require_size("peephole", p.peephole.size(), s.peepholes * p.H, true);
+  require_size("h0", p.h0.size(), p.N * p.H, true);
+  require_size("c0", p.c0.size(), p.N * p.H, true);
+  require_size("lengths", p.lengths.size(), p.N, true);
+  for (const std::size_t length : p.lengths)
+    require(length <= p.T, "lengths has ", length, ", expected at most T = ", p.T);
+}
+
+template <class Real>
+std::vector<Real> or_zeros(const std::vector<Real>& v, std::size_t size) {
+  return v.empty() ? std::vector<Real>(size) : v;
+}
+
+template <class Real>
+std::size_t length_of(const Problem<Real>& p, std::size_t n) {
+  return p.lengths.empty() ? p.T : p.lengths[n];
+}
+
+/// The time of the s-th step that row n takes.
+template <class Real>
+std::size_t time_of(const Problem<Real>& p, std::size_t n, std::size_t s) {
+  return p.reverse ? length_of(p, n) - 1 - s : s;
+}
+
+/// z = b + W v.
+template <class Real>
+void affine(const std::vector<Real>& bias, const std::vector<Real>& weight, const Real* v, std::size_t columns,
+            std::vector<Real>& z) {
+  for (std::size_t row = 0; row < z.size(); ++row) {
+    z[row] = bias[row];
+    for (std::size_t k = 0; k < columns; ++k) z[row] += weight[row * columns + k] * v[k];
+  }
+}
+
+/// dv += W^T dz;  dW += dz v^T.
+template <class Real>
+void affine_backward(const std::vector<Real>& dz, const std::vector<Real>& weight, const Real* v, std::size_t columns,
+                     Real* dv, std::vector<Real>& dweight) {
+  for (std::size_t row = 0; row < dz.size(); ++row) {
+    for (std::size_t k = 0; k < columns; ++k) {
+      dv[k] += weight[row * columns + k] * dz[row];
+      dweight[row * columns + k] += dz[row] * v[k];
+    }
+  }
+}
+
+/// The recurrent product's bias: that of the slots which x does not feed, the last of gates_h.
+template <class Real>
+std::vector<Real> recurrent_bias(const Problem<Real>& p, const CellShape& s) {
+  std::vector<Real> bias(s.gates_h * p.H);
+  for (std::size_t k = 0; k < p.bias_recurrent.size(); ++k)
+    bias[(s.gates_h - s.recurrent_bias) * p.H + k] = p.bias_recurrent[k];
+  return bias;
+}
+
+}  // namespace detail
+
+template <class Real, class Activation = Saturating>
+Result<Real> forward(const Problem<Real>& p) {
+  detail::require_consistent(p);
+  const CellShape shape = shape_of(p.cell);
+  const auto [T, N, I, H] = std::array{p.T, p.N, p.I, p.H};
+  const std::vector<Real> bias = detail::or_zeros(p.bias, shape.gates_x * H), bias_h = detail::recurrent_bias(p, shape),
+                          peephole = detail::or_zeros(p.peephole, shape.peepholes * H);
+
+  Result<Real> r{.y = std::vector<Real>(T * N * H),
+                 .h_n = detail::or_zeros(p.h0, N * H),
+                 .c_n = detail::or_zeros(p.c0, N * H),
+                 .gates = std::vector<Real>(T * N * shape.kept * H),
+                 .c = std::vector<Real>(T * N * H)};
+  std::vector<Real> z_x(shape.gates_x * H), z_h(shape.gates_h * H), h_prev(H), c_prev(H);
+
+  for (std::size_t n = 0; n < N; ++n) {
+    Real* h = &r.h_n[n * H];  // the running state of row n
+    Real* c = &r.c_n[n * H];
+    for (std::size_t s = 0; s < detail::length_of(p, n); ++s) {
+      const std::size_t tn = detail::time_of(p, n, s) * N + n;
+      h_prev.assign(h, h + H);
+      c_prev.assign(c, c + H);
+      detail::affine(bias, p.weight_ih, &p.x[tn * I], I, z_x);
+      detail::affine(bias_h, p.weight_hh, h_prev.data(), H, z_h);
+      dispatch(p.cell, [&]<class C>(C) {
+        C::template forward<Activation>(Forward<Real>{.H = H,
+                                                      .z_x = z_x.data(),
+                                                      .z_h = z_h.data(),
+                                                      .h_prev = h_prev.data(),
+                                                      .c_prev = c_prev.data(),
+                                                      .peephole = peephole.data(),
+                                                      .clip = p.clip,
+                                                      .gates = &r.gates[tn * shape.kept * H],
+                                                      .h = h,
+                                                      .c = c});
+      });
+      for (std::size_t j = 0; j < H; ++j) {
+        r.c[tn * H + j] = c[j];
+        r.y[tn * H + j] = h[j];
+      }
+    }
+  }
+  return r;
+}
+
+/// dy [T][N][H], dh_n and dc_n [N][H] are the derivatives of the loss with respect to the result; empty: zeros.
+template <class Real, class Activation = Saturating>
+Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const std::vector<Real>& dy,
+                         const std::vector<Real>& dh_n, const std::vector<Real>& dc_n) {
+  detail::require_consistent(p);
+  const CellShape shape = shape_of(p.cell);
+  const auto [T, N, I, H] = std::array{p.T, p.N, p.I, p.H};
+  detail::require_size("dy", dy.size(), T * N * H, true);
+  detail::require_size("dh_n", dh_n.size(), N * H, true);
+  detail::require_size("dc_n", dc_n.size(), N * H, true);
+  const std::vector<Real> h0 = detail::or_zeros(p.h0, N * H), c0 = detail::or_zeros(p.c0, N * H),
+                          peephole = detail::or_zeros(p.peephole, shape.peepholes * H);
+
+  Gradients<Real> d{.x = std::vector<Real>(T * N * I),
+                    .weight_ih = std::vector<Real>(shape.gates_x * H * I),
+                    .weight_hh = std::vector<Real>(shape.gates_h * H * H),
+                    .bias = std::vector<Real>(shape.gates_x * H),
+                    .bias_recurrent = std::vector<Real>(shape.recurrent_bias * H),
+                    .peephole = std::vector<Real>(shape.peepholes * H),
+                    .h0 = detail::or_zeros(dh_n, N * H),
+                    .c0 = detail::or_zeros(dc_n, N * H)};
+  std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dh_prev(H);
+
+  for (std::size_t n = 0; n < N; ++n) {
+    Real* dh = &d.h0[n * H];  // running: the loss by h and c of the step at hand, through everything after it
+    Real* dc = &d.c0[n * H];
+    for (std::size_t s = detail::length_of(p, n); s-- > 0;) {
+      const std::size_t tn = detail::time_of(p, n, s) * N + n;
+      const std::size_t tn_prev = s > 0 ? detail::time_of(p, n, s - 1) * N + n : 0;
+      const Real* h_prev = s > 0 ? &r.y[tn_prev * H] : &h0[n * H];
+      const Real* c_prev = s > 0 ? &r.c[tn_prev * H] : &c0[n * H];
+      for (std::size_t j = 0; j < H && !dy.empty(); ++j) dh[j] += dy[tn * H + j];
+      dispatch(p.cell, [&]<class C>(C) {
+        C::template backward<Activation>(Backward<Real>{.H = H,
+                                                        .gates = &r.gates[tn * shape.kept * H],
+                                                        .h_prev = h_prev,
+                                                        .c_prev = c_prev,
+                                                        .c = &r.c[tn * H],
+                                                        .peephole = peephole.data(),
+                                                        .clip = p.clip,
+                                                        .dh = dh,
+                                                        .dz_x = dz_x.data(),
+                                                        .dz_h = dz_h.data(),
+                                                        .dh_prev = dh_prev.data(),
+                                                        .dc = dc,
+                                                        .dpeephole = d.peephole.data()});
+      });
+      for (std::size_t j = 0; j < H; ++j) dh[j] = dh_prev[j];
+      detail::affine_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
+      detail::affine_backward(dz_h, p.weight_hh, h_prev, H, dh, d.weight_hh);
+      for (std::size_t row = 0; row < dz_x.size(); ++row) d.bias[row] += dz_x[row];
+      for (std::size_t k = 0; k < d.bias_recurrent.size(); ++k)
+        d.bias_recurrent[k] += dz_h[(shape.gates_h - shape.recurrent_bias) * H + k];
+    }
+  }
+  return d;
+}
+
+}  // namespace pylstm::reference

@@ -1,0 +1,203 @@
+"""The gated recurrent unit over sequences, its backpropagation through time, and one step of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from pylstm import _core
+from pylstm.typing import FloatArray
+
+
+class GRUOutput(NamedTuple):
+    """What `gru_forward` returns.
+
+    Attributes
+    ----------
+    y : ndarray of shape (N, T, H)
+        Hidden state of every step, 0 past the end of a row.
+    h_n : ndarray of shape (N, H)
+        State after each row's last step.
+    tape : Tape or None
+        What `gru_backward` needs. None unless ``training=True``.
+    """
+
+    y: FloatArray
+    h_n: FloatArray
+    tape: _core.Tape | None
+
+
+class GRUGradients(NamedTuple):
+    """What `gru_backward` returns: gradients named and shaped as the arguments of `gru_forward`.
+
+    Attributes
+    ----------
+    x : ndarray of shape (N, T, I)
+    weight_ih : ndarray of shape (3H, I)
+    weight_hh : ndarray of shape (3H, H)
+    bias : ndarray of shape (3H,)
+    bias_hn : ndarray of shape (H,)
+    h0 : ndarray of shape (N, H)
+    """
+
+    x: FloatArray
+    weight_ih: FloatArray
+    weight_hh: FloatArray
+    bias: FloatArray
+    bias_hn: FloatArray
+    h0: FloatArray
+
+
+def gru_forward(
+    x: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    bias_hn: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    reverse: bool = False,
+    training: bool = False,
+) -> GRUOutput:
+    """Run a GRU layer over a batch of sequences.
+
+    Parameters
+    ----------
+    x : array-like of shape (N, T, I)
+        float32 or float64: it decides the type of the computation, and other arguments are cast to it. Integers count
+        as float64. Any strides; never written to.
+    weight_ih : array-like of shape (3H, I)
+        Input weights, rows in three blocks: gates r, z, n (as in PyTorch).
+    weight_hh : array-like of shape (3H, H)
+        Recurrent weights, rows likewise.
+    bias : array-like of shape (3H,), optional
+        Of gates r, z and of the input half of n. Default: zeros. PyTorch's two biases of r and z add up to these.
+    bias_hn : array-like of shape (H,), optional
+        Of the recurrent half of n, which the reset gate scales. Default: zeros.
+    h0 : array-like of shape (N, H), optional
+        Initial state. Default: zeros.
+    lengths : array-like of shape (N,), optional
+        Real steps of each row, integers in [0, T]. Default: all T.
+    reverse : bool
+        Process each row from its last real step to its first. y stays at the time of its x.
+    training : bool
+        Keep what `gru_backward` needs. The results are the same to the last bit.
+
+    Returns
+    -------
+    GRUOutput
+        y (N, T, H), h_n (N, H) and tape.
+
+    Raises
+    ------
+    TypeError
+        If an argument is complex, of objects, strings or another float type.
+    ValueError
+        If shapes disagree or a length is out of range.
+
+    Notes
+    -----
+    ::
+
+        r, z = sigmoid(W_ih x[t] + W_hh h[t-1] + b)
+        n = tanh(W_in x[t] + b_n + r (W_hn h[t-1] + b_hn))
+        h[t] = (1 - z) n + z h[t-1]
+
+    Cho et al. 2014, with the reset gate after the recurrent product as in cuDNN and PyTorch. NaN and infinity pass
+    through.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> rng = np.random.default_rng(0)
+    >>> x, w_ih, w_hh = rng.normal(size=(2, 5, 3)), rng.normal(size=(12, 3)), rng.normal(size=(12, 4))
+    >>> out = pylstm.gru_forward(x, w_ih, w_hh, lengths=[5, 2])
+    >>> out.y.shape, bool((out.h_n[1] == out.y[1, 1]).all())
+    ((2, 5, 4), True)
+    """
+    y, h_n, _, tape = _core.layer_forward(
+        "gru", x, weight_ih, weight_hh, bias, bias_hn, None, None, h0, None, lengths, reverse, training
+    )
+    return GRUOutput(y, h_n, tape)
+
+
+def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | None = None) -> GRUGradients:
+    """Backpropagate through time.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of ``gru_forward(..., training=True)``. It holds its own copies and may be used any number of times.
+    dy : array-like of shape (N, T, H), optional
+        Gradient of the loss with respect to y. Default: zeros. Values past the end of a row are ignored.
+    dh_n : array-like of shape (N, H), optional
+        Gradient with respect to h_n. Default: zeros.
+
+    Returns
+    -------
+    GRUGradients
+        Gradients with respect to x, weight_ih, weight_hh, bias, bias_hn and h0; the last three also where they were not
+        given.
+
+    Raises
+    ------
+    TypeError
+        If `tape` is not a tape of a GRU, or a gradient is not of real numbers.
+    ValueError
+        If shapes disagree.
+
+    Notes
+    -----
+    Werbos 1990. Sums over time and batch are taken in one fixed order: the bits do not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> out = pylstm.gru_forward(np.ones((1, 3, 1)), np.ones((6, 1)), np.ones((6, 2)), training=True)
+    >>> pylstm.gru_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
+    (6, 2)
+    """
+    x, weight_ih, weight_hh, bias, bias_hn, _, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
+    return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn, h0)
+
+
+def gru_step(
+    x_t: ArrayLike,
+    h: ArrayLike,
+    weight_ih: ArrayLike,
+    weight_hh: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    bias_hn: ArrayLike | None = None,
+) -> FloatArray:
+    """Run one time step. A sequence of steps gives the bits of `gru_forward`.
+
+    Parameters
+    ----------
+    x_t : array-like of shape (N, I)
+        Input of this step; its type decides that of the computation.
+    h : array-like of shape (N, H)
+        State before it.
+    weight_ih, weight_hh, bias, bias_hn : array-like
+        As for `gru_forward`.
+
+    Returns
+    -------
+    ndarray of shape (N, H)
+        State after it; a new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `gru_forward`.
+
+    Examples
+    --------
+    >>> import numpy as np, pylstm
+    >>> pylstm.gru_step(np.ones((1, 1)), np.zeros((1, 2)), np.ones((6, 1)), np.ones((6, 2))).shape
+    (1, 2)
+    """
+    h_next: FloatArray = _core.layer_step("gru", x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, None)[0]
+    return h_next
