@@ -13,6 +13,7 @@ from pylstm._config import __version__, get_num_threads, set_num_threads, show_c
 from pylstm.functional import (
     GRUGradients,
     GRUOutput,
+    LayerNorm,
     LSTMGradients,
     LSTMOutput,
     RNNGradients,
@@ -39,6 +40,7 @@ __all__ = [
     "LSTMGradients",
     "LSTMOutput",
     "LSTMRegressor",
+    "LayerNorm",
     "RNNGradients",
     "RNNOutput",
     "__version__",

@@ -19,6 +19,7 @@ def layer_forward(
     bias: ArrayLike | None,
     bias_hn: ArrayLike | None,
     peephole: ArrayLike | None,
+    layer_norm: tuple[ArrayLike | None, ...] | None,
     cell_clip: float | None,
     h0: ArrayLike | None,
     c0: ArrayLike | None,
@@ -39,6 +40,7 @@ def layer_step(
     bias: ArrayLike | None,
     bias_hn: ArrayLike | None,
     peephole: ArrayLike | None,
+    layer_norm: tuple[ArrayLike | None, ...] | None,
     cell_clip: float | None,
 ) -> tuple[Any, Any]: ...
 

@@ -50,8 +50,10 @@ struct CellRequest {
     switch (kind) {
       case kernels::CellKind::lstm:
       case kernels::CellKind::coupled_lstm:
+      case kernels::CellKind::layer_norm_lstm:
         return "lstm";
       case kernels::CellKind::gru:
+      case kernels::CellKind::layer_norm_gru:
         return "gru";
       default:
         return "rnn";
@@ -61,7 +63,17 @@ struct CellRequest {
 
 /// The arguments of a layer beside x and the states.
 struct WeightArguments {
-  py::object weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip;
+  py::object weight_ih, weight_hh, bias, bias_hn;
+  py::object peephole;    ///< array or None
+  py::object layer_norm;  ///< tuple of arrays or None, of a cell with layer normalisation
+  py::object cell_clip;
+};
+
+/// Rows of the units' own weights that one argument gives.
+struct UnitWeightsArgument {
+  std::optional<py::array> array;
+  std::size_t rows;
+  double missing;  ///< what they are where the argument is None
 };
 
 std::size_t extent(const py::array& array, py::ssize_t axis) { return static_cast<std::size_t>(array.shape(axis)); }
@@ -72,12 +84,14 @@ py::ssize_t signed_size(std::size_t size) { return static_cast<py::ssize_t>(size
 struct Arguments {
   CellRequest cell;
   py::array x, weight_ih, weight_hh;
-  std::optional<py::array> bias, bias_hn, peephole, h0, c0;
+  std::optional<py::array> bias, bias_hn, h0, c0;
+  std::vector<UnitWeightsArgument> unit_weights;
   double clip;
   std::size_t N, T, I, H;
 
   kernels::CellChoice choice() const {
-    return {cell.kind, {.peepholes = peephole.has_value(), .clips = std::isfinite(clip)}};
+    const bool peepholes = unit_weights.size() == 1 && unit_weights[0].array.has_value();
+    return {cell.kind, {.peepholes = peepholes, .clips = std::isfinite(clip)}};
   }
   template <class T>
   RecurrentLayer<T> layer() const {
@@ -110,6 +124,42 @@ double checked_clip(const py::object& argument) {
   return clip;
 }
 
+std::vector<UnitWeightsArgument> checked_unit_weights(const CellRequest& cell, const WeightArguments& weights,
+                                                      std::size_t H) {
+  std::vector<UnitWeightsArgument> list;
+  const auto add = [&](const py::object& argument, const std::string& name, std::size_t rows, double missing,
+                       const char* gates) {
+    const std::string why = units_text(rows) + " elements" + gates;
+    list.push_back(
+        {optional_array(argument, name.c_str(), {signed_size(checked_product(rows, H))}, why.c_str()), rows, missing});
+  };
+  if (weights.layer_norm.is_none()) {
+    const bool coupled = cell.kind == kernels::CellKind::coupled_lstm;
+    add(weights.peephole, "peephole", coupled ? 2 : 3, 0, coupled ? ": gates i, o" : ": gates i, f, o");
+    return list;
+  }
+  const auto fields = weights.layer_norm.cast<py::tuple>();
+  add(fields[0], "layer_norm.gain_ih", cell.gates, 1, "");
+  add(fields[1], "layer_norm.gain_hh", cell.gates, 1, "");
+  if (cell.kind == kernels::CellKind::layer_norm_lstm) {
+    add(fields[2], "layer_norm.gain_c", 1, 1, "");
+    add(fields[3], "layer_norm.bias_c", 1, 0, "");
+  }
+  return list;
+}
+
+/// [rows][H] of all of them.
+template <class T>
+std::vector<T> unit_weights(const std::vector<UnitWeightsArgument>& arguments, std::size_t H) {
+  std::vector<T> values;
+  for (const auto& [array, rows, missing] : arguments) {
+    const std::size_t begin = values.size();
+    values.resize(begin + rows * H, static_cast<T>(missing));
+    if (array) std::copy_n(contiguous<T>(*array).data(), rows * H, values.data() + begin);
+  }
+  return values;
+}
+
 Arguments check(const CellRequest& cell, const py::object& x, bool one_step, const WeightArguments& weights,
                 const py::object& h0, const py::object& c0, const char* h_name, const char* c_name) {
   const char* const x_name = one_step ? "x_t" : "x";
@@ -119,9 +169,9 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
               .weight_hh = real_array(weights.weight_hh, "weight_hh"),
               .bias = {},
               .bias_hn = {},
-              .peephole = {},
               .h0 = {},
               .c0 = {},
+              .unit_weights = {},
               .clip = checked_clip(weights.cell_clip),
               .N = 0,
               .T = 0,
@@ -151,10 +201,7 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
   require_shape(a.weight_ih, "weight_ih", {rows, I}, (units + " rows, one column for each input").c_str());
   a.bias = optional_array(weights.bias, "bias", {rows}, (units + " elements").c_str());
   a.bias_hn = optional_array(weights.bias_hn, "bias_hn", {H}, "hidden_size elements");
-  const std::size_t peepholes = cell.kind == kernels::CellKind::lstm ? 3 : 2;
-  a.peephole =
-      optional_array(weights.peephole, "peephole", {signed_size(checked_product(peepholes, a.H))},
-                     (units_text(peepholes) + " elements: gates " + (peepholes == 3 ? "i, f, o" : "i, o")).c_str());
+  a.unit_weights = checked_unit_weights(cell, weights, a.H);
   a.h0 = optional_array(h0, h_name, {N, H}, "one row of hidden_size elements for each row of x");
   a.c0 = optional_array(c0, c_name, {N, H}, "one row of hidden_size elements for each row of x");
   return a;
@@ -176,12 +223,14 @@ template <class T>
 void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
   panels.reserve(layer.shape().size());
   const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
-  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn), peephole = state<T>(a.peephole);
+  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn);
+  std::vector<T> units;
+  if (layer.shape().unit_weights > 0) units = unit_weights<T>(a.unit_weights, a.H);
   const layers::LayerWeights<const T> weights{.weight_ih = weight_ih.data(),
                                               .weight_hh = weight_hh.data(),
                                               .bias = data_or_null(bias),
                                               .bias_recurrent = data_or_null(bias_hn),
-                                              .peephole = data_or_null(peephole)};
+                                              .unit_weights = units.data()};
   const py::gil_scoped_release release;
   layer.pack(weights, panels.data());
 }
@@ -261,7 +310,7 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
   py::array_t<T> dweight_ih = result<T>({G * H, I}), dbias = result<T>({G * H}),
                  dweight_hh = result<T>({signed_size(shape.recurrent_slots) * H, H}),
                  dbias_hn = result<T>({recurrent_biases * H}),
-                 dpeephole = result<T>({signed_size(shape.unit_weights) * H});
+                 dunit_weights = result<T>({signed_size(shape.unit_weights) * H});
   const Schedule schedule = tape.order.schedule();
   layers::SequenceGradients<T> g;
   if (dy_operand) g.dy = sequence(dy_operand->data(), *dy_operand, schedule);
@@ -274,7 +323,7 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
                                           .weight_hh = dweight_hh.mutable_data(),
                                           .bias = dbias.mutable_data(),
                                           .bias_recurrent = dbias_hn.mutable_data(),
-                                          .peephole = dpeephole.mutable_data()};
+                                          .unit_weights = dunit_weights.mutable_data()};
   without_gil([&](Interrupt& interrupt) {
     thread_local Buffer<T> dpanels;
     dpanels.reserve(shape.size());
@@ -284,7 +333,7 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
     tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, workspace<T>(), interrupt);
     tape.layer.unpack(dpanels.data(), gradients);
   });
-  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dpeephole, dh0, dc0);
+  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dunit_weights, dh0, dc0);
 }
 
 template <class T>
@@ -312,15 +361,17 @@ void register_functional(py::module_& module) {
   const py::class_<Tape> tape_type(module, "Tape", "What the way back needs of a forward pass.");
   // Not even Tape.__new__ makes one: pybind11 would hand out uninitialised memory.
   reinterpret_cast<PyTypeObject*>(tape_type.ptr())->tp_new = nullptr;
-  module.def("layer_forward", [](const std::string& cell, const py::object& x, const py::object& weight_ih,
-                                 const py::object& weight_hh, const py::object& bias, const py::object& bias_hn,
-                                 const py::object& peephole, const py::object& cell_clip, const py::object& h0,
-                                 const py::object& c0, const py::object& lengths, bool reverse, bool training) {
-    const Arguments a = check(CellRequest(cell), x, false, {weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip},
-                              h0, c0, "h0", "c0");
-    return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
-                          : forward<float>(a, lengths, reverse, training);
-  });
+  module.def("layer_forward",
+             [](const std::string& cell, const py::object& x, const py::object& weight_ih, const py::object& weight_hh,
+                const py::object& bias, const py::object& bias_hn, const py::object& peephole,
+                const py::object& layer_norm, const py::object& cell_clip, const py::object& h0, const py::object& c0,
+                const py::object& lengths, bool reverse, bool training) {
+               const Arguments a =
+                   check(CellRequest(cell), x, false,
+                         {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip}, h0, c0, "h0", "c0");
+               return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
+                                     : forward<float>(a, lengths, reverse, training);
+             });
   module.def("layer_backward", [](const std::string& family, const py::object& tape, const py::object& dy,
                                   const py::object& dh_n, const py::object& dc_n) {
     const std::string expected = ", expected the tape of " + family + "_forward(..., training=True)";
@@ -332,9 +383,10 @@ void register_functional(py::module_& module) {
   });
   module.def("layer_step", [](const std::string& cell, const py::object& x_t, const py::object& h, const py::object& c,
                               const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
-                              const py::object& bias_hn, const py::object& peephole, const py::object& cell_clip) {
-    const Arguments a =
-        check(CellRequest(cell), x_t, true, {weight_ih, weight_hh, bias, bias_hn, peephole, cell_clip}, h, c, "h", "c");
+                              const py::object& bias_hn, const py::object& peephole, const py::object& layer_norm,
+                              const py::object& cell_clip) {
+    const Arguments a = check(CellRequest(cell), x_t, true,
+                              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip}, h, c, "h", "c");
     return is_double(a.x) ? step<double>(a) : step<float>(a);
   });
 }

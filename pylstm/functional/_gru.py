@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm.functional._layer_norm import LayerNorm
 from pylstm.typing import FloatArray
 
 
@@ -39,6 +40,7 @@ class GRUGradients(NamedTuple):
     bias : ndarray of shape (3H,)
     bias_hn : ndarray of shape (H,)
     h0 : ndarray of shape (N, H)
+    layer_norm : LayerNorm of arrays, or None if there was none
     """
 
     x: FloatArray
@@ -47,6 +49,7 @@ class GRUGradients(NamedTuple):
     bias: FloatArray
     bias_hn: FloatArray
     h0: FloatArray
+    layer_norm: LayerNorm | None
 
 
 def gru_forward(
@@ -60,6 +63,7 @@ def gru_forward(
     lengths: ArrayLike | None = None,
     reverse: bool = False,
     training: bool = False,
+    layer_norm: LayerNorm | None = None,
 ) -> GRUOutput:
     """Run a GRU layer over a batch of sequences.
 
@@ -84,6 +88,8 @@ def gru_forward(
         Process each row from its last real step to its first. y stays at the time of its x.
     training : bool
         Keep what `gru_backward` needs. The results are the same to the last bit.
+    layer_norm : LayerNorm, optional
+        Normalise both products; ``LayerNorm()`` starts with gains of one.
 
     Returns
     -------
@@ -118,7 +124,20 @@ def gru_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        "gru", x, weight_ih, weight_hh, bias, bias_hn, None, None, h0, None, lengths, reverse, training
+        _cell(layer_norm),
+        x,
+        weight_ih,
+        weight_hh,
+        bias,
+        bias_hn,
+        None,
+        layer_norm,
+        None,
+        h0,
+        None,
+        lengths,
+        reverse,
+        training,
     )
     return GRUOutput(y, h_n, tape)
 
@@ -138,8 +157,8 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     Returns
     -------
     GRUGradients
-        Gradients with respect to x, weight_ih, weight_hh, bias, bias_hn and h0; the last three also where they were not
-        given.
+        Gradients with respect to x, weight_ih, weight_hh, bias, bias_hn and h0, the last three also where they were not
+        given; and to layer_norm, None where it was not given.
 
     Raises
     ------
@@ -159,8 +178,9 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     >>> pylstm.gru_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (6, 2)
     """
-    x, weight_ih, weight_hh, bias, bias_hn, _, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
-    return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn, h0)
+    x, weight_ih, weight_hh, bias, bias_hn, units, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
+    normalized = LayerNorm._of(units, 3, has_memory=False) if len(units) else None
+    return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn, h0, normalized)
 
 
 def gru_step(
@@ -171,6 +191,7 @@ def gru_step(
     bias: ArrayLike | None = None,
     *,
     bias_hn: ArrayLike | None = None,
+    layer_norm: LayerNorm | None = None,
 ) -> FloatArray:
     """Run one time step. A sequence of steps gives the bits of `gru_forward`.
 
@@ -180,7 +201,7 @@ def gru_step(
         Input of this step; its type decides that of the computation.
     h : array-like of shape (N, H)
         State before it.
-    weight_ih, weight_hh, bias, bias_hn : array-like
+    weight_ih, weight_hh, bias, bias_hn, layer_norm
         As for `gru_forward`.
 
     Returns
@@ -199,5 +220,19 @@ def gru_step(
     >>> pylstm.gru_step(np.ones((1, 1)), np.zeros((1, 2)), np.ones((6, 1)), np.ones((6, 2))).shape
     (1, 2)
     """
-    h_next: FloatArray = _core.layer_step("gru", x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, None)[0]
+    h_next: FloatArray = _core.layer_step(
+        _cell(layer_norm), x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, layer_norm, None
+    )[0]
     return h_next
+
+
+def _cell(layer_norm: LayerNorm | None) -> str:
+    if layer_norm is None:
+        return "gru"
+    if not isinstance(layer_norm, LayerNorm):
+        msg = f"layer_norm is {type(layer_norm).__name__}, expected LayerNorm or None"
+        raise TypeError(msg)
+    if layer_norm.gain_c is not None or layer_norm.bias_c is not None:
+        msg = "layer_norm has gain_c or bias_c, expected None: a GRU has no cell state"
+        raise ValueError(msg)
+    return "layernorm_gru"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm.functional._layer_norm import LayerNorm
 from pylstm.typing import FloatArray
 
 
@@ -40,6 +41,7 @@ class LSTMGradients(NamedTuple):
     bias : ndarray of shape (4H,), or (3H,)
     h0, c0 : ndarray of shape (N, H)
     peephole : ndarray of shape (3H,), or (2H,), or None if there were none
+    layer_norm : LayerNorm of arrays, or None if there was none
     """
 
     x: FloatArray
@@ -49,6 +51,7 @@ class LSTMGradients(NamedTuple):
     h0: FloatArray
     c0: FloatArray
     peephole: FloatArray | None
+    layer_norm: LayerNorm | None
 
 
 def lstm_forward(
@@ -65,6 +68,7 @@ def lstm_forward(
     peephole: ArrayLike | None = None,
     coupled: bool = False,
     cell_clip: float | None = None,
+    layer_norm: LayerNorm | None = None,
 ) -> LSTMOutput:
     """Run an LSTM layer over a batch of sequences.
 
@@ -93,6 +97,9 @@ def lstm_forward(
         The forget gate is 1 - i and has no weights of its own.
     cell_clip : float, optional
         Bound of abs(c), above 0. A cell state at the bound passes no gradient on. Default: none.
+    layer_norm : LayerNorm, optional
+        Normalise both products and the cell state; not together with the three options above. ``LayerNorm()`` starts
+        with gains of one.
 
     Returns
     -------
@@ -115,7 +122,7 @@ def lstm_forward(
 
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. Peepholes add p c[t-1] inside the sigmoid
     of i and f, and p c[t] inside that of o (Gers et al. 2002). Coupled gates: Greff et al. 2017. Clipping: Sak et al.
-    2014. NaN and infinity pass through.
+    2014. Layer normalisation: `LayerNorm`. NaN and infinity pass through.
 
     Examples
     --------
@@ -130,13 +137,14 @@ def lstm_forward(
     """
     return LSTMOutput._make(
         _core.layer_forward(
-            _cell(coupled=coupled),
+            _cell(peephole, coupled, cell_clip, layer_norm),
             x,
             weight_ih,
             weight_hh,
             bias,
             None,
             peephole,
+            layer_norm,
             cell_clip,
             h0,
             c0,
@@ -169,7 +177,7 @@ def lstm_backward(
     -------
     LSTMGradients
         Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0, the last three also where they were not
-        given; and to peephole, None where it was not given.
+        given; and to peephole and layer_norm, None where they were not given.
 
     Raises
     ------
@@ -189,8 +197,18 @@ def lstm_backward(
     >>> pylstm.lstm_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (8, 2)
     """
-    x, weight_ih, weight_hh, bias, _, peephole, h0, c0 = _core.layer_backward("lstm", tape, dy, dh_n, dc_n)
-    return LSTMGradients(x, weight_ih, weight_hh, bias, h0, c0, peephole if len(peephole) else None)
+    x, weight_ih, weight_hh, bias, _, units, h0, c0 = _core.layer_backward("lstm", tape, dy, dh_n, dc_n)
+    normalized = len(units) > len(bias)  # gains of both products: more than there are biases or peepholes
+    return LSTMGradients(
+        x,
+        weight_ih,
+        weight_hh,
+        bias,
+        h0,
+        c0,
+        peephole=units if len(units) and not normalized else None,
+        layer_norm=LayerNorm._of(units, 4, has_memory=True) if normalized else None,
+    )
 
 
 def lstm_step(
@@ -204,6 +222,7 @@ def lstm_step(
     peephole: ArrayLike | None = None,
     coupled: bool = False,
     cell_clip: float | None = None,
+    layer_norm: LayerNorm | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Run one time step. A sequence of steps gives the bits of `lstm_forward`.
 
@@ -213,7 +232,7 @@ def lstm_step(
         Input of this step; its type decides that of the computation.
     h, c : array-like of shape (N, H)
         States before it.
-    weight_ih, weight_hh, bias, peephole, coupled, cell_clip
+    weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm
         As for `lstm_forward`.
 
     Returns
@@ -234,10 +253,29 @@ def lstm_step(
     (1, 2)
     """
     h_next, c_next = _core.layer_step(
-        _cell(coupled=coupled), x_t, h, c, weight_ih, weight_hh, bias, None, peephole, cell_clip
+        _cell(peephole, coupled, cell_clip, layer_norm),
+        x_t,
+        h,
+        c,
+        weight_ih,
+        weight_hh,
+        bias,
+        None,
+        peephole,
+        layer_norm,
+        cell_clip,
     )
     return h_next, c_next
 
 
-def _cell(*, coupled: bool) -> str:
-    return "coupled_lstm" if coupled else "lstm"
+def _cell(peephole: ArrayLike | None, coupled: bool, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:
+    if layer_norm is None:
+        return "coupled_lstm" if coupled else "lstm"
+    if not isinstance(layer_norm, LayerNorm):
+        msg = f"layer_norm is {type(layer_norm).__name__}, expected LayerNorm or None"
+        raise TypeError(msg)
+    for name, given in (("peephole", peephole is not None), ("coupled", coupled), ("cell_clip", cell_clip is not None)):
+        if given:
+            msg = f"{name} and layer_norm are both given, expected one of them"
+            raise ValueError(msg)
+    return "layernorm_lstm"

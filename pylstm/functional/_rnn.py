@@ -113,7 +113,7 @@ def rnn_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        _cell(nonlinearity), x, weight_ih, weight_hh, bias, None, None, None, h0, None, lengths, reverse, training
+        _cell(nonlinearity), x, weight_ih, weight_hh, bias, None, None, None, None, h0, None, lengths, reverse, training
     )
     return RNNOutput(y, h_n, tape)
 
@@ -195,7 +195,7 @@ def rnn_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(nonlinearity), x_t, h, None, weight_ih, weight_hh, bias, None, None, None
+        _cell(nonlinearity), x_t, h, None, weight_ih, weight_hh, bias, None, None, None, None
     )[0]
     return h_next
 

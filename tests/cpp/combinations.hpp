@@ -43,10 +43,14 @@ inline constexpr Lengths all_lengths[] = {Lengths::absent, Lengths::all_steps, L
 inline constexpr Initial all_initial[] = {Initial::absent, Initial::h0, Initial::c0, Initial::both};
 inline constexpr Incoming all_incoming[] = {Incoming::all, Incoming::dy, Incoming::dh_n, Incoming::dc_n};
 
+inline bool is_layer_norm(reference::Cell cell) {
+  return cell == reference::Cell::layer_norm_lstm || cell == reference::Cell::layer_norm_gru;
+}
+
 /// A cell with its options.
 struct Variant {
   reference::Cell cell = reference::Cell::lstm;
-  bool peepholes = false, clips = false;
+  bool unit_weights = false, clips = false;
 
   reference::CellShape shape() const { return reference::shape_of(cell); }
 };
@@ -57,8 +61,9 @@ inline const std::vector<Variant>& all_variants() {
     for (const reference::Cell cell : {reference::Cell::lstm, reference::Cell::coupled_lstm})
       for (const bool peepholes : {false, true})
         for (const bool clips : {false, true}) all.push_back({cell, peepholes, clips});
-    for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu})
-      all.push_back({cell, false, false});
+    for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu,
+                                       reference::Cell::layer_norm_lstm, reference::Cell::layer_norm_gru})
+      all.push_back({cell, is_layer_norm(cell), false});
     return all;
   }();
   return list;
@@ -77,8 +82,9 @@ inline std::string name(const Combination& c) {
   static constexpr const char* lengths[] = {"absent", "all steps", "unsorted", "with empty rows", "all empty"};
   static constexpr const char* initial[] = {"none", "h0", "c0", "h0 and c0"};
   static constexpr const char* incoming[] = {"dy, dh_n and dc_n", "dy", "dh_n", "dc_n"};
-  static constexpr const char* cells[] = {"LSTM", "coupled LSTM", "GRU", "RNN", "RNN with relu"};
-  return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.peepholes ? " with peepholes" : "") +
+  static constexpr const char* cells[] = {"LSTM",          "coupled LSTM",    "GRU",           "RNN",
+                                          "RNN with relu", "layer-norm LSTM", "layer-norm GRU"};
+  return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.unit_weights ? " with weights of units" : "") +
          (c.variant.clips ? ", clipped" : "") + "; lengths: " + lengths[static_cast<int>(c.lengths)] +
          (c.reverse ? "; reverse" : "; forward") + "; initial state: " + initial[static_cast<int>(c.initial)] +
          (c.bias ? "; bias" : "; no bias") + "; gradients from " + incoming[static_cast<int>(c.incoming)];
@@ -138,7 +144,7 @@ Case<To> convert(const Case<From>& a) {
                       .weight_hh = convert<To>(p.weight_hh),
                       .bias = convert<To>(p.bias),
                       .bias_recurrent = convert<To>(p.bias_recurrent),
-                      .peephole = convert<To>(p.peephole),
+                      .unit_weights = convert<To>(p.unit_weights),
                       .clip = static_cast<To>(p.clip),
                       .h0 = convert<To>(p.h0),
                       .c0 = convert<To>(p.c0),
@@ -174,8 +180,8 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
                               .weight_ih = fill(shape.gates_x * s.H * s.I, row_weight),
                               .weight_hh = fill(shape.gates_h * s.H * s.H, row_weight),
                               .bias = fill(c.bias ? shape.gates_x * s.H : 0, value),
-                              .bias_recurrent = fill(c.bias ? shape.recurrent_bias * s.H : 0, value),
-                              .peephole = fill(c.variant.peepholes ? shape.peepholes * s.H : 0, value),
+                              .bias_recurrent = fill(c.bias ? shape.recurrent_bias() * s.H : 0, value),
+                              .unit_weights = fill(c.variant.unit_weights ? shape.unit_weights * s.H : 0, value),
                               .clip = c.variant.clips ? clip : std::numeric_limits<Real>::infinity(),
                               .h0 = fill(has_h0 ? s.N * s.H : 0, value),
                               .c0 = fill(has_c0 ? s.N * s.H : 0, value),
@@ -234,7 +240,7 @@ Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double list
   Case<Real> made = integer_case<Real>(s, c, 0, seed);
   auto& p = made.problem;
   std::fill(p.bias.begin(), p.bias.end(), Real(0));
-  std::fill(p.peephole.begin(), p.peephole.end(), Real(0));
+  std::fill(p.unit_weights.begin(), p.unit_weights.end(), Real(0));
   const std::size_t gates = c.variant.shape().gates_x;
   Random random(seed + 1);
   for (std::size_t j = 0; j < s.H; ++j) {

@@ -49,10 +49,12 @@ enum class Mode { inference, training };
 /// The engine's name of the cell of a problem.
 template <class T>
 kernels::CellChoice choice_of(const reference::Problem<T>& p) {
-  constexpr kernels::CellKind kinds[] = {kernels::CellKind::lstm, kernels::CellKind::coupled_lstm,
-                                         kernels::CellKind::gru, kernels::CellKind::rnn_tanh,
-                                         kernels::CellKind::rnn_relu};
-  return {kinds[static_cast<int>(p.cell)], {.peepholes = !p.peephole.empty(), .clips = std::isfinite(p.clip)}};
+  constexpr kernels::CellKind kinds[] = {kernels::CellKind::lstm,          kernels::CellKind::coupled_lstm,
+                                         kernels::CellKind::gru,           kernels::CellKind::rnn_tanh,
+                                         kernels::CellKind::rnn_relu,      kernels::CellKind::layer_norm_lstm,
+                                         kernels::CellKind::layer_norm_gru};
+  const bool peepholes = !is_layer_norm(p.cell) && !p.unit_weights.empty();
+  return {kinds[static_cast<int>(p.cell)], {.peepholes = peepholes, .clips = std::isfinite(p.clip)}};
 }
 
 /// One layer; tape and workspace live from call to call, full of NaN before each, so that nothing stale can be of use.
@@ -65,7 +67,7 @@ class FastLayer {
                  .weight_hh = or_null(p.weight_hh),
                  .bias = or_null(p.bias),
                  .bias_recurrent = or_null(p.bias_recurrent),
-                 .peephole = or_null(p.peephole)},
+                 .unit_weights = or_null(p.unit_weights)},
                 panels_.data());
   }
 
@@ -99,8 +101,8 @@ class FastLayer {
                               .weight_ih = std::vector<T>(shape.gates_x * p.H * p.I),
                               .weight_hh = std::vector<T>(shape.gates_h * p.H * p.H),
                               .bias = std::vector<T>(shape.gates_x * p.H),
-                              .bias_recurrent = std::vector<T>(shape.recurrent_bias * p.H),
-                              .peephole = std::vector<T>(peepholes * p.H),
+                              .bias_recurrent = std::vector<T>(shape.recurrent_bias() * p.H),
+                              .unit_weights = std::vector<T>(peepholes * p.H),
                               .h0 = std::vector<T>(p.N * p.H, untouched),
                               .c0 = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)}};
     poison_workspace();
@@ -118,13 +120,13 @@ class FastLayer {
                                    .weight_hh = g.d.weight_hh.data(),
                                    .bias = g.d.bias.data(),
                                    .bias_recurrent = g.d.bias_recurrent.data(),
-                                   .peephole = g.d.peephole.data()});
+                                   .unit_weights = g.d.unit_weights.data()});
     Buffer<T> packed(dpanels.size(), nan);
     layer_.pack({.weight_ih = or_null(g.d.weight_ih),
                  .weight_hh = or_null(g.d.weight_hh),
                  .bias = or_null(g.d.bias),
                  .bias_recurrent = or_null(g.d.bias_recurrent),
-                 .peephole = or_null(g.d.peephole)},
+                 .unit_weights = or_null(g.d.unit_weights)},
                 packed.data());
     g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
     g.written_past_end = clear_padding(p, g.d.x, p.I);
@@ -159,8 +161,8 @@ class FastLayer {
   }
 
   void poison_workspace() {
-    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dc, &work_.dh, &work_.dh_shortcut,
-                              &work_.recurrent_transposed, &work_.input_transposed})
+    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh,
+                              &work_.dh_shortcut, &work_.recurrent_transposed, &work_.input_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 

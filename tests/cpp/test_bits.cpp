@@ -53,7 +53,7 @@ struct Pass {
             {"dweight_hh", &d.weight_hh},
             {"dbias", &d.bias},
             {"dbias_recurrent", &d.bias_recurrent},
-            {"dpeephole", &d.peephole},
+            {"dunit_weights", &d.unit_weights},
             {"dh0", &d.h0},
             {"dc0", &d.c0}};
   }
@@ -326,7 +326,7 @@ TEST_CASE("the sizes for threads are shared out both ways") {
   std::size_t by_rows = 0, by_units = 0;
   for (const Sizes& s : sizes_for_threads()) {
     const pylstm::layers::RecurrentLayer<float> layer(pylstm::active_kernels<float>().cell({}), s.I, s.H);
-    const auto plan = pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float));
+    const auto plan = pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float), false);
     if (plan.threads > 1) ++(plan.split_units ? by_units : by_rows);
   }
   CHECK(by_rows > 0);

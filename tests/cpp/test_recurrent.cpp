@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "combinations.hpp"
@@ -82,7 +83,7 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
   check_close("dweight_hh", back.d.weight_hh, d.weight_hh);
   check_close("dbias", back.d.bias, d.bias);
   check_close("dbias_recurrent", back.d.bias_recurrent, d.bias_recurrent);
-  if (!a.problem.peephole.empty()) check_close("dpeephole", back.d.peephole, d.peephole);
+  if (!a.problem.unit_weights.empty()) check_close("dunit_weights", back.d.unit_weights, d.unit_weights);
   check_close("dh0", back.d.h0, d.h0);
   if (layer.has_memory()) check_close("dc0", back.d.c0, d.c0);
 }
@@ -91,12 +92,17 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
 struct Magnitude {
   double value = 0;
   Magnitude() = default;
-  Magnitude(double v) : value(std::abs(v)) {}  // NOLINT: as implicit as a double's
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  Magnitude(Number v) : value(std::abs(static_cast<double>(v))) {}  // NOLINT: as implicit as a double's
   friend Magnitude operator+(Magnitude a, Magnitude b) { return a.value + b.value; }
   friend Magnitude operator-(Magnitude a, Magnitude b) { return a.value + b.value; }
   friend Magnitude operator-(Magnitude a) { return a; }
   friend Magnitude operator*(Magnitude a, Magnitude b) { return a.value * b.value; }
   Magnitude& operator+=(Magnitude a) { return *this = *this + a; }
+  /// Quotients and roots have no bound here.
+  friend Magnitude operator/(Magnitude, Magnitude) { return std::numeric_limits<double>::infinity(); }
+  friend Magnitude sqrt(Magnitude) { return std::numeric_limits<double>::infinity(); }
   friend Magnitude abs(Magnitude a) { return a; }
   friend bool operator<(Magnitude, Magnitude) { return true; }
   friend bool operator>(Magnitude, Magnitude) { return true; }
@@ -118,7 +124,7 @@ bool is_exact(const Case<T>& a) {
       reference::backward<Magnitude, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
   const double most = std::ldexp(1, std::numeric_limits<T>::digits);
   for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &d.x, &d.weight_ih, &d.weight_hh, &d.bias,
-                        &d.bias_recurrent, &d.peephole, &d.h0, &d.c0})
+                        &d.bias_recurrent, &d.unit_weights, &d.h0, &d.c0})
     if (largest(*v) > most) return false;
   return true;
 }
@@ -161,7 +167,7 @@ void check_exactly(const Sizes& sizes, const Combination& combination, std::uint
   CHECK(equal(back.d.weight_hh, d.weight_hh));
   CHECK(equal(back.d.bias, d.bias));
   CHECK(equal(back.d.bias_recurrent, d.bias_recurrent));
-  if (!a.problem.peephole.empty()) CHECK(equal(back.d.peephole, d.peephole));
+  if (!a.problem.unit_weights.empty()) CHECK(equal(back.d.unit_weights, d.unit_weights));
   CHECK(equal(back.d.h0, d.h0));
   if (layer.has_memory()) CHECK(equal(back.d.c0, d.c0));
 }
@@ -194,7 +200,8 @@ TEST_CASE_TEMPLATE("every size agrees with the reference", T, float, double) {
 TEST_CASE_TEMPLATE("on integers every combination is exact", T, float, double) {
   std::uint64_t seed = 0;
   for (const Sizes& sizes : sizes_for_all_combinations())
-    for (const Combination& combination : legal_combinations()) check_exactly<T>(sizes, combination, ++seed);
+    for (const Combination& combination : legal_combinations())
+      if (!is_layer_norm(combination.variant.cell)) check_exactly<T>(sizes, combination, ++seed);
 }
 
 TEST_CASE_TEMPLATE("on integers every size is exact", T, float, double) {
@@ -202,6 +209,8 @@ TEST_CASE_TEMPLATE("on integers every size is exact", T, float, double) {
   const auto& combinations = legal_combinations();
   for_each_size([&](const Sizes& sizes) {
     turn += 61;
+    // No integer survives a layer norm: the next in line.
+    while (is_layer_norm(combinations[turn % combinations.size()].variant.cell)) ++turn;
     check_exactly<T>(sizes, combinations[turn % combinations.size()], turn);
   });
 }

@@ -3,7 +3,8 @@
 /// A cell has `slots` sums per unit.  The input product adds to the slots of `input_slots`, the recurrent product to
 /// those of `recurrent_slots` (LSTM: both all four; GRU: r, z and its own half of n each, so that r can scale the
 /// recurrent half alone). `forward` turns the sums into the next state and leaves in the slots whatever its `backward`
-/// needs; `backward` turns these into the gradients of the sums.
+/// needs; `backward` turns these into the gradients of the sums.  A unit may have weights of its own beside the
+/// products' and the bias: peepholes, gains.
 #pragma once
 
 #include <array>
@@ -12,33 +13,14 @@
 
 namespace pylstm::cells {
 
-/// The state that a unit's own weight multiplies.
-enum class State { previous, current };
-
-/// A weight of one unit to one of its slots from its own cell state (a peephole).
-struct UnitWeight {
-  std::size_t slot;
-  State state;
-};
-
-/// `weights` where there are any, else none.
-template <bool any, std::size_t N>
-constexpr auto unit_weights_if(const std::array<UnitWeight, N>& weights) {
-  if constexpr (any) {
-    return weights;
-  } else {
-    return std::array<UnitWeight, 0>{};
-  }
-}
-
 /// Operands of one time step for one vector of units, forward.
 template <class V, class Cell>
 struct Forward {
   V slot[Cell::slots];  ///< in: sums of bias, input and recurrent product; out: what backward needs
   V h_prev, c_prev;
-  V weight[Cell::unit_weights.size() + 1];  ///< the unit's own weights
-  V clip;                                   ///< bound of |c|
-  V h, c;                                   ///< out
+  V weight[Cell::unit_weights + 1];  ///< the unit's own weights
+  V clip;                            ///< bound of |c|
+  V h, c;                            ///< out
 };
 
 /// Operands of one time step for one vector of units, backward.  `d` = gradient of the loss.
@@ -46,12 +28,13 @@ template <class V, class Cell>
 struct Backward {
   V slot[Cell::slots];  ///< in: what forward left; out: gradients of the sums
   V h_prev, c_prev, c;
-  V weight[Cell::unit_weights.size() + 1];
+  V weight[Cell::unit_weights + 1];
   V clip;
   V dh;       ///< complete gradient of h
   V dc;       ///< in: gradient of c from the next step; out: gradient of c_prev
   V dh_prev;  ///< out: the part of the gradient of h_prev that bypasses the recurrent product (cells with
               ///< `has_shortcut`)
+  V dweight[Cell::unit_weights + 1];  ///< out: this step's part of the gradients of `weight`
 };
 
 template <class C>
@@ -59,7 +42,7 @@ concept Cell = requires {
   { C::slots } -> std::convertible_to<std::size_t>;
   { C::input_slots[0] } -> std::convertible_to<std::size_t>;
   { C::recurrent_slots[0] } -> std::convertible_to<std::size_t>;
-  { C::unit_weights.size() } -> std::convertible_to<std::size_t>;
+  { C::unit_weights } -> std::convertible_to<std::size_t>;
   { C::has_memory } -> std::convertible_to<bool>;    // keeps a cell state c beside h
   { C::has_shortcut } -> std::convertible_to<bool>;  // h_prev enters h directly
   { C::clips } -> std::convertible_to<bool>;         // bounds its cell state

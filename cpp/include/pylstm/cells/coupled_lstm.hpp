@@ -20,8 +20,7 @@ struct CoupledLstm {
   static constexpr std::array<std::size_t, 3> input_slots{0, 1, 2}, recurrent_slots{0, 1, 2};
   static constexpr bool has_memory = true, has_shortcut = false, clips = options.clips;
   enum : std::size_t { i, g, o };
-  static constexpr auto unit_weights =
-      unit_weights_if<options.peepholes>(std::array{UnitWeight{i, State::previous}, UnitWeight{o, State::current}});
+  static constexpr std::size_t unit_weights = options.peepholes ? 2 : 0;
   enum : std::size_t { p_i, p_o };
 
   template <class V>
@@ -47,7 +46,11 @@ struct CoupledLstm {
     a.slot[i] = dc * (g_t - a.c_prev) * Activation::gate_derivative(i_t);
     a.slot[g] = dc * i_t * Activation::squash_derivative(g_t);
     a.dc = fnma(dc, i_t, dc);
-    if constexpr (options.peepholes) a.dc = fma(a.weight[p_i], a.slot[i], a.dc);
+    if constexpr (options.peepholes) {
+      a.dc = fma(a.weight[p_i], a.slot[i], a.dc);
+      a.dweight[p_i] = a.slot[i] * a.c_prev;
+      a.dweight[p_o] = a.slot[o] * a.c;
+    }
   }
 };
 

@@ -18,7 +18,8 @@ struct Gru {
   static constexpr std::size_t slots = 4;
   enum : std::size_t { r, z, n, hn };  ///< n: its input half, then n itself; hn: the recurrent half
   static constexpr std::array<std::size_t, 3> input_slots{r, z, n}, recurrent_slots{r, z, hn};
-  static constexpr std::array<UnitWeight, 0> unit_weights{};
+  static constexpr std::size_t unit_weights = 0;
+  static constexpr std::array<std::size_t, 2> norm_ends{2, 3};  ///< r and z are normalised together, n alone
   static constexpr bool has_memory = false, has_shortcut = true, clips = false;
 
   template <class V>

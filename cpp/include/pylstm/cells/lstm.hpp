@@ -28,12 +28,20 @@ struct Lstm {
   static constexpr std::array<std::size_t, 4> input_slots{0, 1, 2, 3}, recurrent_slots{0, 1, 2, 3};
   static constexpr bool has_memory = true, has_shortcut = false, clips = options.clips;
   enum : std::size_t { i, f, g, o };
-  static constexpr auto unit_weights = unit_weights_if<options.peepholes>(
-      std::array{UnitWeight{i, State::previous}, UnitWeight{f, State::previous}, UnitWeight{o, State::current}});
+  static constexpr std::size_t unit_weights = options.peepholes ? 3 : 0;
   enum : std::size_t { p_i, p_f, p_o };
+  using activation = Activation;
+  static constexpr std::array<std::size_t, 1> norm_ends{4};  ///< all gates are normalised together
 
   template <class V>
   PYLSTM_INLINE static void forward(Forward<V, Lstm>& a) {
+    update(a);
+    a.h = a.slot[o] * Activation::squash(a.c);
+  }
+
+  /// The gates and c.
+  template <class V>
+  PYLSTM_INLINE static void update(Forward<V, Lstm>& a) {
     if constexpr (options.peepholes) {
       a.slot[i] = fma(a.weight[p_i], a.c_prev, a.slot[i]);
       a.slot[f] = fma(a.weight[p_f], a.c_prev, a.slot[f]);
@@ -45,22 +53,33 @@ struct Lstm {
     if constexpr (clips) a.c = clip(a.c, a.clip);
     if constexpr (options.peepholes) a.slot[o] = fma(a.weight[p_o], a.c, a.slot[o]);
     a.slot[o] = Activation::gate(a.slot[o]);
-    a.h = a.slot[o] * Activation::squash(a.c);
   }
 
   template <class V>
   PYLSTM_INLINE static void backward(Backward<V, Lstm>& a) {
-    const V i_t = a.slot[i], f_t = a.slot[f], g_t = a.slot[g], o_t = a.slot[o];
-    const V tanh_c = Activation::squash(a.c);
+    const V o_t = a.slot[o], tanh_c = Activation::squash(a.c);
     a.slot[o] = a.dh * tanh_c * Activation::gate_derivative(o_t);
-    V dc = fma(a.dh * o_t, Activation::squash_derivative(tanh_c), a.dc);
+    a.dc = fma(a.dh * o_t, Activation::squash_derivative(tanh_c), a.dc);
+    update_backward(a);
+  }
+
+  /// From the gradients of c and of the output gate's sum to those of the other gates' sums and of c_prev.
+  template <class V>
+  PYLSTM_INLINE static void update_backward(Backward<V, Lstm>& a) {
+    const V i_t = a.slot[i], f_t = a.slot[f], g_t = a.slot[g];
+    V dc = a.dc;
     if constexpr (options.peepholes) dc = fma(a.weight[p_o], a.slot[o], dc);
     if constexpr (clips) dc = zero_unless_less(abs(a.c), a.clip, dc);
     a.slot[i] = dc * g_t * Activation::gate_derivative(i_t);
     a.slot[f] = dc * a.c_prev * Activation::gate_derivative(f_t);
     a.slot[g] = dc * i_t * Activation::squash_derivative(g_t);
     a.dc = dc * f_t;
-    if constexpr (options.peepholes) a.dc = fma(a.weight[p_i], a.slot[i], fma(a.weight[p_f], a.slot[f], a.dc));
+    if constexpr (options.peepholes) {
+      a.dc = fma(a.weight[p_i], a.slot[i], fma(a.weight[p_f], a.slot[f], a.dc));
+      a.dweight[p_i] = a.slot[i] * a.c_prev;
+      a.dweight[p_f] = a.slot[f] * a.c_prev;
+      a.dweight[p_o] = a.slot[o] * a.c;
+    }
   }
 };
 

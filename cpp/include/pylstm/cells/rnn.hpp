@@ -15,7 +15,7 @@ template <class Activation = Saturating>
 struct Rnn {
   static constexpr std::size_t slots = 1;
   static constexpr std::array<std::size_t, 1> input_slots{0}, recurrent_slots{0};
-  static constexpr std::array<UnitWeight, 0> unit_weights{};
+  static constexpr std::size_t unit_weights = 0;
   static constexpr bool has_memory = false, has_shortcut = false, clips = false;
 
   template <class V>

@@ -11,7 +11,7 @@
 
 namespace pylstm::kernels {
 
-enum class CellKind { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu };
+enum class CellKind { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
 
 struct CellChoice {
   CellKind kind = CellKind::lstm;
@@ -21,13 +21,15 @@ struct CellChoice {
 };
 
 /// Every named cell.
-inline constexpr std::array<std::pair<std::string_view, CellChoice>, 6> cell_names{{
+inline constexpr std::array<std::pair<std::string_view, CellChoice>, 8> cell_names{{
     {"lstm", {CellKind::lstm, {}}},
     {"peephole_lstm", {CellKind::lstm, {.peepholes = true}}},
     {"coupled_lstm", {CellKind::coupled_lstm, {}}},
     {"gru", {CellKind::gru, {}}},
     {"rnn", {CellKind::rnn_tanh, {}}},
     {"rnn_relu", {CellKind::rnn_relu, {}}},
+    {"layernorm_lstm", {CellKind::layer_norm_lstm, {}}},
+    {"layernorm_gru", {CellKind::layer_norm_gru, {}}},
 }};
 
 inline CellChoice cell_from_name(std::string_view name) {

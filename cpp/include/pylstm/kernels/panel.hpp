@@ -1,7 +1,7 @@
 /// Packed weights: gate-interleaved panels, and their transposes for backpropagation.
 ///
 /// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [unit weights][S],
-/// [slots][S] (bias): one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay
+/// [bias slots][S]: one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay
 /// so under every optimiser.
 #pragma once
 
@@ -15,14 +15,15 @@ struct PanelShape {
   std::size_t recurrent;      ///< rows of the recurrent part: H, or 0 for a dense layer
   std::size_t lanes;          ///< S
   std::size_t input_slots, recurrent_slots, slots;
-  std::size_t unit_weights = 0;  ///< weights of each unit from its own state (peepholes)
+  std::size_t bias_slots;
+  std::size_t unit_weights = 0;  ///< weights of each unit beside the products' and the bias
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
   std::size_t recurrent_offset() const { return inputs * input_slots * lanes; }
   std::size_t unit_weights_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
   std::size_t bias_offset() const { return unit_weights_offset() + unit_weights * lanes; }
-  std::size_t block_size() const { return bias_offset() + slots * lanes; }
+  std::size_t block_size() const { return bias_offset() + bias_slots * lanes; }
   std::size_t size() const { return blocks() * block_size(); }
 };
 
@@ -42,7 +43,7 @@ inline PanelPart unit_weights_part(const PanelShape& s) { return {s.unit_weights
 /// The bias goes by slots: those that x feeds come first.
 inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), s.input_slots, 1}; }
 inline PanelPart recurrent_bias_part(const PanelShape& s) {
-  return {s.bias_offset() + s.input_slots * s.lanes, s.slots - s.input_slots, 1};
+  return {s.bias_offset() + s.input_slots * s.lanes, s.bias_slots - s.input_slots, 1};
 }
 
 /// Transposed panels: columns of a part go in groups of up to `group` vectors of S lanes; a group is

@@ -14,8 +14,10 @@ namespace pylstm::kernels {
 /// States are [rows][row_stride], gates [slots][S] for each row of a block.
 template <class T>
 struct PointwiseShape {
-  std::size_t rows, blocks, row_stride, gates_block_stride;
-  const T* unit_weights;  ///< [unit weights][S] of the first block
+  std::size_t rows, blocks;
+  std::size_t units;  ///< H
+  std::size_t row_stride, gates_block_stride;
+  const T* unit_weights;  ///< [unit weights][S], [bias slots][S] of the first block
   std::size_t unit_weights_stride;
   T clip;
 };
@@ -35,6 +37,8 @@ struct PointwiseBackward {
   const T* gates;
   T* dgates;
   std::size_t dgates_block_stride;
+  T* dweights;  ///< [unit weights][S] for each row of a block
+  std::size_t dweights_block_stride;
   const T *h_prev, *c_prev, *c, *dh;
   T *dc, *dh_shortcut;
 };
@@ -45,19 +49,17 @@ inline constexpr std::size_t pointwise_group = 2;
 
 /// From one vector of a group to the next.
 struct Strides {
-  std::size_t state, gates, dgates, unit_weights;
+  std::size_t state, gates, dgates, dweights, unit_weights;
 };
 
 /// Visits rows x blocks, a line of N neighbours at a time, along the rows or, of a row or two, along the blocks: calls
 /// visit(row, block, at, strides), vector i lying at[i] strides from (row, block).
 /// The last of a line may be repeated, which every cell allows: a group reads before it writes.
 template <std::size_t N, class T, class Visit>
-PYLSTM_INLINE void for_each_group(const PointwiseShape<T>& shape, std::size_t lanes, std::size_t row_width,
-                                  std::size_t dgates_block_stride, Visit visit) {
+PYLSTM_INLINE void for_each_group(const PointwiseShape<T>& shape, const Strides& by_rows, const Strides& by_blocks,
+                                  Visit visit) {
   const bool along_blocks = shape.rows < 3 && shape.blocks > shape.rows;
-  const Strides strides = along_blocks
-                              ? Strides{lanes, shape.gates_block_stride, dgates_block_stride, shape.unit_weights_stride}
-                              : Strides{shape.row_stride, row_width, row_width, 0};
+  const Strides strides = along_blocks ? by_blocks : by_rows;
   const std::size_t lines = along_blocks ? shape.rows : shape.blocks, length = along_blocks ? shape.blocks : shape.rows;
   for (std::size_t line = 0; line < lines; ++line) {
     for (std::size_t first = 0; first < length; first += N) {
@@ -80,7 +82,7 @@ PYLSTM_INLINE void load_options(Units& units, const PointwiseShape<T>& shape, st
   using Vectors = simd::Several<V, N>;
   if constexpr (Cell::clips) units.clip = Vectors::set1(shape.clip);
 #pragma GCC unroll 4
-  for (std::size_t w = 0; w < Cell::unit_weights.size(); ++w) {
+  for (std::size_t w = 0; w < Cell::unit_weights; ++w) {
     const T* const weights = shape.unit_weights + block * shape.unit_weights_stride + w * S;
     units.weight[w] = Vectors::each(
         [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(weights + at[i] * strides.unit_weights); });
@@ -94,7 +96,7 @@ void pointwise_forward(const PointwiseForward<T>& a) {
   using Units = simd::Several<V, N>;
   const PointwiseShape<T> shape = a.shape;
   for_each_group<N>(
-      shape, S, slots * S, 0,
+      shape, {shape.row_stride, slots * S, 0, 0, 0}, {S, shape.gates_block_stride, 0, 0, shape.unit_weights_stride},
       [&](std::size_t row, std::size_t block, const std::size_t (&at)[N], const Strides& strides) PYLSTM_INLINE_LAMBDA {
         const std::size_t state = row * shape.row_stride + block * S;
         T* const gates = a.gates + block * shape.gates_block_stride + row * slots * S;
@@ -125,8 +127,10 @@ void pointwise_backward(const PointwiseBackward<T>& a) {
   constexpr std::size_t N = pointwise_group, S = V::lanes, slots = Cell::slots;
   using Units = simd::Several<V, N>;
   const PointwiseShape<T> shape = a.shape;
+  constexpr std::size_t W = Cell::unit_weights;
   for_each_group<N>(
-      shape, S, slots * S, a.dgates_block_stride,
+      shape, {shape.row_stride, slots * S, slots * S, W * S, 0},
+      {S, shape.gates_block_stride, a.dgates_block_stride, a.dweights_block_stride, shape.unit_weights_stride},
       [&](std::size_t row, std::size_t block, const std::size_t (&at)[N], const Strides& strides) PYLSTM_INLINE_LAMBDA {
         const std::size_t state = row * shape.row_stride + block * S;
         const T* const gates = a.gates + block * shape.gates_block_stride + row * slots * S;
@@ -154,6 +158,11 @@ void pointwise_backward(const PointwiseBackward<T>& a) {
         for (std::size_t g = 0; g < slots; ++g) {
           units.slot[g].each_store(dgates + g * S,
                                    [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * strides.dgates; });
+        }
+#pragma GCC unroll 4
+        for (std::size_t w = 0; w < W; ++w) {
+          units.dweight[w].each_store(a.dweights + block * a.dweights_block_stride + (row * W + w) * S,
+                                      [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * strides.dweights; });
         }
         if constexpr (Cell::has_memory) units.dc.each_store(a.dc + state, state_at);
         if constexpr (Cell::has_shortcut) units.dh_prev.each_store(a.dh_shortcut + state, state_at);

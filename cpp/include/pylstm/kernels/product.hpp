@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
-#include "pylstm/cells/cell.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
@@ -13,7 +12,8 @@
 namespace pylstm::kernels {
 
 /// out[i][block][slot][S] = bias + panels * in[i], for i in [0, n) and blocks [block_begin, block_end).
-/// Slots that the input does not feed get the bias alone.  Of the last block, `columns` elements are written.
+/// Slots that the input does not feed get the bias alone; without `biased`, nothing.  Of the last block, `columns`
+/// elements are written.
 template <class T>
 struct AffineOperands {
   PanelShape shape;
@@ -26,30 +26,49 @@ struct AffineOperands {
   std::size_t block_begin, block_end;
 };
 
-template <class T, class Isa, std::size_t Slots, auto slot>
+template <class T, class Isa, std::size_t Slots, auto slot, bool biased>
 void affine(const AffineOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t S = V::lanes, most = max_rows<Isa>(Slots);
+  constexpr std::size_t S = V::lanes;
+  constexpr auto held = [] {
+    if constexpr (biased) {
+      return all_slots<Slots>();
+    } else {
+      return slot;
+    }
+  }();
+  constexpr auto fed = [] {
+    if constexpr (biased) {
+      return slot;
+    } else {
+      return all_slots<slot.size()>();
+    }
+  }();
+  constexpr std::size_t sums = held.size(), most = max_rows<Isa>(sums);
   const simd::FlushDenormals flush;
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
     const T* const panel = a.panels + block * a.shape.block_size();
     const std::size_t columns = block + 1 < a.shape.blocks() ? Slots * S : a.columns;
     for_each_tile<most>(0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-      V acc[R][Slots];
+      constexpr auto at = held;
+      V acc[R][sums];
       const T* rows[R];
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < R; ++r) {
         rows[r] = a.in[first + r];
 #pragma GCC unroll 8
-        for (std::size_t g = 0; g < Slots; ++g) acc[r][g] = V::load(panel + a.shape.bias_offset() + g * S);
+        for (std::size_t i = 0; i < sums; ++i) {
+          acc[r][i] = biased ? V::load(panel + a.shape.bias_offset() + i * S) : V::zero();
+        }
       }
-      accumulate<Slots, slot, R, 1>(acc, rows, a.shape.inputs, panel, 0, {panel, 0});
+      accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0, {panel, 0});
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-        for (std::size_t g = 0; g < Slots; ++g) {
-          if (g * S < columns) {
-            store_within(acc[r][g], a.out[first + r] + block * a.out_block_stride + g * S, columns - g * S);
+        for (std::size_t i = 0; i < sums; ++i) {
+          const std::size_t to = at[i] * S;
+          if (to < columns) {
+            store_within(acc[r][i], a.out[first + r] + block * a.out_block_stride + to, columns - to);
           }
         }
       }
@@ -170,55 +189,44 @@ void outer(const OuterOperands<T>& a) {
   }
 }
 
-/// The gradient of the bias, db[block][slot][S] += sum_i d[i][block][slot][S], and of the units' own weights,
-/// dw[block][w][S] += sum_i d[i][block][slot of w][S] * state of w; both in the order of `OuterOperands`.
+/// sums[block][slot][S] += sum_i rows[i][block][slot][S], in the order of `OuterOperands`: the gradients of biases and
+/// of the units' own weights.
 template <class T>
-struct UnitSumsOperands {
-  const T* const* d;    ///< [n] rows [slots][S], of the first block
-  const T* const* c;    ///< [n] cell states before the step; not read without unit weights
-  std::size_t c_after;  ///< elements from there to those after the step
+struct SumRowsOperands {
+  const T* const* rows;  ///< [n] rows [count][S], of the first block
   std::size_t n;
-  std::size_t d_block_stride;
+  std::size_t block_stride;
   bool fresh;
-  T *bias, *unit_weights;  ///< of the first block
-  std::size_t block_size;
+  std::size_t count;  ///< slots
+  T* sums;            ///< [count][S] of the first block
+  std::size_t sums_block_stride;
   std::size_t block_begin, block_end;
 };
 
-template <class T, class Isa, std::size_t Slots, auto unit_weights>
-void unit_sums(const UnitSumsOperands<T>& a) {
+template <class V, std::size_t N, class T>
+PYLSTM_INLINE void sum_slots(const SumRowsOperands<T>& a, std::size_t block, std::size_t slot) {
+  constexpr std::size_t S = V::lanes;
+  T* const to = a.sums + block * a.sums_block_stride + slot * S;
+  V sum[N];
+#pragma GCC unroll 4
+  for (std::size_t g = 0; g < N; ++g) sum[g] = a.fresh ? V::zero() : V::load(to + g * S);
+  for (std::size_t i = 0; i < a.n; ++i) {
+    const T* const row = a.rows[i] + block * a.block_stride + slot * S;
+#pragma GCC unroll 4
+    for (std::size_t g = 0; g < N; ++g) sum[g] = sum[g] + V::load(row + g * S);
+  }
+#pragma GCC unroll 4
+  for (std::size_t g = 0; g < N; ++g) sum[g].store(to + g * S);
+}
+
+template <class T, class Isa>
+void sum_rows(const SumRowsOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t S = V::lanes, W = unit_weights.size();
   const simd::FlushDenormals flush;
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-    T* const bias = a.bias + block * a.block_size;
-    V sum[Slots];
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < Slots; ++g) sum[g] = a.fresh ? V::zero() : V::load(bias + g * S);
-    for (std::size_t i = 0; i < a.n; ++i) {
-#pragma GCC unroll 8
-      for (std::size_t g = 0; g < Slots; ++g) sum[g] = sum[g] + V::load(a.d[i] + block * a.d_block_stride + g * S);
-    }
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < Slots; ++g) sum[g].store(bias + g * S);
-    if constexpr (W > 0) {
-      T* const dw = a.unit_weights + block * a.block_size;
-      V weight[W];
-#pragma GCC unroll 4
-      for (std::size_t w = 0; w < W; ++w) weight[w] = a.fresh ? V::zero() : V::load(dw + w * S);
-      for (std::size_t i = 0; i < a.n; ++i) {
-        const T* const d = a.d[i] + block * a.d_block_stride;
-        const T* const c = a.c[i] + block * S;
-#pragma GCC unroll 4
-        for (std::size_t w = 0; w < W; ++w) {
-          constexpr auto weights = unit_weights;
-          const std::size_t after = weights[w].state == cells::State::current ? a.c_after : 0;
-          weight[w] = fma(V::load(d + weights[w].slot * S), V::load(c + after), weight[w]);
-        }
-      }
-#pragma GCC unroll 4
-      for (std::size_t w = 0; w < W; ++w) weight[w].store(dw + w * S);
-    }
+    std::size_t slot = 0;
+    for (; slot + 4 <= a.count; slot += 4) sum_slots<V, 4>(a, block, slot);
+    for (; slot < a.count; ++slot) sum_slots<V, 1>(a, block, slot);
   }
 }
 

@@ -69,11 +69,13 @@ std::size_t forward_depth(const PanelShape& shape, std::size_t blocks) {
   return chunk_depth(shape.recurrent, blocks * shape.recurrent_slots * shape.lanes * sizeof(T), shape.lanes);
 }
 
-/// What a product must know of a cell.
-template <std::size_t Slots, auto input, auto recurrent>
+/// What a product must know of a cell.  `whole_rows`: the equations need all units of a row, and take bias and sums of
+/// x and h apart.
+template <std::size_t Slots, auto input, auto recurrent, bool WholeRows>
 struct Layout {
   static constexpr std::size_t slots = Slots;
   static constexpr auto input_slots = input, recurrent_slots = recurrent;
+  static constexpr bool whole_rows = WholeRows;
 };
 
 /// Blocks that one tile may take: with few slots or few rows several, for independent chains enough.
@@ -102,7 +104,13 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
 
   V acc[R][P * sums];
   const T* rows[R];
-  if (!fused || k_begin > 0) {
+  if (Layout::whole_rows && k_begin == 0) {
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < P * sums; ++i) acc[r][i] = V::zero();
+    }
+  } else if (!fused || k_begin > 0) {
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -163,6 +171,7 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
   const std::size_t width = a.h.row_width, at = n * width + block * a.shape.lanes;
   a.pointwise({.shape = {.rows = rows,
                          .blocks = blocks,
+                         .units = a.shape.units,
                          .row_stride = width,
                          .gates_block_stride = a.gates.block_stride(),
                          .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
@@ -202,7 +211,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         forward_tile<Layout, fused, V, R, P>(a, step, gates, n, block, 0, K, {a.panels, 0});
-        forward_units(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units(a, step, gates, n, rows, block, P);
       }
     };
     constexpr std::integral_constant<std::size_t, 1> one;
@@ -232,11 +241,12 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
                                       : Ahead<T>{next, 0});
               });
         }
-        forward_units(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units(a, step, gates, n, rows, block, P);
       }
     };
     if constexpr (wide > 1) all_rows(std::integral_constant<std::size_t, wide>{});
     all_rows(one);
+    if (Layout::whole_rows) forward_units(a, step, step.gates, n, rows, 0, a.shape.blocks());
     if (step.y) {
       copy_outputs<V>(a, step, n, row_end, range.block_begin * V::lanes,
                       std::min(range.block_end * V::lanes, a.shape.units));
@@ -247,7 +257,9 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
 template <class T, class Isa, class Layout>
 void forward_steps(const ForwardOperands<T>& a, const Range& range) {
   const simd::FlushDenormals flush;
-  if (a.input_product_ready) {
+  if constexpr (Layout::whole_rows) {
+    forward_range<Layout, false, Isa>(a, range);
+  } else if (a.input_product_ready) {
     forward_range<Layout, false, Isa>(a, range);
   } else {
     forward_range<Layout, true, Isa>(a, range);
@@ -266,6 +278,8 @@ struct BackwardOperands {
   void (*pointwise)(const PointwiseBackward<T>&);
   History<const T> h, c, gates;  ///< the tape of the forward recurrence
   History<T> dgates;             ///< out: gradients of the sums, [slots][S] for each block
+  History<T> dweights;           ///< out: parts of the gradients of the units' own weights, likewise; null: none
+  bool whole_rows;               ///< the equations need all units of a row
   Sequence<const T> dy;          ///< rows of H; may be null
   const T *dh_n, *dc_n;          ///< [rows][H] in the caller's row order; may be null
   T *dc, *dh_shortcut;           ///< [rows][padded H] carried from step to step; null: the cell has none
@@ -395,6 +409,7 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
       const std::size_t gates_stride = a.gates.block_stride(), dgates_stride = a.dgates.block_stride();
       a.pointwise({.shape = {.rows = started - n,
                              .blocks = blocks,
+                             .units = a.shape.units,
                              .row_stride = width,
                              .gates_block_stride = gates_stride,
                              .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
@@ -403,6 +418,8 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .gates = a.gates.at(t) + block * gates_stride + n * a.gates.row_width,
                    .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
                    .dgates_block_stride = dgates_stride,
+                   .dweights = shifted(a.dweights.at(t), block * a.dweights.block_stride() + n * a.dweights.row_width),
+                   .dweights_block_stride = a.dweights.block_stride(),
                    .h_prev = a.h.at(t) + at,
                    .c_prev = shifted(a.c.at(t), at),
                    .c = shifted(a.c.at(t + 1), at),
@@ -410,16 +427,18 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .dc = shifted(a.dc, at),
                    .dh_shortcut = shifted(a.dh_shortcut, at)});
     };
-    if (running == range.row_begin) {
-      equations(range.block_begin, range.block_end - range.block_begin);
-    } else {
+    const bool at_once = a.whole_rows || running == range.row_begin;
+    if (running > range.row_begin) {
       recurrent_gradient<T, Isa>(
           a, range, dy, a.dgates.at(t + 1), running,
           [&](std::size_t n, std::size_t rows, std::size_t block, std::size_t blocks) {
             request_tape(a, t, n, n + rows, block, blocks);
           },
-          equations);
+          [&](std::size_t block, std::size_t blocks) {
+            if (!at_once) equations(block, blocks);
+          });
     }
+    if (at_once) equations(range.block_begin, range.block_end - range.block_begin);
   }
 }
 

@@ -9,9 +9,11 @@
 #include "pylstm/cells/cell.hpp"
 #include "pylstm/cells/coupled_lstm.hpp"
 #include "pylstm/cells/gru.hpp"
+#include "pylstm/cells/layer_norm.hpp"
 #include "pylstm/cells/lstm.hpp"
 #include "pylstm/cells/rnn.hpp"
 #include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/layer_norm.hpp"
 #include "pylstm/kernels/optimiser.hpp"
 #include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/product.hpp"
@@ -36,14 +38,16 @@ struct PanelKernels {
 /// A recurrent cell.
 template <class T>
 struct CellKernels {
-  std::size_t lanes, input_slots, recurrent_slots, slots, unit_weights;
-  bool has_memory, has_shortcut;
+  std::size_t lanes, input_slots, recurrent_slots, slots, bias_slots, unit_weights;
+  std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
+                         ///< where it is not that of the sums
+  bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
   void (*initial_gradient)(const BackwardOperands<T>&, const Range&);
   void (*pointwise_forward)(const PointwiseForward<T>&);
   void (*pointwise_backward)(const PointwiseBackward<T>&);
-  void (*unit_sums)(const UnitSumsOperands<T>&);
+  void (*sum_rows)(const SumRowsOperands<T>&);
   PanelKernels<T> input, recurrent;
 };
 
@@ -52,9 +56,9 @@ struct KernelTable {
   const char* isa;
   std::size_t lanes;
   CellKernels<T> lstm[4], coupled_lstm[4];  ///< plain, with peepholes, clipping, both
-  CellKernels<T> gru, rnn_tanh, rnn_relu;
+  CellKernels<T> gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru;
   PanelKernels<T> dense;
-  void (*dense_sums)(const UnitSumsOperands<T>&);
+  void (*sum_rows)(const SumRowsOperands<T>&);
   void (*update_sgd)(const UpdateOperands<T>&);
   void (*update_adam)(const UpdateOperands<T>&);
   void (*update_rmsprop)(const UpdateOperands<T>&);
@@ -73,17 +77,28 @@ struct KernelTable {
       default:
         require(variant == 0,
                 "peepholes and clipping of the cell state are the LSTM's: other cells have no such state");
-        return choice.kind == CellKind::gru ? gru : choice.kind == CellKind::rnn_tanh ? rnn_tanh : rnn_relu;
+        switch (choice.kind) {
+          case CellKind::gru:
+            return gru;
+          case CellKind::rnn_tanh:
+            return rnn_tanh;
+          case CellKind::rnn_relu:
+            return rnn_relu;
+          case CellKind::layer_norm_lstm:
+            return layer_norm_lstm;
+          default:
+            return layer_norm_gru;
+        }
     }
   }
 };
 
-template <class T, class Isa, std::size_t Slots, auto slot>
+template <class T, class Isa, std::size_t Slots, auto slot, bool biased = true>
 constexpr PanelKernels<T> panel_kernels() {
   constexpr std::size_t S = Isa::template vec<T>::lanes;
   GateRows gates{.count = slot.size(), .width = Slots * S, .offset = {}};
   for (std::size_t g = 0; g < slot.size(); ++g) gates.offset[g] = slot[g] * S;
-  return {affine<T, Isa, Slots, slot>,
+  return {affine<T, Isa, Slots, slot, biased>,
           transposed_product<T, Isa>,
           outer<T, Isa, slot>,
           gates,
@@ -94,21 +109,34 @@ constexpr PanelKernels<T> panel_kernels() {
 
 template <class T, class Isa, cells::Cell Cell>
 constexpr CellKernels<T> cell_kernels() {
-  return {Isa::template vec<T>::lanes,
-          Cell::input_slots.size(),
-          Cell::recurrent_slots.size(),
-          Cell::slots,
-          Cell::unit_weights.size(),
-          Cell::has_memory,
-          Cell::has_shortcut,
-          forward_steps<T, Isa, Layout<Cell::slots, Cell::input_slots, Cell::recurrent_slots>>,
-          backward_steps<T, Isa>,
-          initial_gradient<T, Isa>,
-          pointwise_forward<T, Isa, Cell>,
-          pointwise_backward<T, Isa, Cell>,
-          unit_sums<T, Isa, Cell::slots, Cell::unit_weights>,
-          panel_kernels<T, Isa, Cell::slots, Cell::input_slots>(),
-          panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots>()};
+  constexpr bool whole_rows = is_layer_norm<Cell>;
+  CellKernels<T> k{};
+  k.lanes = Isa::template vec<T>::lanes;
+  k.input_slots = Cell::input_slots.size();
+  k.recurrent_slots = Cell::recurrent_slots.size();
+  k.slots = Cell::slots;
+  k.unit_weights = Cell::unit_weights;
+  k.has_memory = Cell::has_memory;
+  k.has_shortcut = Cell::has_shortcut;
+  k.whole_rows = whole_rows;
+  k.forward_steps = forward_steps<T, Isa, Layout<Cell::slots, Cell::input_slots, Cell::recurrent_slots, whole_rows>>;
+  k.backward_steps = backward_steps<T, Isa>;
+  k.initial_gradient = initial_gradient<T, Isa>;
+  k.sum_rows = sum_rows<T, Isa>;
+  k.input = panel_kernels<T, Isa, Cell::slots, Cell::input_slots, !whole_rows>();
+  k.recurrent = panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots, !whole_rows>();
+  if constexpr (whole_rows) {
+    k.bias_slots = Cell::bias_slots;
+    k.dweights = Cell::unit_weights + Cell::bias_slots;
+    k.pointwise_forward = layer_norm_forward<T, Isa, Cell>;
+    k.pointwise_backward = layer_norm_backward<T, Isa, Cell>;
+  } else {
+    k.bias_slots = Cell::slots;
+    k.dweights = Cell::unit_weights;
+    k.pointwise_forward = pointwise_forward<T, Isa, Cell>;
+    k.pointwise_backward = pointwise_backward<T, Isa, Cell>;
+  }
+  return k;
 }
 
 /// out[i] = Function(in[i]): the vector functions as the gates use them.
@@ -119,29 +147,38 @@ void map(const T* in, T* out, std::size_t n) {
   for (std::size_t i = 0; i < n; i += V::lanes) store_within(function(load_within<V>(in + i, n - i)), out + i, n - i);
 }
 
+/// The LSTM of one type with each of its options, in the order that `KernelTable::cell` counts.
+template <class T, class Isa, template <class, cells::LstmOptions> class Lstm, class Act>
+constexpr void fill_variants(CellKernels<T> (&variants)[4]) {
+  variants[0] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{}>>();
+  variants[1] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.peepholes = true}>>();
+  variants[2] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.clips = true}>>();
+  variants[3] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.peepholes = true, .clips = true}>>();
+}
+
 template <class T, class Isa, class Act = cells::Saturating>
 constexpr KernelTable<T> kernel_table() {
   using V = typename Isa::template vec<T>;
-  constexpr cells::LstmOptions peepholes{.peepholes = true}, clips{.clips = true}, both{true, true};
-  return {
-      Isa::name,
-      V::lanes,
-      {cell_kernels<T, Isa, cells::Lstm<Act>>(), cell_kernels<T, Isa, cells::Lstm<Act, peepholes>>(),
-       cell_kernels<T, Isa, cells::Lstm<Act, clips>>(), cell_kernels<T, Isa, cells::Lstm<Act, both>>()},
-      {cell_kernels<T, Isa, cells::CoupledLstm<Act>>(), cell_kernels<T, Isa, cells::CoupledLstm<Act, peepholes>>(),
-       cell_kernels<T, Isa, cells::CoupledLstm<Act, clips>>(), cell_kernels<T, Isa, cells::CoupledLstm<Act, both>>()},
-      cell_kernels<T, Isa, cells::Gru<Act>>(),
-      cell_kernels<T, Isa, cells::Rnn<Act>>(),
-      cell_kernels<T, Isa, cells::Rnn<cells::Relu>>(),
-      panel_kernels<T, Isa, 1, all_slots<1>()>(),
-      unit_sums<T, Isa, 1, std::array<cells::UnitWeight, 0>{}>,
-      update_sgd<T, Isa>,
-      update_adam<T, Isa>,
-      update_rmsprop<T, Isa>,
-      add_squares<T, Isa>,
-      map<T, Isa, [](V x) { return simd::sigmoid(x); }>,
-      map<T, Isa, [](V x) { return simd::tanh(x); }>,
-      map<T, Isa, [](V x) { return simd::exp_clamped(x); }>};
+  KernelTable<T> table{};
+  table.isa = Isa::name;
+  table.lanes = V::lanes;
+  fill_variants<T, Isa, cells::Lstm, Act>(table.lstm);
+  fill_variants<T, Isa, cells::CoupledLstm, Act>(table.coupled_lstm);
+  table.gru = cell_kernels<T, Isa, cells::Gru<Act>>();
+  table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<Act>>();
+  table.rnn_relu = cell_kernels<T, Isa, cells::Rnn<cells::Relu>>();
+  table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<Act>>>();
+  table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<Act>>>();
+  table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
+  table.sum_rows = sum_rows<T, Isa>;
+  table.update_sgd = update_sgd<T, Isa>;
+  table.update_adam = update_adam<T, Isa>;
+  table.update_rmsprop = update_rmsprop<T, Isa>;
+  table.add_squares = add_squares<T, Isa>;
+  table.sigmoid = map<T, Isa, [](V x) { return simd::sigmoid(x); }>;
+  table.tanh = map<T, Isa, [](V x) { return simd::tanh(x); }>;
+  table.exp = map<T, Isa, [](V x) { return simd::exp_clamped(x); }>;
+  return table;
 }
 
 }  // namespace pylstm::kernels

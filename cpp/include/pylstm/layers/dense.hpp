@@ -14,14 +14,15 @@ class DenseLayer {
  public:
   DenseLayer(const kernels::KernelTable<T>& table, std::size_t inputs, std::size_t units)
       : kernel_(&table.dense),
-        unit_sums_(table.dense_sums),
+        sum_rows_(table.sum_rows),
         shape_{.inputs = inputs,
                .units = units,
                .recurrent = 0,
                .lanes = table.lanes,
                .input_slots = 1,
                .recurrent_slots = 1,
-               .slots = 1} {
+               .slots = 1,
+               .bias_slots = 1} {
     checked_product(sizeof(T), inputs + 1, units + table.lanes);
   }
 
@@ -54,17 +55,15 @@ class DenseLayer {
                     .block_size = shape_.block_size(),
                     .block_begin = 0,
                     .block_end = shape_.blocks()});
-    unit_sums_({.d = d.data(),
-                .c = nullptr,
-                .c_after = 0,
-                .n = in.size(),
-                .d_block_stride = shape_.lanes,
-                .fresh = true,
-                .bias = dpanels + shape_.bias_offset(),
-                .unit_weights = nullptr,
-                .block_size = shape_.block_size(),
-                .block_begin = 0,
-                .block_end = shape_.blocks()});
+    sum_rows_({.rows = d.data(),
+               .n = in.size(),
+               .block_stride = shape_.lanes,
+               .fresh = true,
+               .count = 1,
+               .sums = dpanels + shape_.bias_offset(),
+               .sums_block_stride = shape_.block_size(),
+               .block_begin = 0,
+               .block_end = shape_.blocks()});
     if (din.empty()) return;
     const kernels::PanelPart part = kernels::input_part(shape_);
     const kernels::TransposedShape transposed = kernels::transposed(shape_, part);
@@ -81,7 +80,7 @@ class DenseLayer {
 
  private:
   const kernels::PanelKernels<T>* kernel_;
-  void (*unit_sums_)(const kernels::UnitSumsOperands<T>&);
+  void (*sum_rows_)(const kernels::SumRowsOperands<T>&);
   kernels::PanelShape shape_;
 };
 

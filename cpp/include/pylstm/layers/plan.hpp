@@ -26,9 +26,10 @@ inline double work_rows(const Schedule& schedule) {
   return sum;
 }
 
-/// Threads, and the axis they share.  `passes` = products of the size of the forward one.
+/// Threads, and the axis they share.  `passes` = products of the size of the forward one; `whole_rows`: units cannot be
+/// shared.
 inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
-                         std::size_t scalar_size) {
+                         std::size_t scalar_size, bool whole_rows) {
   constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
   constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
   constexpr double l2_bytes = 1 << 20;
@@ -41,7 +42,7 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   const std::size_t by_rows = std::min(wanted, schedule.rows);
   const std::size_t by_units = std::min(wanted, (shape.blocks() + 3) / 4);  // groups of the transposed panels
   const double step_flops = 2 * weights * static_cast<double>(schedule.rows);
-  const bool units_pay = by_units > 1 && step_flops / static_cast<double>(by_units) >= least_step_flops;
+  const bool units_pay = !whole_rows && by_units > 1 && step_flops / static_cast<double>(by_units) >= least_step_flops;
   const bool few_rows = schedule.rows < 4 * wanted;
   // Weights beyond L2 are streamed once per step by every thread that has rows; shared units stream each weight once.
   const bool streams = weights * static_cast<double>(scalar_size) > 2 * l2_bytes && schedule.rows < 32 * wanted;
@@ -49,12 +50,13 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   plan.threads = plan.split_units ? by_units : by_rows;
 }
 
-inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
+                         bool whole_rows) {
   constexpr std::size_t least_inputs = 48;
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
   Plan plan;
-  plan_threads(plan, shape, schedule, 1, scalar_size);
-  plan.input_product = shape.inputs >= least_inputs && schedule.steps > 1;
+  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows);
+  plan.input_product = whole_rows || (shape.inputs >= least_inputs && schedule.steps > 1);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   if (plan.input_product) {
     const std::size_t step_bytes = rows * shape.padded_units() * shape.slots * scalar_size;
@@ -72,11 +74,12 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
   return plan;
 }
 
-inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
+                          bool whole_rows) {
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.
   const std::size_t chunk_rows = shape.size() * scalar_size > (4 << 20) ? 1024 : 256;
   Plan plan;
-  plan_threads(plan, shape, schedule, 2, scalar_size);
+  plan_threads(plan, shape, schedule, 2, scalar_size, whole_rows);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, std::max<std::size_t>(schedule.steps, 1));
   return plan;

@@ -29,7 +29,7 @@ struct LayerWeights {
   T* weight_hh = nullptr;       ///< [G_hh H][H]
   T* bias = nullptr;            ///< [G_ih H]
   T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
-  T* peephole = nullptr;        ///< [unit weights][H]
+  T* unit_weights = nullptr;    ///< [unit weights][H]: peepholes, or gains
 };
 
 /// What BPTT needs of a forward pass, time-major and in the schedule's order.  Backward does not change it.
@@ -52,7 +52,7 @@ struct SequenceGradients {
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, gates, dgates, dc, dh, dh_shortcut, recurrent_transposed, input_transposed;
+  Buffer<T> h, c, gates, dgates, dweights, dc, dh, dh_shortcut, recurrent_transposed, input_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
@@ -70,6 +70,7 @@ class RecurrentLayer {
                .input_slots = cell.input_slots,
                .recurrent_slots = cell.recurrent_slots,
                .slots = cell.slots,
+               .bias_slots = cell.bias_slots,
                .unit_weights = cell.unit_weights},
         options_(options) {
     checked_product(sizeof(T), inputs + units + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
@@ -96,7 +97,7 @@ class RecurrentLayer {
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_forward(shape_, schedule, sizeof(T));
+    const Plan plan = plan_forward(shape_, schedule, sizeof(T), cell_->whole_rows);
     const std::size_t chunk = plan.chunk_steps;
 
     History<T> h{.period = tape ? steps + 1 : 2, .row_width = width, .rows = rows};
@@ -175,7 +176,7 @@ class RecurrentLayer {
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_backward(shape_, schedule, sizeof(T));
+    const Plan plan = plan_backward(shape_, schedule, sizeof(T), cell_->whole_rows);
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
@@ -183,10 +184,15 @@ class RecurrentLayer {
     History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
     work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
     dgates.data = work.dgates.data();
+    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = rows};
+    if (cell_->dweights > 0) {
+      work.dweights.reserve(checked_product(shape_.blocks(), dweights.block_stride()));
+      dweights.data = work.dweights.data();
+    }
     work.dh.reserve(rows * width);
     if (cell_->has_memory) work.dc.reserve(rows * width);
     if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
-    work.in.resize((shape_.unit_weights > 0 ? 3 : 2) * chunk * rows);
+    work.in.resize(3 * chunk * rows);
     work.d.resize(chunk * rows);
     work.out.resize(chunk * rows);
 
@@ -208,6 +214,8 @@ class RecurrentLayer {
                   .row_width = gate_width,
                   .rows = rows},
         .dgates = dgates,
+        .dweights = dweights,
+        .whole_rows = cell_->whole_rows,
         .dy = g.dy,
         .dh_n = g.dh_n,
         .dc_n = g.dc_n,
@@ -258,7 +266,7 @@ class RecurrentLayer {
     visit(kernels::recurrent_part(shape_), weights.weight_hh);
     visit(kernels::bias_part(shape_), weights.bias);
     visit(kernels::recurrent_bias_part(shape_), weights.bias_recurrent);
-    visit(kernels::unit_weights_part(shape_), weights.peephole);
+    visit(kernels::unit_weights_part(shape_), weights.unit_weights);
   }
 
   /// All steps of a share's rows, or of its blocks of units.
@@ -330,7 +338,7 @@ class RecurrentLayer {
         work.d[n] = a.dgates.row(t, row);
         work.in[n] = x.row(t, row);
         work.in[most + n] = a.h.row(t, row);
-        if (shape_.unit_weights > 0) work.in[2 * most + n] = a.c.row(t, row);
+        if (a.dweights) work.in[2 * most + n] = a.dweights.row(t, row);
         if (dx) work.out[n] = dx.row(t, row);
       }
     }
@@ -364,17 +372,23 @@ class RecurrentLayer {
       };
       outer(cell_->input, 0, std::min(k_begin, I), std::min(k_end, I), 0);
       if (k_begin <= I && I < k_end) {
-        cell_->unit_sums({.d = work.d.data(),
-                          .c = work.in.data() + 2 * most,
-                          .c_after = a.c.rows * a.c.row_width,
-                          .n = n,
-                          .d_block_stride = a.dgates.block_stride(),
-                          .fresh = fresh,
-                          .bias = g.dpanels + shape_.bias_offset(),
-                          .unit_weights = g.dpanels + shape_.unit_weights_offset(),
-                          .block_size = shape_.block_size(),
-                          .block_begin = block_begin,
-                          .block_end = block_end});
+        const auto sum_rows = [&](const T* const* list, const History<T>& history, std::size_t count,
+                                  std::size_t offset) {
+          cell_->sum_rows({.rows = list,
+                           .n = n,
+                           .block_stride = history.block_stride(),
+                           .fresh = fresh,
+                           .count = count,
+                           .sums = g.dpanels + offset,
+                           .sums_block_stride = shape_.block_size(),
+                           .block_begin = block_begin,
+                           .block_end = block_end});
+        };
+        // The bias follows the units' own weights: where the equations give its gradient, the sums are of both.
+        if (!cell_->whole_rows) sum_rows(work.d.data(), a.dgates, shape_.bias_slots, shape_.bias_offset());
+        if (a.dweights) {
+          sum_rows(work.in.data() + 2 * most, a.dweights, cell_->dweights, shape_.unit_weights_offset());
+        }
       }
       outer(cell_->recurrent, 1, std::max(k_begin, I + 1) - (I + 1), std::max(k_end, I + 1) - (I + 1),
             shape_.recurrent_offset());

@@ -9,21 +9,22 @@ namespace pylstm::reference {
 
 struct Gru {
   /// hn: the recurrent half of n, kept for the gradient of r.
-  enum : std::size_t { r, z, n, gates_x, gates_h = gates_x, hn = gates_x, kept, peepholes = 0 };
+  enum : std::size_t { r, z, n, gates_x, gates_h = gates_x, hn = gates_x, kept, biases = kept, unit_weights = 0 };
   static constexpr bool has_memory = false;
 
   template <class Activation, class Real>
   static void forward(const Forward<Real>& a) {
     const std::size_t H = a.H;
     for (std::size_t j = 0; j < H; ++j) {
-      const Real r_t = Activation::gate(a.z_x[r * H + j] + a.z_h[r * H + j]);
-      const Real z_t = Activation::gate(a.z_x[z * H + j] + a.z_h[z * H + j]);
-      const Real n_t = Activation::squash(a.z_x[n * H + j] + r_t * a.z_h[n * H + j]);
+      const Real r_t = Activation::gate(a.bias[r * H + j] + a.z_x[r * H + j] + a.z_h[r * H + j]);
+      const Real z_t = Activation::gate(a.bias[z * H + j] + a.z_x[z * H + j] + a.z_h[z * H + j]);
+      const Real hn_t = a.bias[hn * H + j] + a.z_h[n * H + j];
+      const Real n_t = Activation::squash(a.bias[n * H + j] + a.z_x[n * H + j] + r_t * hn_t);
       a.h[j] = (1 - z_t) * n_t + z_t * a.h_prev[j];
       a.gates[r * H + j] = r_t;
       a.gates[z * H + j] = z_t;
       a.gates[n * H + j] = n_t;
-      a.gates[hn * H + j] = a.z_h[n * H + j];
+      a.gates[hn * H + j] = hn_t;
     }
   }
 
@@ -40,6 +41,10 @@ struct Gru {
       a.dz_x[n * H + j] = dz_n;
       a.dz_h[n * H + j] = dz_n * r_t;
       a.dh_prev[j] = a.dh[j] * z_t;
+      a.dbias[r * H + j] += dz_r;
+      a.dbias[z * H + j] += dz_z;
+      a.dbias[n * H + j] += dz_n;
+      a.dbias[hn * H + j] += dz_n * r_t;
     }
   }
 };

@@ -20,15 +20,15 @@ Real clipped(Real c, Real bound) {
 }
 
 struct Lstm {
-  enum : std::size_t { i, f, g, o, gates_x, gates_h = gates_x, kept = gates_x, peepholes = 3 };
+  enum : std::size_t { i, f, g, o, gates_x, gates_h = gates_x, kept = gates_x, biases = gates_x, unit_weights = 3 };
   static constexpr bool has_memory = true;
 
   template <class Activation, class Real>
   static void forward(const Forward<Real>& a) {
     const std::size_t H = a.H;
     for (std::size_t j = 0; j < H; ++j) {
-      const auto z = [&](std::size_t gate) { return a.z_x[gate * H + j] + a.z_h[gate * H + j]; };
-      const auto p = [&](std::size_t index) { return a.peephole[index * H + j]; };
+      const auto z = [&](std::size_t gate) { return a.bias[gate * H + j] + a.z_x[gate * H + j] + a.z_h[gate * H + j]; };
+      const auto p = [&](std::size_t index) { return a.unit_weights[index * H + j]; };
       const Real i_t = Activation::gate(z(i) + p(0) * a.c_prev[j]);
       const Real f_t = Activation::gate(z(f) + p(1) * a.c_prev[j]);
       const Real g_t = Activation::squash(z(g));
@@ -49,7 +49,7 @@ struct Lstm {
     const std::size_t H = a.H;
     for (std::size_t j = 0; j < H; ++j) {
       const Real i_t = a.gates[i * H + j], f_t = a.gates[f * H + j], g_t = a.gates[g * H + j], o_t = a.gates[o * H + j];
-      const auto p = [&](std::size_t index) { return a.peephole[index * H + j]; };
+      const auto p = [&](std::size_t index) { return a.unit_weights[index * H + j]; };
       const Real squashed = Activation::squash(a.c[j]);
       const Real dz_o = a.dh[j] * squashed * Activation::gate_derivative(o_t);
       Real dc = a.dc[j] + a.dh[j] * o_t * Activation::squash_derivative(squashed) + p(2) * dz_o;
@@ -59,14 +59,13 @@ struct Lstm {
       const Real dz_g = dc * i_t * Activation::squash_derivative(g_t);
       a.dc[j] = dc * f_t + p(0) * dz_i + p(1) * dz_f;
       a.dh_prev[j] = 0;
-      a.dpeephole[0 * H + j] += dz_i * a.c_prev[j];
-      a.dpeephole[1 * H + j] += dz_f * a.c_prev[j];
-      a.dpeephole[2 * H + j] += dz_o * a.c[j];
-      for (Real* const dz : {a.dz_x, a.dz_h}) {
-        dz[i * H + j] = dz_i;
-        dz[f * H + j] = dz_f;
-        dz[g * H + j] = dz_g;
-        dz[o * H + j] = dz_o;
+      a.dunit_weights[0 * H + j] += dz_i * a.c_prev[j];
+      a.dunit_weights[1 * H + j] += dz_f * a.c_prev[j];
+      a.dunit_weights[2 * H + j] += dz_o * a.c[j];
+      const Real dz[] = {dz_i, dz_f, dz_g, dz_o};
+      for (std::size_t gate = 0; gate < gates_x; ++gate) {
+        a.dz_x[gate * H + j] = a.dz_h[gate * H + j] = dz[gate];
+        a.dbias[gate * H + j] += dz[gate];
       }
     }
   }
@@ -74,18 +73,18 @@ struct Lstm {
 
 /// The forget gate is 1 - i.
 struct CoupledLstm {
-  enum : std::size_t { i, g, o, gates_x, gates_h = gates_x, kept = gates_x, peepholes = 2 };
+  enum : std::size_t { i, g, o, gates_x, gates_h = gates_x, kept = gates_x, biases = gates_x, unit_weights = 2 };
   static constexpr bool has_memory = true;
 
   template <class Activation, class Real>
   static void forward(const Forward<Real>& a) {
     const std::size_t H = a.H;
     for (std::size_t j = 0; j < H; ++j) {
-      const auto z = [&](std::size_t gate) { return a.z_x[gate * H + j] + a.z_h[gate * H + j]; };
-      const Real i_t = Activation::gate(z(i) + a.peephole[j] * a.c_prev[j]);
+      const auto z = [&](std::size_t gate) { return a.bias[gate * H + j] + a.z_x[gate * H + j] + a.z_h[gate * H + j]; };
+      const Real i_t = Activation::gate(z(i) + a.unit_weights[j] * a.c_prev[j]);
       const Real g_t = Activation::squash(z(g));
       const Real c = clipped((1 - i_t) * a.c_prev[j] + i_t * g_t, a.clip);
-      const Real o_t = Activation::gate(z(o) + a.peephole[H + j] * c);
+      const Real o_t = Activation::gate(z(o) + a.unit_weights[H + j] * c);
       a.c[j] = c;
       a.h[j] = o_t * Activation::squash(c);
       a.gates[i * H + j] = i_t;
@@ -102,18 +101,18 @@ struct CoupledLstm {
       const Real i_t = a.gates[i * H + j], g_t = a.gates[g * H + j], o_t = a.gates[o * H + j];
       const Real squashed = Activation::squash(a.c[j]);
       const Real dz_o = a.dh[j] * squashed * Activation::gate_derivative(o_t);
-      Real dc = a.dc[j] + a.dh[j] * o_t * Activation::squash_derivative(squashed) + a.peephole[H + j] * dz_o;
+      Real dc = a.dc[j] + a.dh[j] * o_t * Activation::squash_derivative(squashed) + a.unit_weights[H + j] * dz_o;
       if (!(abs(a.c[j]) < a.clip)) dc = 0;
       const Real dz_i = dc * (g_t - a.c_prev[j]) * Activation::gate_derivative(i_t);
       const Real dz_g = dc * i_t * Activation::squash_derivative(g_t);
-      a.dc[j] = dc * (1 - i_t) + a.peephole[j] * dz_i;
+      a.dc[j] = dc * (1 - i_t) + a.unit_weights[j] * dz_i;
       a.dh_prev[j] = 0;
-      a.dpeephole[j] += dz_i * a.c_prev[j];
-      a.dpeephole[H + j] += dz_o * a.c[j];
-      for (Real* const dz : {a.dz_x, a.dz_h}) {
-        dz[i * H + j] = dz_i;
-        dz[g * H + j] = dz_g;
-        dz[o * H + j] = dz_o;
+      a.dunit_weights[j] += dz_i * a.c_prev[j];
+      a.dunit_weights[H + j] += dz_o * a.c[j];
+      const Real dz[] = {dz_i, dz_g, dz_o};
+      for (std::size_t gate = 0; gate < gates_x; ++gate) {
+        a.dz_x[gate * H + j] = a.dz_h[gate * H + j] = dz[gate];
+        a.dbias[gate * H + j] += dz[gate];
       }
     }
   }

@@ -3,6 +3,7 @@
 /// Backward: back-propagation through time, Werbos 1990.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <limits>
@@ -11,23 +12,26 @@
 #include "pylstm/base/errors.hpp"
 #include "pylstm/reference/activation.hpp"
 #include "pylstm/reference/gru.hpp"
+#include "pylstm/reference/layer_norm.hpp"
 #include "pylstm/reference/lstm.hpp"
 #include "pylstm/reference/rnn.hpp"
 #include "pylstm/reference/step.hpp"
 
 namespace pylstm::reference {
 
-enum class Cell { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu };
+enum class Cell { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
 
-/// Sizes that follow from the cell, in rows of H: of weight_ih, weight_hh, bias, bias_recurrent, peephole, gates.
+/// Sizes that follow from the cell, in rows of H: of weight_ih, weight_hh, bias and bias_recurrent together,
+/// unit_weights, gates.
 struct CellShape {
-  std::size_t gates_x, gates_h, recurrent_bias, peepholes, kept;
+  std::size_t gates_x, gates_h, biases, unit_weights, kept;
   bool has_memory;
+  std::size_t recurrent_bias() const { return biases - gates_x; }
 };
 
 template <class C>
 constexpr CellShape shape_of() {
-  return {C::gates_x, C::gates_h, C::kept - C::gates_x, C::peepholes, C::kept, C::has_memory};
+  return {C::gates_x, C::gates_h, C::biases, C::unit_weights, C::kept, C::has_memory};
 }
 
 /// Calls visit(cell's type).
@@ -42,8 +46,12 @@ auto dispatch(Cell cell, Visit visit) {
       return visit(Gru{});
     case Cell::rnn_tanh:
       return visit(Rnn<false>{});
-    default:
+    case Cell::rnn_relu:
       return visit(Rnn<true>{});
+    case Cell::layer_norm_lstm:
+      return visit(LayerNormLstm{});
+    default:
+      return visit(LayerNormGru{});
   }
 }
 
@@ -56,12 +64,12 @@ template <class Real>
 struct Problem {
   Cell cell = Cell::lstm;
   std::size_t T = 0, N = 0, I = 0, H = 0;
-  std::vector<Real> x = {};                           ///< [T][N][I]
-  std::vector<Real> weight_ih = {};                   ///< [gates_x H][I]
-  std::vector<Real> weight_hh = {};                   ///< [gates_h H][H]
-  std::vector<Real> bias = {};                        ///< [gates_x H]
-  std::vector<Real> bias_recurrent = {};              ///< [H]: of the GRU's recurrent half of n
-  std::vector<Real> peephole = {};                    ///< [peepholes H]
+  std::vector<Real> x = {};               ///< [T][N][I]
+  std::vector<Real> weight_ih = {};       ///< [gates_x H][I]
+  std::vector<Real> weight_hh = {};       ///< [gates_h H][H]
+  std::vector<Real> bias = {};            ///< [gates_x H]
+  std::vector<Real> bias_recurrent = {};  ///< [H]: of the GRU's recurrent half of n
+  std::vector<Real> unit_weights = {};    ///< [unit weights H]: peepholes; gains of x, of h, then gain and bias of c
   Real clip = std::numeric_limits<Real>::infinity();  ///< bound of |c|
   std::vector<Real> h0 = {}, c0 = {};                 ///< [N][H]
   /// [N], each in [0, T]; empty: all T.  Row n consists of its steps 0 .. lengths[n] - 1, the others are padding.
@@ -81,7 +89,7 @@ struct Result {
 /// Derivatives of the loss, each with the shape of the array in Problem it is named after.
 template <class Real>
 struct Gradients {
-  std::vector<Real> x, weight_ih, weight_hh, bias, bias_recurrent, peephole, h0, c0;
+  std::vector<Real> x, weight_ih, weight_hh, bias, bias_recurrent, unit_weights, h0, c0;
 };
 
 namespace detail {
@@ -97,8 +105,8 @@ void require_consistent(const Problem<Real>& p) {
   require_size("weight_ih", p.weight_ih.size(), s.gates_x * p.H * p.I, false);
   require_size("weight_hh", p.weight_hh.size(), s.gates_h * p.H * p.H, false);
   require_size("bias", p.bias.size(), s.gates_x * p.H, true);
-  require_size("bias_recurrent", p.bias_recurrent.size(), s.recurrent_bias * p.H, true);
-  require_size("peephole", p.peephole.size(), s.peepholes * p.H, true);
+  require_size("bias_recurrent", p.bias_recurrent.size(), s.recurrent_bias() * p.H, true);
+  require_size("unit_weights", p.unit_weights.size(), s.unit_weights * p.H, true);
   require_size("h0", p.h0.size(), p.N * p.H, true);
   require_size("c0", p.c0.size(), p.N * p.H, true);
   require_size("lengths", p.lengths.size(), p.N, true);
@@ -122,20 +130,19 @@ std::size_t time_of(const Problem<Real>& p, std::size_t n, std::size_t s) {
   return p.reverse ? length_of(p, n) - 1 - s : s;
 }
 
-/// z = b + W v.
+/// z = W v.
 template <class Real>
-void affine(const std::vector<Real>& bias, const std::vector<Real>& weight, const Real* v, std::size_t columns,
-            std::vector<Real>& z) {
+void product(const std::vector<Real>& weight, const Real* v, std::size_t columns, std::vector<Real>& z) {
   for (std::size_t row = 0; row < z.size(); ++row) {
-    z[row] = bias[row];
+    z[row] = 0;
     for (std::size_t k = 0; k < columns; ++k) z[row] += weight[row * columns + k] * v[k];
   }
 }
 
 /// dv += W^T dz;  dW += dz v^T.
 template <class Real>
-void affine_backward(const std::vector<Real>& dz, const std::vector<Real>& weight, const Real* v, std::size_t columns,
-                     Real* dv, std::vector<Real>& dweight) {
+void product_backward(const std::vector<Real>& dz, const std::vector<Real>& weight, const Real* v, std::size_t columns,
+                      Real* dv, std::vector<Real>& dweight) {
   for (std::size_t row = 0; row < dz.size(); ++row) {
     for (std::size_t k = 0; k < columns; ++k) {
       dv[k] += weight[row * columns + k] * dz[row];
@@ -144,13 +151,14 @@ void affine_backward(const std::vector<Real>& dz, const std::vector<Real>& weigh
   }
 }
 
-/// The recurrent product's bias: that of the slots which x does not feed, the last of gates_h.
+/// bias, then bias_recurrent.
 template <class Real>
-std::vector<Real> recurrent_bias(const Problem<Real>& p, const CellShape& s) {
-  std::vector<Real> bias(s.gates_h * p.H);
-  for (std::size_t k = 0; k < p.bias_recurrent.size(); ++k)
-    bias[(s.gates_h - s.recurrent_bias) * p.H + k] = p.bias_recurrent[k];
-  return bias;
+std::vector<Real> all_biases(const Problem<Real>& p, const CellShape& s) {
+  std::vector<Real> all(s.biases * p.H);
+  std::copy(p.bias.begin(), p.bias.end(), all.begin());
+  std::copy(p.bias_recurrent.begin(), p.bias_recurrent.end(),
+            all.begin() + static_cast<std::ptrdiff_t>(s.gates_x * p.H));
+  return all;
 }
 
 }  // namespace detail
@@ -160,8 +168,8 @@ Result<Real> forward(const Problem<Real>& p) {
   detail::require_consistent(p);
   const CellShape shape = shape_of(p.cell);
   const auto [T, N, I, H] = std::array{p.T, p.N, p.I, p.H};
-  const std::vector<Real> bias = detail::or_zeros(p.bias, shape.gates_x * H), bias_h = detail::recurrent_bias(p, shape),
-                          peephole = detail::or_zeros(p.peephole, shape.peepholes * H);
+  const std::vector<Real> bias = detail::all_biases(p, shape),
+                          unit_weights = detail::or_zeros(p.unit_weights, shape.unit_weights * H);
 
   Result<Real> r{.y = std::vector<Real>(T * N * H),
                  .h_n = detail::or_zeros(p.h0, N * H),
@@ -177,15 +185,16 @@ Result<Real> forward(const Problem<Real>& p) {
       const std::size_t tn = detail::time_of(p, n, s) * N + n;
       h_prev.assign(h, h + H);
       c_prev.assign(c, c + H);
-      detail::affine(bias, p.weight_ih, &p.x[tn * I], I, z_x);
-      detail::affine(bias_h, p.weight_hh, h_prev.data(), H, z_h);
+      detail::product(p.weight_ih, &p.x[tn * I], I, z_x);
+      detail::product(p.weight_hh, h_prev.data(), H, z_h);
       dispatch(p.cell, [&]<class C>(C) {
         C::template forward<Activation>(Forward<Real>{.H = H,
                                                       .z_x = z_x.data(),
                                                       .z_h = z_h.data(),
+                                                      .bias = bias.data(),
                                                       .h_prev = h_prev.data(),
                                                       .c_prev = c_prev.data(),
-                                                      .peephole = peephole.data(),
+                                                      .unit_weights = unit_weights.data(),
                                                       .clip = p.clip,
                                                       .gates = &r.gates[tn * shape.kept * H],
                                                       .h = h,
@@ -211,17 +220,18 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
   detail::require_size("dh_n", dh_n.size(), N * H, true);
   detail::require_size("dc_n", dc_n.size(), N * H, true);
   const std::vector<Real> h0 = detail::or_zeros(p.h0, N * H), c0 = detail::or_zeros(p.c0, N * H),
-                          peephole = detail::or_zeros(p.peephole, shape.peepholes * H);
+                          bias = detail::all_biases(p, shape),
+                          unit_weights = detail::or_zeros(p.unit_weights, shape.unit_weights * H);
 
   Gradients<Real> d{.x = std::vector<Real>(T * N * I),
                     .weight_ih = std::vector<Real>(shape.gates_x * H * I),
                     .weight_hh = std::vector<Real>(shape.gates_h * H * H),
                     .bias = std::vector<Real>(shape.gates_x * H),
-                    .bias_recurrent = std::vector<Real>(shape.recurrent_bias * H),
-                    .peephole = std::vector<Real>(shape.peepholes * H),
+                    .bias_recurrent = std::vector<Real>(shape.recurrent_bias() * H),
+                    .unit_weights = std::vector<Real>(shape.unit_weights * H),
                     .h0 = detail::or_zeros(dh_n, N * H),
                     .c0 = detail::or_zeros(dc_n, N * H)};
-  std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dh_prev(H);
+  std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dh_prev(H), dbias(shape.biases * H);
 
   for (std::size_t n = 0; n < N; ++n) {
     Real* dh = &d.h0[n * H];  // running: the loss by h and c of the step at hand, through everything after it
@@ -238,23 +248,25 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
                                                         .h_prev = h_prev,
                                                         .c_prev = c_prev,
                                                         .c = &r.c[tn * H],
-                                                        .peephole = peephole.data(),
+                                                        .bias = bias.data(),
+                                                        .unit_weights = unit_weights.data(),
                                                         .clip = p.clip,
                                                         .dh = dh,
                                                         .dz_x = dz_x.data(),
                                                         .dz_h = dz_h.data(),
                                                         .dh_prev = dh_prev.data(),
                                                         .dc = dc,
-                                                        .dpeephole = d.peephole.data()});
+                                                        .dbias = dbias.data(),
+                                                        .dunit_weights = d.unit_weights.data()});
       });
       for (std::size_t j = 0; j < H; ++j) dh[j] = dh_prev[j];
-      detail::affine_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
-      detail::affine_backward(dz_h, p.weight_hh, h_prev, H, dh, d.weight_hh);
-      for (std::size_t row = 0; row < dz_x.size(); ++row) d.bias[row] += dz_x[row];
-      for (std::size_t k = 0; k < d.bias_recurrent.size(); ++k)
-        d.bias_recurrent[k] += dz_h[(shape.gates_h - shape.recurrent_bias) * H + k];
+      detail::product_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
+      detail::product_backward(dz_h, p.weight_hh, h_prev, H, dh, d.weight_hh);
     }
   }
+  const auto end_of_x = dbias.begin() + static_cast<std::ptrdiff_t>(shape.gates_x * H);
+  d.bias.assign(dbias.begin(), end_of_x);
+  d.bias_recurrent.assign(end_of_x, dbias.end());
   return d;
 }
 
