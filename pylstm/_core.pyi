@@ -20,6 +20,7 @@ def layer_forward(
     bias_hn: ArrayLike | None,
     peephole: ArrayLike | None,
     layer_norm: tuple[ArrayLike | None, ...] | None,
+    weight_hr: ArrayLike | None,
     cell_clip: float | None,
     h0: ArrayLike | None,
     c0: ArrayLike | None,
@@ -41,6 +42,7 @@ def layer_step(
     bias_hn: ArrayLike | None,
     peephole: ArrayLike | None,
     layer_norm: tuple[ArrayLike | None, ...] | None,
+    weight_hr: ArrayLike | None,
     cell_clip: float | None,
 ) -> tuple[Any, Any]: ...
 

@@ -67,6 +67,7 @@ struct WeightArguments {
   py::object peephole;    ///< array or None
   py::object layer_norm;  ///< tuple of arrays or None, of a cell with layer normalisation
   py::object cell_clip;
+  py::object weight_hr;  ///< array or None: no projection
 };
 
 /// Rows of the units' own weights that one argument gives.
@@ -84,10 +85,11 @@ py::ssize_t signed_size(std::size_t size) { return static_cast<py::ssize_t>(size
 struct Arguments {
   CellRequest cell;
   py::array x, weight_ih, weight_hh;
-  std::optional<py::array> bias, bias_hn, h0, c0;
+  std::optional<py::array> bias, bias_hn, weight_hr, h0, c0;
   std::vector<UnitWeightsArgument> unit_weights;
   double clip;
   std::size_t N, T, I, H;
+  std::size_t P;  ///< 0: no projection
 
   kernels::CellChoice choice() const {
     const bool peepholes = unit_weights.size() == 1 && unit_weights[0].array.has_value();
@@ -95,7 +97,7 @@ struct Arguments {
   }
   template <class T>
   RecurrentLayer<T> layer() const {
-    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip)}};
+    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip)}, P};
   }
 };
 
@@ -169,6 +171,7 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
               .weight_hh = real_array(weights.weight_hh, "weight_hh"),
               .bias = {},
               .bias_hn = {},
+              .weight_hr = {},
               .h0 = {},
               .c0 = {},
               .unit_weights = {},
@@ -176,7 +179,8 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
               .N = 0,
               .T = 0,
               .I = 0,
-              .H = 0};
+              .H = 0,
+              .P = 0};
   const py::ssize_t dimensions = one_step ? 2 : 3;
   require(a.x.ndim() == dimensions, x_name, " has shape ", shape_text(a.x), ", expected ",
           one_step ? "(N, I)" : "(N, T, I)");
@@ -189,20 +193,29 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
   const std::string units = units_text(G);
   const bool from_ih = a.weight_ih.ndim() == 2 && extent(a.weight_ih, 0) >= G && extent(a.weight_ih, 0) % G == 0 &&
                        extent(a.weight_ih, 1) == a.I;
-  const bool from_hh = a.weight_hh.ndim() == 2 && extent(a.weight_hh, 0) >= G &&
-                       extent(a.weight_hh, 0) == checked_product(G, extent(a.weight_hh, 1));
-  require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (", units, ", ", a.I,
-          "): ", units, " rows, one column for each input");
-  a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / G;
-  if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / G;
+  if (weights.weight_hr.is_none()) {
+    const bool from_hh = a.weight_hh.ndim() == 2 && extent(a.weight_hh, 0) >= G &&
+                         extent(a.weight_hh, 0) == checked_product(G, extent(a.weight_hh, 1));
+    require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (", units, ", ", a.I,
+            "): ", units, " rows, one column for each input");
+    a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / G;
+    if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / G;
+  } else {
+    a.weight_hr = real_array(weights.weight_hr, "weight_hr");
+    require(a.weight_hr->ndim() == 2 && extent(*a.weight_hr, 0) >= 1 && extent(*a.weight_hr, 1) >= 1,
+            "weight_hr has shape ", shape_text(*a.weight_hr), ", expected (proj_size, hidden_size)");
+    a.P = extent(*a.weight_hr, 0);
+    a.H = extent(*a.weight_hr, 1);
+  }
   const py::ssize_t I = signed_size(a.I), H = signed_size(a.H), N = signed_size(a.N);
-  const py::ssize_t rows = signed_size(checked_product(G, a.H));
-  require_shape(a.weight_hh, "weight_hh", {rows, H}, (units + " rows, hidden_size columns").c_str());
+  const py::ssize_t rows = signed_size(checked_product(G, a.H)), W = a.P > 0 ? signed_size(a.P) : H;
+  const std::string columns = a.P > 0 ? "proj_size" : "hidden_size";
+  require_shape(a.weight_hh, "weight_hh", {rows, W}, (units + " rows, " + columns + " columns").c_str());
   require_shape(a.weight_ih, "weight_ih", {rows, I}, (units + " rows, one column for each input").c_str());
   a.bias = optional_array(weights.bias, "bias", {rows}, (units + " elements").c_str());
   a.bias_hn = optional_array(weights.bias_hn, "bias_hn", {H}, "hidden_size elements");
   a.unit_weights = checked_unit_weights(cell, weights, a.H);
-  a.h0 = optional_array(h0, h_name, {N, H}, "one row of hidden_size elements for each row of x");
+  a.h0 = optional_array(h0, h_name, {N, W}, ("one row of " + columns + " elements for each row of x").c_str());
   a.c0 = optional_array(c0, c_name, {N, H}, "one row of hidden_size elements for each row of x");
   return a;
 }
@@ -221,16 +234,17 @@ const T* data_or_null(const std::optional<py::array_t<T>>& array) {
 /// Public weights to panels.
 template <class T>
 void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
-  panels.reserve(layer.shape().size());
+  panels.reserve(layer.size());
   const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
-  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn);
+  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn), weight_hr = state<T>(a.weight_hr);
   std::vector<T> units;
   if (layer.shape().unit_weights > 0) units = unit_weights<T>(a.unit_weights, a.H);
   const layers::LayerWeights<const T> weights{.weight_ih = weight_ih.data(),
                                               .weight_hh = weight_hh.data(),
                                               .bias = data_or_null(bias),
                                               .bias_recurrent = data_or_null(bias_hn),
-                                              .unit_weights = units.data()};
+                                              .unit_weights = units.data(),
+                                              .weight_hr = data_or_null(weight_hr)};
   const py::gil_scoped_release release;
   layer.pack(weights, panels.data());
 }
@@ -258,7 +272,8 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
   if (!lengths_argument.is_none()) order = layers::BatchOrder(steps, lengths(lengths_argument, a.N, a.T), reverse);
   const py::ssize_t N = signed_size(a.N), T_ = signed_size(a.T), H = signed_size(a.H);
   const RecurrentLayer<T> layer = a.layer<T>();
-  py::array_t<T> y = result<T>({N, T_, H}), h_n = result<T>({N, H}), c_n = memory_result<T>(layer, N, H);
+  const py::ssize_t W = signed_size(layer.outputs());
+  py::array_t<T> y = result<T>({N, T_, W}), h_n = result<T>({N, W}), c_n = memory_result<T>(layer, N, H);
   const py::array_t<T> x = operand<T>(a.x);
   const auto h0 = state<T>(a.h0), c0 = state<T>(a.c0);
   const layers::States<T> states{
@@ -284,7 +299,7 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
       }
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
     }
-    zero_padding(y_data, schedule, a.H);
+    zero_padding(y_data, schedule, layer.outputs());
     layer.forward(panels.data(), schedule, input, output, states, training ? &tape->states : nullptr, workspace<T>(),
                   interrupt);
   });
@@ -297,18 +312,20 @@ template <class T>
 py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::object& dh_n, const py::object& dc_n) {
   const py::ssize_t N = signed_size(tape.N), T_ = signed_size(tape.T_), I = signed_size(tape.I),
                     H = signed_size(tape.H);
-  const auto dy_array = optional_array(dy, "dy", {N, T_, H}, "the shape of y");
-  const auto dh_n_array = optional_array(dh_n, "dh_n", {N, H}, "the shape of h_n");
+  const py::ssize_t W = signed_size(tape.layer.outputs());
+  const auto dy_array = optional_array(dy, "dy", {N, T_, W}, "the shape of y");
+  const auto dh_n_array = optional_array(dh_n, "dh_n", {N, W}, "the shape of h_n");
   const auto dc_n_array = optional_array(dc_n, "dc_n", {N, H}, "the shape of c_n");
   std::optional<py::array_t<T>> dy_operand;
   if (dy_array) dy_operand = operand<T>(*dy_array);
   const auto dh = state<T>(dh_n_array), dc = state<T>(dc_n_array);
 
   const kernels::PanelShape& shape = tape.layer.shape();
-  const py::ssize_t G = signed_size(shape.input_slots), recurrent_biases = signed_size(shape.slots) - G;
-  py::array_t<T> dx = result<T>({N, T_, I}), dh0 = result<T>({N, H}), dc0 = memory_result<T>(tape.layer, N, H);
+  const py::ssize_t G = signed_size(shape.input_slots), recurrent_biases = signed_size(shape.bias_slots) - G;
+  py::array_t<T> dx = result<T>({N, T_, I}), dh0 = result<T>({N, W}), dc0 = memory_result<T>(tape.layer, N, H);
   py::array_t<T> dweight_ih = result<T>({G * H, I}), dbias = result<T>({G * H}),
-                 dweight_hh = result<T>({signed_size(shape.recurrent_slots) * H, H}),
+                 dweight_hh = result<T>({signed_size(shape.recurrent_slots) * H, W}),
+                 dweight_hr = result<T>({tape.layer.projected() ? W : 0, H}),
                  dbias_hn = result<T>({recurrent_biases * H}),
                  dunit_weights = result<T>({signed_size(shape.unit_weights) * H});
   const Schedule schedule = tape.order.schedule();
@@ -323,24 +340,25 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
                                           .weight_hh = dweight_hh.mutable_data(),
                                           .bias = dbias.mutable_data(),
                                           .bias_recurrent = dbias_hn.mutable_data(),
-                                          .unit_weights = dunit_weights.mutable_data()};
+                                          .unit_weights = dunit_weights.mutable_data(),
+                                          .weight_hr = dweight_hr.mutable_data()};
   without_gil([&](Interrupt& interrupt) {
     thread_local Buffer<T> dpanels;
-    dpanels.reserve(shape.size());
+    dpanels.reserve(tape.layer.size());
     g.dpanels = dpanels.data();
     zero_padding(g.dx.data, schedule, tape.I);
     const Sequence<const T> x{tape.x.data(), signed_size(tape.N * tape.I), signed_size(tape.I), &schedule};
     tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, workspace<T>(), interrupt);
     tape.layer.unpack(dpanels.data(), gradients);
   });
-  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dunit_weights, dh0, dc0);
+  return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dunit_weights, dweight_hr, dh0, dc0);
 }
 
 template <class T>
 py::tuple step(const Arguments& a) {
   const py::ssize_t N = signed_size(a.N), H = signed_size(a.H);
   const RecurrentLayer<T> layer = a.layer<T>();
-  py::array_t<T> h = result<T>({N, H}), c = memory_result<T>(layer, N, H);
+  py::array_t<T> h = result<T>({N, signed_size(layer.outputs())}), c = memory_result<T>(layer, N, H);
   const py::array_t<T> x = operand<T>(a.x);
   const auto h0 = state<T>(a.h0), c0 = state<T>(a.c0);
   thread_local Buffer<T> panels;
@@ -361,17 +379,17 @@ void register_functional(py::module_& module) {
   const py::class_<Tape> tape_type(module, "Tape", "What the way back needs of a forward pass.");
   // Not even Tape.__new__ makes one: pybind11 would hand out uninitialised memory.
   reinterpret_cast<PyTypeObject*>(tape_type.ptr())->tp_new = nullptr;
-  module.def("layer_forward",
-             [](const std::string& cell, const py::object& x, const py::object& weight_ih, const py::object& weight_hh,
-                const py::object& bias, const py::object& bias_hn, const py::object& peephole,
-                const py::object& layer_norm, const py::object& cell_clip, const py::object& h0, const py::object& c0,
-                const py::object& lengths, bool reverse, bool training) {
-               const Arguments a =
-                   check(CellRequest(cell), x, false,
-                         {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip}, h0, c0, "h0", "c0");
-               return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
-                                     : forward<float>(a, lengths, reverse, training);
-             });
+  module.def("layer_forward", [](const std::string& cell, const py::object& x, const py::object& weight_ih,
+                                 const py::object& weight_hh, const py::object& bias, const py::object& bias_hn,
+                                 const py::object& peephole, const py::object& layer_norm, const py::object& weight_hr,
+                                 const py::object& cell_clip, const py::object& h0, const py::object& c0,
+                                 const py::object& lengths, bool reverse, bool training) {
+    const Arguments a =
+        check(CellRequest(cell), x, false,
+              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr}, h0, c0, "h0", "c0");
+    return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
+                          : forward<float>(a, lengths, reverse, training);
+  });
   module.def("layer_backward", [](const std::string& family, const py::object& tape, const py::object& dy,
                                   const py::object& dh_n, const py::object& dc_n) {
     const std::string expected = ", expected the tape of " + family + "_forward(..., training=True)";
@@ -384,9 +402,10 @@ void register_functional(py::module_& module) {
   module.def("layer_step", [](const std::string& cell, const py::object& x_t, const py::object& h, const py::object& c,
                               const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
                               const py::object& bias_hn, const py::object& peephole, const py::object& layer_norm,
-                              const py::object& cell_clip) {
-    const Arguments a = check(CellRequest(cell), x_t, true,
-                              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip}, h, c, "h", "c");
+                              const py::object& weight_hr, const py::object& cell_clip) {
+    const Arguments a =
+        check(CellRequest(cell), x_t, true,
+              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr}, h, c, "h", "c");
     return is_double(a.x) ? step<double>(a) : step<float>(a);
   });
 }

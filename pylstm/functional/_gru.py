@@ -133,6 +133,7 @@ def gru_forward(
         None,
         layer_norm,
         None,
+        None,
         h0,
         None,
         lengths,
@@ -178,7 +179,7 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     >>> pylstm.gru_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (6, 2)
     """
-    x, weight_ih, weight_hh, bias, bias_hn, units, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
+    x, weight_ih, weight_hh, bias, bias_hn, units, _, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
     normalized = LayerNorm._of(units, 3, has_memory=False) if len(units) else None
     return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn, h0, normalized)
 
@@ -221,7 +222,7 @@ def gru_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(layer_norm), x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, layer_norm, None
+        _cell(layer_norm), x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, layer_norm, None, None
     )[0]
     return h_next
 

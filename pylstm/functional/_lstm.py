@@ -42,6 +42,7 @@ class LSTMGradients(NamedTuple):
     h0, c0 : ndarray of shape (N, H)
     peephole : ndarray of shape (3H,), or (2H,), or None if there were none
     layer_norm : LayerNorm of arrays, or None if there was none
+    weight_hr : ndarray of shape (P, H), or None if there was none
     """
 
     x: FloatArray
@@ -52,6 +53,7 @@ class LSTMGradients(NamedTuple):
     c0: FloatArray
     peephole: FloatArray | None
     layer_norm: LayerNorm | None
+    weight_hr: FloatArray | None
 
 
 def lstm_forward(
@@ -69,6 +71,7 @@ def lstm_forward(
     coupled: bool = False,
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
+    weight_hr: ArrayLike | None = None,
 ) -> LSTMOutput:
     """Run an LSTM layer over a batch of sequences.
 
@@ -80,7 +83,7 @@ def lstm_forward(
     weight_ih : array-like of shape (4H, I), or (3H, I) with coupled=True
         Input weights, rows in blocks of H: gates i, f, g, o (as in PyTorch); coupled i, g, o.
     weight_hh : array-like of shape (4H, H), or (3H, H)
-        Recurrent weights, rows likewise.
+        Recurrent weights, rows likewise. With `weight_hr` they have P columns.
     bias : array-like of shape (4H,), or (3H,), optional
         Default: zeros.
     h0, c0 : array-like of shape (N, H), optional
@@ -100,6 +103,9 @@ def lstm_forward(
     layer_norm : LayerNorm, optional
         Normalise both products and the cell state; not together with the three options above. ``LayerNorm()`` starts
         with gains of one.
+    weight_hr : array-like of shape (P, H), optional
+        Projection of the units' outputs to h, which then has P elements instead of H, and so have y, h_n and h0
+        (PyTorch's `proj_size`).
 
     Returns
     -------
@@ -121,8 +127,8 @@ def lstm_forward(
         c[t] = f c[t-1] + i g                             h[t] = o tanh(c[t])
 
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. Peepholes add p c[t-1] inside the sigmoid
-    of i and f, and p c[t] inside that of o (Gers et al. 2002). Coupled gates: Greff et al. 2017. Clipping: Sak et al.
-    2014. Layer normalisation: `LayerNorm`. NaN and infinity pass through.
+    of i and f, and p c[t] inside that of o (Gers et al. 2002). Coupled gates: Greff et al. 2017. Clipping and
+    projection: Sak et al. 2014. Layer normalisation: `LayerNorm`. NaN and infinity pass through.
 
     Examples
     --------
@@ -145,6 +151,7 @@ def lstm_forward(
             None,
             peephole,
             layer_norm,
+            weight_hr,
             cell_clip,
             h0,
             c0,
@@ -177,7 +184,7 @@ def lstm_backward(
     -------
     LSTMGradients
         Gradients with respect to x, weight_ih, weight_hh, bias, h0 and c0, the last three also where they were not
-        given; and to peephole and layer_norm, None where they were not given.
+        given; and to peephole, layer_norm and weight_hr, None where they were not given.
 
     Raises
     ------
@@ -197,7 +204,7 @@ def lstm_backward(
     >>> pylstm.lstm_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (8, 2)
     """
-    x, weight_ih, weight_hh, bias, _, units, h0, c0 = _core.layer_backward("lstm", tape, dy, dh_n, dc_n)
+    x, weight_ih, weight_hh, bias, _, units, weight_hr, h0, c0 = _core.layer_backward("lstm", tape, dy, dh_n, dc_n)
     normalized = len(units) > len(bias)  # gains of both products: more than there are biases or peepholes
     return LSTMGradients(
         x,
@@ -208,6 +215,7 @@ def lstm_backward(
         c0,
         peephole=units if len(units) and not normalized else None,
         layer_norm=LayerNorm._of(units, 4, has_memory=True) if normalized else None,
+        weight_hr=weight_hr if len(weight_hr) else None,
     )
 
 
@@ -223,6 +231,7 @@ def lstm_step(
     coupled: bool = False,
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
+    weight_hr: ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Run one time step. A sequence of steps gives the bits of `lstm_forward`.
 
@@ -232,7 +241,7 @@ def lstm_step(
         Input of this step; its type decides that of the computation.
     h, c : array-like of shape (N, H)
         States before it.
-    weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm
+    weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm, weight_hr
         As for `lstm_forward`.
 
     Returns
@@ -263,6 +272,7 @@ def lstm_step(
         None,
         peephole,
         layer_norm,
+        weight_hr,
         cell_clip,
     )
     return h_next, c_next

@@ -113,7 +113,21 @@ def rnn_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        _cell(nonlinearity), x, weight_ih, weight_hh, bias, None, None, None, None, h0, None, lengths, reverse, training
+        _cell(nonlinearity),
+        x,
+        weight_ih,
+        weight_hh,
+        bias,
+        None,
+        None,
+        None,
+        None,
+        None,
+        h0,
+        None,
+        lengths,
+        reverse,
+        training,
     )
     return RNNOutput(y, h_n, tape)
 
@@ -154,7 +168,7 @@ def rnn_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     >>> pylstm.rnn_backward(out.tape, dh_n=np.ones((1, 2))).weight_hh.shape
     (2, 2)
     """
-    x, weight_ih, weight_hh, bias, _, _, h0, _ = _core.layer_backward("rnn", tape, dy, dh_n, None)
+    x, weight_ih, weight_hh, bias, _, _, _, h0, _ = _core.layer_backward("rnn", tape, dy, dh_n, None)
     return RNNGradients(x, weight_ih, weight_hh, bias, h0)
 
 
@@ -195,7 +209,7 @@ def rnn_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(nonlinearity), x_t, h, None, weight_ih, weight_hh, bias, None, None, None, None
+        _cell(nonlinearity), x_t, h, None, weight_ih, weight_hh, bias, None, None, None, None, None
     )[0]
     return h_next
 

@@ -51,7 +51,10 @@ inline bool is_layer_norm(reference::Cell cell) {
 struct Variant {
   reference::Cell cell = reference::Cell::lstm;
   bool unit_weights = false, clips = false;
+  bool projects = false;
 
+  /// Elements that H units are projected to; 0: none.
+  std::size_t projection(std::size_t H) const { return projects ? 1 + H / 2 : 0; }
   reference::CellShape shape() const { return reference::shape_of(cell); }
 };
 
@@ -64,6 +67,9 @@ inline const std::vector<Variant>& all_variants() {
     for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu,
                                        reference::Cell::layer_norm_lstm, reference::Cell::layer_norm_gru})
       all.push_back({cell, is_layer_norm(cell), false});
+    all.push_back({reference::Cell::lstm, false, false, true});
+    all.push_back({reference::Cell::coupled_lstm, true, true, true});
+    all.push_back({reference::Cell::layer_norm_lstm, true, false, true});
     return all;
   }();
   return list;
@@ -85,9 +91,10 @@ inline std::string name(const Combination& c) {
   static constexpr const char* cells[] = {"LSTM",          "coupled LSTM",    "GRU",           "RNN",
                                           "RNN with relu", "layer-norm LSTM", "layer-norm GRU"};
   return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.unit_weights ? " with weights of units" : "") +
-         (c.variant.clips ? ", clipped" : "") + "; lengths: " + lengths[static_cast<int>(c.lengths)] +
-         (c.reverse ? "; reverse" : "; forward") + "; initial state: " + initial[static_cast<int>(c.initial)] +
-         (c.bias ? "; bias" : "; no bias") + "; gradients from " + incoming[static_cast<int>(c.incoming)];
+         (c.variant.clips ? ", clipped" : "") + (c.variant.projects ? ", projected" : "") +
+         "; lengths: " + lengths[static_cast<int>(c.lengths)] + (c.reverse ? "; reverse" : "; forward") +
+         "; initial state: " + initial[static_cast<int>(c.initial)] + (c.bias ? "; bias" : "; no bias") +
+         "; gradients from " + incoming[static_cast<int>(c.incoming)];
 }
 
 inline const std::vector<Combination>& legal_combinations() {
@@ -139,9 +146,11 @@ Case<To> convert(const Case<From>& a) {
                       .N = p.N,
                       .I = p.I,
                       .H = p.H,
+                      .P = p.P,
                       .x = convert<To>(p.x),
                       .weight_ih = convert<To>(p.weight_ih),
                       .weight_hh = convert<To>(p.weight_hh),
+                      .weight_hr = convert<To>(p.weight_hr),
                       .bias = convert<To>(p.bias),
                       .bias_recurrent = convert<To>(p.bias_recurrent),
                       .unit_weights = convert<To>(p.unit_weights),
@@ -171,24 +180,27 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
   const auto arrives = [&](Incoming which) { return c.incoming == Incoming::all || c.incoming == which; };
 
   const reference::CellShape shape = c.variant.shape();
+  const std::size_t P = c.variant.projection(s.H), W = P > 0 ? P : s.H;
   Case<Real> made{.problem = {.cell = c.variant.cell,
                               .T = s.T,
                               .N = s.N,
                               .I = s.I,
                               .H = s.H,
+                              .P = P,
                               .x = fill(s.T * s.N * s.I, value),
                               .weight_ih = fill(shape.gates_x * s.H * s.I, row_weight),
-                              .weight_hh = fill(shape.gates_h * s.H * s.H, row_weight),
+                              .weight_hh = fill(shape.gates_h * s.H * W, row_weight),
+                              .weight_hr = fill(P * s.H, [&] { return weight(s.H); }),
                               .bias = fill(c.bias ? shape.gates_x * s.H : 0, value),
                               .bias_recurrent = fill(c.bias ? shape.recurrent_bias() * s.H : 0, value),
                               .unit_weights = fill(c.variant.unit_weights ? shape.unit_weights * s.H : 0, value),
                               .clip = c.variant.clips ? clip : std::numeric_limits<Real>::infinity(),
-                              .h0 = fill(has_h0 ? s.N * s.H : 0, value),
+                              .h0 = fill(has_h0 ? s.N * W : 0, value),
                               .c0 = fill(has_c0 ? s.N * s.H : 0, value),
                               .lengths = {},
                               .reverse = c.reverse},
-                  .dy = fill(arrives(Incoming::dy) ? s.T * s.N * s.H : 0, value),
-                  .dh_n = fill(arrives(Incoming::dh_n) ? s.N * s.H : 0, value),
+                  .dy = fill(arrives(Incoming::dy) ? s.T * s.N * W : 0, value),
+                  .dh_n = fill(arrives(Incoming::dh_n) ? s.N * W : 0, value),
                   .dc_n = fill(arrives(Incoming::dc_n) ? s.N * s.H : 0, value)};
 
   if (c.lengths == Lengths::absent) return made;
@@ -204,7 +216,7 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
       const std::size_t tn = t * s.N + n;
       for (std::size_t k = 0; k < s.I; ++k) made.problem.x[tn * s.I + k] = nan;
       if (!made.dy.empty())
-        for (std::size_t j = 0; j < s.H; ++j) made.dy[tn * s.H + j] = nan;
+        for (std::size_t j = 0; j < W; ++j) made.dy[tn * W + j] = nan;
     }
   }
   return made;
@@ -250,7 +262,7 @@ Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double list
       const Real one = random.below(2) == 0 ? Real(-1) : Real(1);
       if (p.cell == reference::Cell::coupled_lstm && gate == reference::CoupledLstm::i && listening == 0) continue;
       if (gate == gate_that_listens) {
-        p.weight_hh[row * s.H + random.below(s.H)] = one;
+        p.weight_hh[row * p.width() + random.below(p.width())] = one;
       } else if (c.bias && random.below(2) == 0) {
         p.bias[row] = one;
       } else {

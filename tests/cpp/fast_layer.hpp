@@ -62,12 +62,13 @@ template <class T>
 class FastLayer {
  public:
   FastLayer(const kernels::KernelTable<T>& table, const reference::Problem<T>& p)
-      : layer_(table.cell(choice_of(p)), p.I, p.H, {.clip = p.clip}), panels_(layer_.shape().size(), nan) {
+      : layer_(table.cell(choice_of(p)), p.I, p.H, {.clip = p.clip}, p.P), panels_(layer_.size(), nan) {
     layer_.pack({.weight_ih = or_null(p.weight_ih),
                  .weight_hh = or_null(p.weight_hh),
                  .bias = or_null(p.bias),
                  .bias_recurrent = or_null(p.bias_recurrent),
-                 .unit_weights = or_null(p.unit_weights)},
+                 .unit_weights = or_null(p.unit_weights),
+                 .weight_hr = or_null(p.weight_hr)},
                 panels_.data());
   }
 
@@ -76,16 +77,16 @@ class FastLayer {
   LayerOutputs<T> forward(const reference::Problem<T>& p, Mode mode) {
     const layers::BatchOrder order = order_of(p);
     const Schedule schedule = order.schedule();
-    LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.H, untouched),
-                      .h_n = std::vector<T>(p.N * p.H, untouched),
+    LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.width(), untouched),
+                      .h_n = std::vector<T>(p.N * p.width(), untouched),
                       .c_n = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)};
     poison();
     Interrupt never;
     layer_.forward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule),
-                   time_major<T>(r.y, p.N, p.H, schedule),
+                   time_major<T>(r.y, p.N, p.width(), schedule),
                    {.h0 = or_null(p.h0), .c0 = or_null(p.c0), .h_n = r.h_n.data(), .c_n = r.c_n.data()},
                    mode == Mode::training ? &tape_ : nullptr, work_, never);
-    r.written_past_end = clear_padding(p, r.y, p.H);
+    r.written_past_end = clear_padding(p, r.y, p.width());
     return r;
   }
 
@@ -94,21 +95,22 @@ class FastLayer {
     const auto& p = a.problem;
     const layers::BatchOrder order = order_of(p);
     const Schedule schedule = order.schedule();
-    Buffer<T> dpanels(layer_.shape().size(), nan);
+    Buffer<T> dpanels(layer_.size(), nan);
     const reference::CellShape shape = reference::shape_of(p.cell);
     const std::size_t peepholes = layer_.shape().unit_weights;
     LayerGradients<T> g{.d = {.x = std::vector<T>(p.T * p.N * p.I, untouched),
                               .weight_ih = std::vector<T>(shape.gates_x * p.H * p.I),
-                              .weight_hh = std::vector<T>(shape.gates_h * p.H * p.H),
+                              .weight_hh = std::vector<T>(shape.gates_h * p.H * p.width()),
+                              .weight_hr = std::vector<T>(p.P * p.H),
                               .bias = std::vector<T>(shape.gates_x * p.H),
                               .bias_recurrent = std::vector<T>(shape.recurrent_bias() * p.H),
                               .unit_weights = std::vector<T>(peepholes * p.H),
-                              .h0 = std::vector<T>(p.N * p.H, untouched),
+                              .h0 = std::vector<T>(p.N * p.width(), untouched),
                               .c0 = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)}};
     poison_workspace();
     Interrupt never;
     layer_.backward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule), tape_,
-                    {.dy = a.dy.empty() ? Sequence<const T>{} : time_major<const T>(a.dy, p.N, p.H, schedule),
+                    {.dy = a.dy.empty() ? Sequence<const T>{} : time_major<const T>(a.dy, p.N, p.width(), schedule),
                      .dh_n = or_null(a.dh_n),
                      .dc_n = or_null(a.dc_n),
                      .dx = time_major<T>(g.d.x, p.N, p.I, schedule),
@@ -120,13 +122,15 @@ class FastLayer {
                                    .weight_hh = g.d.weight_hh.data(),
                                    .bias = g.d.bias.data(),
                                    .bias_recurrent = g.d.bias_recurrent.data(),
-                                   .unit_weights = g.d.unit_weights.data()});
+                                   .unit_weights = g.d.unit_weights.data(),
+                                   .weight_hr = g.d.weight_hr.data()});
     Buffer<T> packed(dpanels.size(), nan);
     layer_.pack({.weight_ih = or_null(g.d.weight_ih),
                  .weight_hh = or_null(g.d.weight_hh),
                  .bias = or_null(g.d.bias),
                  .bias_recurrent = or_null(g.d.bias_recurrent),
-                 .unit_weights = or_null(g.d.unit_weights)},
+                 .unit_weights = or_null(g.d.unit_weights),
+                 .weight_hr = or_null(g.d.weight_hr)},
                 packed.data());
     g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
     g.written_past_end = clear_padding(p, g.d.x, p.I);
@@ -161,14 +165,16 @@ class FastLayer {
   }
 
   void poison_workspace() {
-    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh,
-                              &work_.dh_shortcut, &work_.recurrent_transposed, &work_.input_transposed})
+    for (Buffer<T>* buffer :
+         {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh, &work_.dm,
+          &work_.dh_shortcut, &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 
   void poison() {
     poison_workspace();
-    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.gates}) std::fill(buffer->begin(), buffer->end(), nan);
+    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.m, &tape_.gates})
+      std::fill(buffer->begin(), buffer->end(), nan);
   }
 
   layers::RecurrentLayer<T> layer_;

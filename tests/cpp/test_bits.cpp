@@ -51,6 +51,7 @@ struct Pass {
             {"dx", &d.x},
             {"dweight_ih", &d.weight_ih},
             {"dweight_hh", &d.weight_hh},
+            {"dweight_hr", &d.weight_hr},
             {"dbias", &d.bias},
             {"dbias_recurrent", &d.bias_recurrent},
             {"dunit_weights", &d.unit_weights},
@@ -98,7 +99,8 @@ Case<T> rows_of(const Case<T>& a, std::size_t begin, std::size_t end) {
   auto& p = part.problem;
   const auto cut = [&, rows = p.N](auto& v, std::size_t width) { v = rows_of(v, rows, width, begin, end); };
   cut(p.x, p.I);
-  for (auto* v : {&p.h0, &p.c0, &part.dy, &part.dh_n, &part.dc_n}) cut(*v, p.H);
+  for (auto* v : {&p.h0, &part.dy, &part.dh_n}) cut(*v, p.width());
+  for (auto* v : {&p.c0, &part.dc_n}) cut(*v, p.H);
   cut(p.lengths, 1);
   p.N = end - begin;
   return part;
@@ -107,11 +109,13 @@ Case<T> rows_of(const Case<T>& a, std::size_t begin, std::size_t end) {
 /// h and c of one step after the other, each in a call of its own; rows that have ended get a length of 0.
 template <class T>
 LayerOutputs<T> step_by_step(const reference::Problem<T>& p, FastLayer<T>& layer) {
-  LayerOutputs<T> whole{.y = std::vector<T>(p.T * p.N * p.H), .h_n = p.h0, .c_n = p.c0};
-  whole.h_n.resize(p.N * p.H);
+  const std::size_t W = p.width();
+  LayerOutputs<T> whole{.y = std::vector<T>(p.T * p.N * W), .h_n = p.h0, .c_n = p.c0};
+  whole.h_n.resize(p.N * W);
   whole.c_n.resize(layer.has_memory() ? p.N * p.H : 0);
   for (std::size_t s = 0; s < p.T; ++s) {
-    reference::Problem<T> step{.cell = p.cell, .T = 1, .N = p.N, .I = p.I, .H = p.H, .x = std::vector<T>(p.N * p.I)};
+    reference::Problem<T> step{
+        .cell = p.cell, .T = 1, .N = p.N, .I = p.I, .H = p.H, .P = p.P, .x = std::vector<T>(p.N * p.I)};
     step.h0 = whole.h_n;
     step.c0 = whole.c_n;
     std::vector<std::size_t> at(p.N);
@@ -126,7 +130,7 @@ LayerOutputs<T> step_by_step(const reference::Problem<T>& p, FastLayer<T>& layer
     whole.h_n = r.h_n;
     whole.c_n = r.c_n;
     for (std::size_t n = 0; n < p.N; ++n)
-      if (step.lengths[n] == 1) std::copy_n(r.y.data() + n * p.H, p.H, whole.y.data() + at[n] * p.H);
+      if (step.lengths[n] == 1) std::copy_n(r.y.data() + n * W, W, whole.y.data() + at[n] * W);
   }
   return whole;
 }
@@ -171,7 +175,8 @@ const std::vector<Combination> combinations_for_threads = [] {
   std::vector<Combination> all = combinations_on_record;
   for (const Variant& variant :
        {Variant{reference::Cell::lstm, true, true}, Variant{reference::Cell::coupled_lstm, true, false},
-        Variant{reference::Cell::gru}, Variant{reference::Cell::rnn_tanh}})
+        Variant{reference::Cell::gru}, Variant{reference::Cell::rnn_tanh},
+        Variant{reference::Cell::layer_norm_lstm, true, false, true}, Variant{reference::Cell::layer_norm_gru, true}})
     all.push_back({Lengths::unsorted, false, Initial::h0, true, Incoming::all, variant});
   return all;
 }();
@@ -291,11 +296,11 @@ TEST_CASE_TEMPLATE("rows in calls of their own give the bits of the batch", T, f
         const auto check = [&](const std::vector<T>& alone, const std::vector<T>& together, std::size_t width) {
           CHECK(same_bits(alone, rows_of(together, p.N, width, begin, end)));
         };
-        check(part.out.y, whole.out.y, p.H);
-        check(part.out.h_n, whole.out.h_n, p.H);
+        check(part.out.y, whole.out.y, p.width());
+        check(part.out.h_n, whole.out.h_n, p.width());
         check(part.out.c_n, whole.out.c_n, p.H);
         check(part.back.d.x, whole.back.d.x, p.I);
-        check(part.back.d.h0, whole.back.d.h0, p.H);
+        check(part.back.d.h0, whole.back.d.h0, p.width());
         check(part.back.d.c0, whole.back.d.c0, p.H);
       }
     });
@@ -326,7 +331,8 @@ TEST_CASE("the sizes for threads are shared out both ways") {
   std::size_t by_rows = 0, by_units = 0;
   for (const Sizes& s : sizes_for_threads()) {
     const pylstm::layers::RecurrentLayer<float> layer(pylstm::active_kernels<float>().cell({}), s.I, s.H);
-    const auto plan = pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float), false);
+    const auto plan =
+        pylstm::layers::plan_forward(layer.shape(), {.steps = s.T, .rows = s.N}, sizeof(float), false, false);
     if (plan.threads > 1) ++(plan.split_units ? by_units : by_rows);
   }
   CHECK(by_rows > 0);

@@ -81,6 +81,7 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
   check_close("dx", back.d.x, d.x);
   check_close("dweight_ih", back.d.weight_ih, d.weight_ih);
   check_close("dweight_hh", back.d.weight_hh, d.weight_hh);
+  check_close("dweight_hr", back.d.weight_hr, d.weight_hr);
   check_close("dbias", back.d.bias, d.bias);
   check_close("dbias_recurrent", back.d.bias_recurrent, d.bias_recurrent);
   if (!a.problem.unit_weights.empty()) check_close("dunit_weights", back.d.unit_weights, d.unit_weights);
@@ -123,8 +124,8 @@ bool is_exact(const Case<T>& a) {
   const auto d =
       reference::backward<Magnitude, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
   const double most = std::ldexp(1, std::numeric_limits<T>::digits);
-  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &d.x, &d.weight_ih, &d.weight_hh, &d.bias,
-                        &d.bias_recurrent, &d.unit_weights, &d.h0, &d.c0})
+  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &r.m, &d.x, &d.weight_ih, &d.weight_hh, &d.weight_hr,
+                        &d.bias, &d.bias_recurrent, &d.unit_weights, &d.h0, &d.c0})
     if (largest(*v) > most) return false;
   return true;
 }
@@ -165,6 +166,7 @@ void check_exactly(const Sizes& sizes, const Combination& combination, std::uint
   CHECK(equal(back.d.x, d.x));
   CHECK(equal(back.d.weight_ih, d.weight_ih));
   CHECK(equal(back.d.weight_hh, d.weight_hh));
+  CHECK(equal(back.d.weight_hr, d.weight_hr));
   CHECK(equal(back.d.bias, d.bias));
   CHECK(equal(back.d.bias_recurrent, d.bias_recurrent));
   if (!a.problem.unit_weights.empty()) CHECK(equal(back.d.unit_weights, d.unit_weights));

@@ -61,7 +61,7 @@ Case<double> with_explicit_zeros(Case<double> a) {
   p.bias.resize(shape.gates_x * p.H);
   p.bias_recurrent.resize(shape.recurrent_bias() * p.H);
   p.unit_weights.resize(shape.unit_weights * p.H);
-  p.h0.resize(p.N * p.H);
+  p.h0.resize(p.N * p.width());
   p.c0.resize(p.N * p.H);
   if (is_layer_norm(p.cell)) {
     Random random(7);
@@ -105,13 +105,13 @@ Problem<double> only_row(const Problem<double>& p, std::size_t n) {
   row.x.clear();
   for (std::size_t t = 0; t < row.T; ++t)
     for (std::size_t k = 0; k < p.I; ++k) row.x.push_back(p.x[(t * p.N + n) * p.I + k]);
-  const auto slice = [&](const Vector& v) {
+  const auto slice = [&](const Vector& v, std::size_t width) {
     return v.empty() ? v
-                     : Vector(v.begin() + static_cast<std::ptrdiff_t>(n * p.H),
-                              v.begin() + static_cast<std::ptrdiff_t>((n + 1) * p.H));
+                     : Vector(v.begin() + static_cast<std::ptrdiff_t>(n * width),
+                              v.begin() + static_cast<std::ptrdiff_t>((n + 1) * width));
   };
-  row.h0 = slice(p.h0);
-  row.c0 = slice(p.c0);
+  row.h0 = slice(p.h0, p.width());
+  row.c0 = slice(p.c0, p.H);
   return row;
 }
 
@@ -183,6 +183,7 @@ TEST_CASE("gradients are those of central differences, for every combination") {
       const bool steep = is_layer_norm(combination.variant.cell);
       check_gradient("weight_ih", d.weight_ih, a.problem.weight_ih, steep, f);
       check_gradient("weight_hh", d.weight_hh, a.problem.weight_hh, steep, f);
+      check_gradient("weight_hr", d.weight_hr, a.problem.weight_hr, steep, f);
       check_gradient("bias", d.bias, a.problem.bias, steep, f);
       check_gradient("bias_recurrent", d.bias_recurrent, a.problem.bias_recurrent, steep, f);
       check_gradient("unit_weights", d.unit_weights, a.problem.unit_weights, steep, f);
@@ -200,12 +201,13 @@ TEST_CASE("a row of a batch is that row alone, cut to its length") {
     for (std::size_t n = 0; n < p.N; ++n) {
       const auto row = only_row(p, n);
       const auto alone = forward(row);
-      for (std::size_t j = 0; j < p.H; ++j) {
+      const std::size_t W = p.width();
+      for (std::size_t j = 0; j < W; ++j) {
         for (std::size_t t = 0; t < p.T; ++t)
-          CHECK(batch.y[(t * p.N + n) * p.H + j] == (t < row.T ? alone.y[t * p.H + j] : 0));
-        CHECK(batch.h_n[n * p.H + j] == alone.h_n[j]);
-        CHECK(batch.c_n[n * p.H + j] == alone.c_n[j]);
+          CHECK(batch.y[(t * p.N + n) * W + j] == (t < row.T ? alone.y[t * W + j] : 0));
+        CHECK(batch.h_n[n * W + j] == alone.h_n[j]);
       }
+      for (std::size_t j = 0; j < p.H; ++j) CHECK(batch.c_n[n * p.H + j] == alone.c_n[j]);
     }
   }
 }

@@ -12,14 +12,15 @@ namespace pylstm::kernels {
 
 struct PanelShape {
   std::size_t inputs, units;  ///< I, H (a dense layer: units = outputs)
-  std::size_t recurrent;      ///< rows of the recurrent part: H, or 0 for a dense layer
-  std::size_t lanes;          ///< S
+  std::size_t recurrent;  ///< rows of the recurrent part, the width of h: H, or P with a projection; 0: a dense layer
+  std::size_t lanes;      ///< S
   std::size_t input_slots, recurrent_slots, slots;
   std::size_t bias_slots;
   std::size_t unit_weights = 0;  ///< weights of each unit beside the products' and the bias
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
+  std::size_t padded_recurrent() const { return (recurrent + lanes - 1) / lanes * lanes; }
   std::size_t recurrent_offset() const { return inputs * input_slots * lanes; }
   std::size_t unit_weights_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
   std::size_t bias_offset() const { return unit_weights_offset() + unit_weights * lanes; }

@@ -12,6 +12,7 @@
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/pointwise.hpp"
+#include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
 
@@ -28,6 +29,17 @@ struct CellOptions {
   T clip = 0;  ///< bound of |c|, for cells that clip
 };
 
+/// The recurrent projection h = W m of the units' outputs m = o tanh(c) (Sak, Senior & Beaufays 2014).
+template <class T>
+struct Projection {
+  PanelShape shape;     ///< of a dense layer from H to P
+  const T* panels;      ///< or null: h is m
+  const T* transposed;  ///< transposed panels, backward
+  History<T> m;         ///< m.row(t + 1) is that of step t, as h.row(t + 1) is
+
+  PYLSTM_INLINE explicit operator bool() const { return panels != nullptr; }
+};
+
 /// Operands of the forward recurrence.  h.row(t), c.row(t) are the states before step t; S divides their width.
 template <class T>
 struct ForwardOperands {
@@ -36,8 +48,9 @@ struct ForwardOperands {
   const T* panels;
   CellOptions<T> options;
   void (*pointwise)(const PointwiseForward<T>&);
+  Projection<T> projection;
   Sequence<const T> x;  ///< rows of I
-  Sequence<T> y;        ///< rows of H; may be null
+  Sequence<T> y;        ///< rows of h; may be null
   History<T> h, c;      ///< c may be null: a cell without memory
   History<T> gates;     ///< [slots][S] for each block
   bool gates_kept;  ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
@@ -52,6 +65,7 @@ struct ForwardStep {
   Rows<T> y;
   const T *h_prev, *c_prev;
   T *h, *c, *gates;
+  T* m;  ///< what the equations give: h, or what is projected to it
 
   PYLSTM_INLINE ForwardStep(const ForwardOperands<T>& a, std::size_t t)
       : x(a.x.at(t)),
@@ -60,7 +74,8 @@ struct ForwardStep {
         c_prev(a.c.at(t)),
         h(a.h.at(t + 1)),
         c(a.c.at(t + 1)),
-        gates(a.gates.at(t)) {}
+        gates(a.gates.at(t)),
+        m(a.projection ? a.projection.m.at(t + 1) : h) {}
 };
 
 /// Recurrent inputs whose weights make a chunk; where that is not all of them, `gates` holds the sums in between.
@@ -168,7 +183,7 @@ void copy_outputs(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::
 template <class T>
 PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<T>& step, T* gates, std::size_t n,
                                  std::size_t rows, std::size_t block, std::size_t blocks) {
-  const std::size_t width = a.h.row_width, at = n * width + block * a.shape.lanes;
+  const std::size_t width = a.shape.padded_units(), at = n * width + block * a.shape.lanes;
   a.pointwise({.shape = {.rows = rows,
                          .blocks = blocks,
                          .units = a.shape.units,
@@ -180,9 +195,44 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                .gates = gates + n * a.gates.row_width,
                .h_prev = step.h_prev + at,
                .c_prev = shifted(step.c_prev, at),
-               .h = step.h + at,
+               .h = step.m + at,
                .c = shifted(step.c, at),
                .keep_gates = a.keep_gates});
+}
+
+/// Calls work(in, out, count) on the rows of a step in lists of pointers.
+template <class T, class Work>
+PYLSTM_INLINE void for_each_row_list(const T* in, std::size_t in_width, T* out, std::size_t out_width,
+                                     std::size_t begin, std::size_t end, Work work) {
+  constexpr std::size_t most = 48;
+  for (std::size_t first = begin; first < end; first += most) {
+    const std::size_t count = std::min(most, end - first);
+    const T* from[most];
+    T* to[most];
+    for (std::size_t i = 0; i < count; ++i) {
+      from[i] = in + (first + i) * in_width;
+      to[i] = out + (first + i) * out_width;
+    }
+    work(from, to, count);
+  }
+}
+
+/// h of rows [begin, end) from m.
+template <class T, class Isa>
+void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin, std::size_t end) {
+  const PanelShape& shape = a.projection.shape;
+  for_each_row_list(step.m, a.projection.m.row_width, step.h, a.h.row_width, begin, end,
+                    [&](const T* const* in, T* const* out, std::size_t count) {
+                      affine<T, Isa, 1, all_slots<1>(), false>({.shape = shape,
+                                                                .panels = a.projection.panels,
+                                                                .in = in,
+                                                                .out = out,
+                                                                .n = count,
+                                                                .out_block_stride = shape.lanes,
+                                                                .columns = shape.lanes,
+                                                                .block_begin = 0,
+                                                                .block_end = shape.blocks()});
+                    });
 }
 
 /// Runs the steps of a range.  Rows that have ended are not touched.
@@ -247,9 +297,10 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
     if constexpr (wide > 1) all_rows(std::integral_constant<std::size_t, wide>{});
     all_rows(one);
     if (Layout::whole_rows) forward_units(a, step, step.gates, n, rows, 0, a.shape.blocks());
+    if (a.projection) project<T, Isa>(a, step, n, row_end);
     if (step.y) {
-      copy_outputs<V>(a, step, n, row_end, range.block_begin * V::lanes,
-                      std::min(range.block_end * V::lanes, a.shape.units));
+      const std::size_t end = a.projection ? a.shape.padded_recurrent() : range.block_end * V::lanes;
+      copy_outputs<V>(a, step, n, row_end, range.block_begin * V::lanes, std::min(end, a.shape.recurrent));
     }
   }
 }
@@ -280,30 +331,26 @@ struct BackwardOperands {
   History<T> dgates;             ///< out: gradients of the sums, [slots][S] for each block
   History<T> dweights;           ///< out: parts of the gradients of the units' own weights, likewise; null: none
   bool whole_rows;               ///< the equations need all units of a row
-  Sequence<const T> dy;          ///< rows of H; may be null
-  const T *dh_n, *dc_n;          ///< [rows][H] in the caller's row order; may be null
-  T *dc, *dh_shortcut;           ///< [rows][padded H] carried from step to step; null: the cell has none
-  T* dh;                         ///< [rows][padded H] gradients of h
+  Projection<T> projection;
+  Sequence<const T> dy;  ///< rows of h; may be null
+  const T *dh_n, *dc_n;  ///< [rows][width of h], [rows][H] in the caller's row order; may be null
+  T *dc, *dh_shortcut;   ///< [rows][padded H] carried from step to step; null: the cell has none
+  History<T> dh;         ///< gradients of h, of a step or of a chunk of them
+  T* dm;                 ///< [rows][padded H] gradients of m, zero past H; with a projection
 };
 
-/// Gradient of the state after the row's last step, or zero.
+/// `to` = the gradient of the state after the row's last step, or zero, plus that of its output there.
+/// Rows [begin, end), elements [j_begin, j_end) of `width`, of which `columns` exist.
 template <class V, class T>
-PYLSTM_INLINE V final_gradient(const T* gradient, const PanelShape& shape, std::size_t caller_row, std::size_t j) {
-  return gradient == nullptr ? V::zero() : load_within<V>(gradient + caller_row * shape.units + j, shape.units - j);
-}
-
-/// dh of rows whose last step this is: nothing comes back from a later one.
-template <class V, class T>
-void start_rows(const BackwardOperands<T>& a, const Rows<const T>& dy, std::size_t begin, std::size_t end,
-                std::size_t j_begin, std::size_t j_end) {
-  const std::size_t H = a.shape.units, width = a.shape.padded_units();
+void start_rows(const Schedule& schedule, const Rows<const T>& dy, const T* final_gradient, std::size_t columns,
+                std::size_t begin, std::size_t end, std::size_t j_begin, std::size_t j_end, T* to, std::size_t width) {
   for (std::size_t n = begin; n < end; ++n) {
     const T* const dy_row = dy ? dy.row(n) : nullptr;
-    const std::size_t caller_row = a.schedule->caller_row(n);
+    const T* const final_row = shifted(final_gradient, schedule.caller_row(n) * columns);
     for (std::size_t j = j_begin; j < j_end; j += V::lanes) {
-      const V output = dy ? load_within<V>(dy_row + j, H - j) : V::zero();
-      (output + final_gradient<V>(a.dh_n, a.shape, caller_row, j)).store(a.dh + n * width + j);
-      if (a.dc != nullptr) final_gradient<V>(a.dc_n, a.shape, caller_row, j).store(a.dc + n * width + j);
+      const V output = dy ? load_within<V>(dy_row + j, columns - j) : V::zero();
+      const V state = final_row != nullptr ? load_within<V>(final_row + j, columns - j) : V::zero();
+      (output + state).store(to + n * width + j);
     }
   }
 }
@@ -311,10 +358,11 @@ void start_rows(const BackwardOperands<T>& a, const Rows<const T>& dy, std::size
 /// dh of rows [n, n + R) and blocks [block, block + NV): dy and the shortcut, plus units [j_begin, j_end) of the
 /// product of `dgates`, one step's gradients.
 template <class V, std::size_t R, std::size_t NV, class T>
-PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const T>& dy, const T* dgates, std::size_t n,
-                                 std::size_t block, std::size_t j_begin, std::size_t j_end, Ahead<T> ahead) {
+PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const T>& dy, const T* dgates, T* dh_rows,
+                                 std::size_t n, std::size_t block, std::size_t j_begin, std::size_t j_end,
+                                 Ahead<T> ahead) {
   constexpr std::size_t S = V::lanes;
-  const std::size_t H = a.shape.units, width = a.shape.padded_units();
+  const std::size_t columns = a.shape.recurrent, width = a.dh.row_width;
   V dh[R][NV];
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) {
@@ -323,22 +371,22 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
     for (std::size_t v = 0; v < NV; ++v) {
       const std::size_t j = (block + v) * S;
       if (j_begin > 0) {
-        dh[r][v] = V::load(a.dh + (n + r) * width + j);
+        dh[r][v] = V::load(dh_rows + (n + r) * width + j);
         continue;
       }
-      dh[r][v] = dy_row != nullptr ? load_within<V>(dy_row + j, H - j) : V::zero();
+      dh[r][v] = dy_row != nullptr ? load_within<V>(dy_row + j, columns - j) : V::zero();
       if (a.dh_shortcut != nullptr) dh[r][v] = dh[r][v] + V::load(a.dh_shortcut + (n + r) * width + j);
     }
   }
   const T* rows[R];
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = dgates + (n + r) * a.dgates.row_width;
-  const T* const panel = a.recurrent_transposed + block * H * a.shape.recurrent_slots * S;
+  const T* const panel = a.recurrent_transposed + block * a.shape.units * a.shape.recurrent_slots * S;
   accumulate_gates<R, NV>(dh, rows, a.recurrent_gates, a.dgates.block_stride(), j_begin, j_end, panel, ahead);
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < NV; ++v) dh[r][v].store(a.dh + (n + r) * width + (block + v) * S);
+    for (std::size_t v = 0; v < NV; ++v) dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S);
   }
 }
 
@@ -346,20 +394,22 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
 /// `before(row, rows, block, blocks)` goes ahead of each tile, `after(block, blocks)` follows each group of blocks.
 template <class T, class Isa, class Before, class After>
 PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range& range, const Rows<const T>& dy,
-                                      const T* dgates, std::size_t row_end, Before before, After after) {
+                                      const T* dgates, T* dh, std::size_t row_end, Before before, After after) {
   using V = typename Isa::template vec<T>;
   const TransposedShape shape = transposed(a.shape, recurrent_part(a.shape));
-  const bool streams = shape.block_size() * (range.block_end - range.block_begin) * sizeof(T) > resident_bytes;
+  const std::size_t block_begin = a.projection ? 0 : range.block_begin,
+                    block_end = a.projection ? shape.blocks() : range.block_end;
+  const bool streams = shape.block_size() * (block_end - block_begin) * sizeof(T) > resident_bytes;
   const std::size_t begin = range.row_begin;
   for_each_transposed_group(
-      shape, range.block_begin, range.block_end,
+      shape, block_begin, block_end,
       [&]<std::size_t NV>(std::integral_constant<std::size_t, NV> vectors, std::size_t block) {
         for_each_transposed_tile<Isa, T>(
             shape, vectors, begin, row_end,
             [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t n, std::size_t j_begin,
                                std::size_t j_end) {
               // The next chunk, as large; after the last group's the first.
-              const std::size_t next_block = block + NV < range.block_end ? block + NV : range.block_begin;
+              const std::size_t next_block = block + NV < block_end ? block + NV : block_begin;
               const T* const next =
                   a.recurrent_transposed + (j_end < shape.units
                                                 ? block * shape.block_size() + j_end * shape.gates * NV * V::lanes
@@ -367,7 +417,7 @@ PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range&
               const std::size_t chunk = (j_end - j_begin) * shape.gates;
               before(n, R, block, NV);
               backward_tile<V, R, NV>(
-                  a, dy, dgates, n, block, j_begin, j_end,
+                  a, dy, dgates, dh, n, block, j_begin, j_end,
                   streams ? Ahead<T>::template share<R>(next, chunk * NV * V::lanes, n - begin, row_end - begin, chunk)
                           : Ahead<T>{next, 0});
             });
@@ -381,6 +431,7 @@ PYLSTM_INLINE void request_tape(const BackwardOperands<T>& a, std::size_t t, std
                                 std::size_t block, std::size_t blocks) {
   constexpr std::size_t line = 64 / sizeof(T);
   const std::size_t row = a.gates.row_width, width = a.shape.padded_units();
+  if (a.projection) return;  // blocks of h are not blocks of units
   for (std::size_t p = 0; p < blocks; ++p) {
     const T* const gates = a.gates.at(t) + (block + p) * a.gates.block_stride();
     for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i);
@@ -392,18 +443,41 @@ PYLSTM_INLINE void request_tape(const BackwardOperands<T>& a, std::size_t t, std
   }
 }
 
+/// dm of rows [begin, end) from dh.
+template <class T, class Isa>
+void unproject(const BackwardOperands<T>& a, const T* dh, std::size_t begin, std::size_t end) {
+  const PanelShape& shape = a.projection.shape;
+  for_each_row_list(dh, a.dh.row_width, a.dm, a.shape.padded_units(), begin, end,
+                    [&](const T* const* in, T* const* out, std::size_t count) {
+                      transposed_product<T, Isa>({.shape = transposed(shape, input_part(shape)),
+                                                  .gates = {.count = 1, .width = shape.lanes, .offset = {}},
+                                                  .panels = a.projection.transposed,
+                                                  .d = in,
+                                                  .out = out,
+                                                  .n = count,
+                                                  .d_block_stride = shape.lanes});
+                    });
+}
+
 /// Runs the steps of a range, last first.  A block range must begin and end at groups of the transposed panels.
 template <class T, class Isa>
 void backward_steps(const BackwardOperands<T>& a, const Range& range) {
   using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
   const std::size_t width = a.shape.padded_units(), S = V::lanes;
+  const std::size_t h_end = a.projection ? a.dh.row_width : range.block_end * S;
   for (std::size_t t = range.step_end; t-- > range.step_begin;) {
     const std::size_t running = std::clamp(a.schedule->active_at(t + 1), range.row_begin, range.row_end);
     const std::size_t started = std::clamp(a.schedule->active_at(t), range.row_begin, range.row_end);
     if (started == range.row_begin) continue;
     const Rows<const T> dy = a.dy.at(t);
-    start_rows<V>(a, dy, running, started, range.block_begin * S, range.block_end * S);
+    T* const dh = a.dh.at(t);
+    start_rows<V>(*a.schedule, dy, a.dh_n, a.shape.recurrent, running, started, range.block_begin * S, h_end, dh,
+                  a.dh.row_width);
+    if (a.dc != nullptr) {
+      start_rows<V>(*a.schedule, {}, a.dc_n, a.shape.units, running, started, range.block_begin * S,
+                    range.block_end * S, a.dc, width);
+    }
     const auto equations = [&](std::size_t block, std::size_t blocks) {
       const std::size_t n = range.row_begin, at = n * width + block * S;
       const std::size_t gates_stride = a.gates.block_stride(), dgates_stride = a.dgates.block_stride();
@@ -423,14 +497,15 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .h_prev = a.h.at(t) + at,
                    .c_prev = shifted(a.c.at(t), at),
                    .c = shifted(a.c.at(t + 1), at),
-                   .dh = a.dh + at,
+                   .dh = (a.projection ? a.dm : dh) + at,
                    .dc = shifted(a.dc, at),
                    .dh_shortcut = shifted(a.dh_shortcut, at)});
     };
-    const bool at_once = a.whole_rows || running == range.row_begin;
+    // Otherwise the equations follow their group of blocks, whose gradients of h are in L1.
+    const bool at_once = a.whole_rows || a.projection || running == range.row_begin;
     if (running > range.row_begin) {
       recurrent_gradient<T, Isa>(
-          a, range, dy, a.dgates.at(t + 1), running,
+          a, range, dy, a.dgates.at(t + 1), dh, running,
           [&](std::size_t n, std::size_t rows, std::size_t block, std::size_t blocks) {
             request_tape(a, t, n, n + rows, block, blocks);
           },
@@ -438,20 +513,27 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
             if (!at_once) equations(block, blocks);
           });
     }
+    if (a.projection) unproject<T, Isa>(a, dh, range.row_begin, started);
     if (at_once) equations(range.block_begin, range.block_end - range.block_begin);
   }
 }
 
-/// dh before step 0 of a range's rows and blocks, after its backward steps have reached it.
+/// dh before step 0 of a range's rows and blocks, after its backward steps have reached it: written to a.dh.at(0).
 template <class T, class Isa>
 void initial_gradient(const BackwardOperands<T>& a, const Range& range) {
   using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
-  const std::size_t running = std::clamp(a.schedule->active_at(0), range.row_begin, range.row_end);
-  start_rows<V>(a, {}, running, range.row_end, range.block_begin * V::lanes, range.block_end * V::lanes);
+  const std::size_t S = V::lanes, running = std::clamp(a.schedule->active_at(0), range.row_begin, range.row_end);
+  T* const dh = a.dh.at(0);
+  start_rows<V>(*a.schedule, {}, a.dh_n, a.shape.recurrent, running, range.row_end, range.block_begin * S,
+                a.projection ? a.dh.row_width : range.block_end * S, dh, a.dh.row_width);
+  if (a.dc != nullptr) {
+    start_rows<V>(*a.schedule, {}, a.dc_n, a.shape.units, running, range.row_end, range.block_begin * S,
+                  range.block_end * S, a.dc, a.shape.padded_units());
+  }
   if (running > range.row_begin) {
     recurrent_gradient<T, Isa>(
-        a, range, {}, a.dgates.at(0), running, [](std::size_t, std::size_t, std::size_t, std::size_t) {},
+        a, range, {}, a.dgates.at(0), dh, running, [](std::size_t, std::size_t, std::size_t, std::size_t) {},
         [](std::size_t, std::size_t) {});
   }
 }

@@ -48,6 +48,7 @@ struct CellKernels {
   void (*pointwise_forward)(const PointwiseForward<T>&);
   void (*pointwise_backward)(const PointwiseBackward<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
+  void (*projection_outer)(const OuterOperands<T>&);
   PanelKernels<T> input, recurrent;
 };
 
@@ -123,6 +124,7 @@ constexpr CellKernels<T> cell_kernels() {
   k.backward_steps = backward_steps<T, Isa>;
   k.initial_gradient = initial_gradient<T, Isa>;
   k.sum_rows = sum_rows<T, Isa>;
+  k.projection_outer = outer<T, Isa, all_slots<1>()>;
   k.input = panel_kernels<T, Isa, Cell::slots, Cell::input_slots, !whole_rows>();
   k.recurrent = panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots, !whole_rows>();
   if constexpr (whole_rows) {

@@ -51,11 +51,11 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
 }
 
 inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
-                         bool whole_rows) {
+                         bool whole_rows, bool projected) {
   constexpr std::size_t least_inputs = 48;
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
   Plan plan;
-  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows);
+  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows || projected);
   plan.input_product = whole_rows || (shape.inputs >= least_inputs && schedule.steps > 1);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   if (plan.input_product) {

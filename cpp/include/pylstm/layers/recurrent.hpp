@@ -15,7 +15,8 @@
 
 namespace pylstm::layers {
 
-/// States before and after a sequence, [rows][H] in the caller's order; null: zeros, or not wanted.
+/// States before and after a sequence, [rows][H] in the caller's order (h: [rows][P] with a projection); null: zeros,
+/// or not wanted.
 template <class T>
 struct States {
   const T *h0 = nullptr, *c0 = nullptr;
@@ -30,6 +31,7 @@ struct LayerWeights {
   T* bias = nullptr;            ///< [G_ih H]
   T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
   T* unit_weights = nullptr;    ///< [unit weights][H]: peepholes, or gains
+  T* weight_hr = nullptr;       ///< [P][H]: the projection
 };
 
 /// What BPTT needs of a forward pass, time-major and in the schedule's order.  Backward does not change it.
@@ -37,6 +39,7 @@ template <class T>
 struct Tape {
   Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
   Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
+  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what was projected to h, if anything is
 };
 
 /// Gradients that come in and go out of BPTT, in the caller's order.
@@ -46,13 +49,14 @@ struct SequenceGradients {
   const T *dh_n = nullptr, *dc_n = nullptr;  ///< [rows][H]; may be null
   Sequence<T> dx;                            ///< out; null: not wanted
   T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
-  T* dpanels = nullptr;                      ///< out: shape().size() elements
+  T* dpanels = nullptr;                      ///< out: size() elements
 };
 
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, gates, dgates, dweights, dc, dh, dh_shortcut, recurrent_transposed, input_transposed;
+  Buffer<T> h, c, m, gates, dgates, dweights, dc, dh, dm, dh_shortcut;
+  Buffer<T> recurrent_transposed, input_transposed, projection_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
@@ -61,35 +65,57 @@ template <class T>
 class RecurrentLayer {
  public:
   RecurrentLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
-                 const kernels::CellOptions<T>& options = {})
+                 const kernels::CellOptions<T>& options = {}, std::size_t projection = 0)
       : cell_(&cell),
         shape_{.inputs = inputs,
                .units = units,
-               .recurrent = units,
+               .recurrent = projection > 0 ? projection : units,
                .lanes = cell.lanes,
                .input_slots = cell.input_slots,
                .recurrent_slots = cell.recurrent_slots,
                .slots = cell.slots,
                .bias_slots = cell.bias_slots,
                .unit_weights = cell.unit_weights},
+        projection_{.inputs = units,
+                    .units = projection,
+                    .recurrent = 0,
+                    .lanes = cell.lanes,
+                    .input_slots = 1,
+                    .recurrent_slots = 1,
+                    .slots = 1,
+                    .bias_slots = 0},
         options_(options) {
+    require(projection == 0 || !cell.has_shortcut, "a cell whose h enters the next h directly has no projection");
     checked_product(sizeof(T), inputs + units + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
   }
 
   const kernels::PanelShape& shape() const { return shape_; }
 
   bool has_memory() const { return cell_->has_memory; }
+  /// Width of h: H, or P with a projection.
+  std::size_t outputs() const { return shape_.recurrent; }
+  bool projected() const { return projection_.units > 0; }
+  /// Elements of the panels: those of the cell, then the projection's.
+  std::size_t size() const { return shape_.size() + projection_.size(); }
 
   /// Weights to panels, and gradients back.
   void pack(const LayerWeights<const T>& weights, T* panels) const {
     for_each_part(weights, [&](const kernels::PanelPart& part, const T* matrix) {
       layers::pack(cell_->input, shape_, part, matrix, panels);
     });
+    if (projected()) {
+      layers::pack(cell_->input, projection_, kernels::input_part(projection_), weights.weight_hr,
+                   panels + shape_.size());
+    }
   }
   void unpack(const T* panels, const LayerWeights<T>& weights) const {
     for_each_part(weights, [&](const kernels::PanelPart& part, T* matrix) {
       if (matrix != nullptr) layers::unpack(cell_->input, shape_, part, panels, matrix);
     });
+    if (projected() && weights.weight_hr != nullptr) {
+      layers::unpack(cell_->input, projection_, kernels::input_part(projection_), panels + shape_.size(),
+                     weights.weight_hr);
+    }
   }
 
   /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
@@ -97,10 +123,11 @@ class RecurrentLayer {
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_forward(shape_, schedule, sizeof(T), cell_->whole_rows);
+    const Plan plan = plan_forward(shape_, schedule, sizeof(T), cell_->whole_rows, projected());
     const std::size_t chunk = plan.chunk_steps;
 
-    History<T> h{.period = tape ? steps + 1 : 2, .row_width = width, .rows = rows};
+    History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows};
+    History<T> m{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
     History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
     const bool gates_kept = tape || plan.input_product || plan.split_units;
     History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
@@ -119,11 +146,12 @@ class RecurrentLayer {
     };
     place(h, tape ? tape->h : work.h);
     if (cell_->has_memory) place(c, tape ? tape->c : work.c);
+    if (projected()) place(m, tape ? tape->m : work.m);
     place_blocks(gates, tape ? tape->gates : work.gates,
                  gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
     for (std::size_t n = 0; n < rows; ++n) {
-      load_state(states.h0, schedule.caller_row(n), h.row(0, n));
-      if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), c.row(0, n));
+      load_state(states.h0, schedule.caller_row(n), outputs(), h.row(0, n), h.row_width);
+      if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), shape_.units, c.row(0, n), width);
     }
 
     const kernels::ForwardOperands<T> operands{.schedule = &schedule,
@@ -131,6 +159,7 @@ class RecurrentLayer {
                                                .panels = panels,
                                                .options = options_,
                                                .pointwise = cell_->pointwise_forward,
+                                               .projection = projection(panels, nullptr, m),
                                                .x = x,
                                                .y = y,
                                                .h = h,
@@ -165,7 +194,7 @@ class RecurrentLayer {
 
     for (std::size_t n = 0; n < rows; ++n) {
       const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
-      if (states.h_n) std::copy_n(h.row(length, n), shape_.units, states.h_n + row * shape_.units);
+      if (states.h_n) std::copy_n(h.row(length, n), outputs(), states.h_n + row * outputs());
       if (states.c_n && cell_->has_memory) std::copy_n(c.row(length, n), shape_.units, states.c_n + row * shape_.units);
     }
   }
@@ -176,7 +205,7 @@ class RecurrentLayer {
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_backward(shape_, schedule, sizeof(T), cell_->whole_rows);
+    const Plan plan = plan_backward(shape_, schedule, sizeof(T), cell_->whole_rows || projected());
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
@@ -189,11 +218,19 @@ class RecurrentLayer {
       work.dweights.reserve(checked_product(shape_.blocks(), dweights.block_stride()));
       dweights.data = work.dweights.data();
     }
-    work.dh.reserve(rows * width);
+    // A projection's gradient is a product over time as well: dh of a whole chunk.
+    History<T> dh{.period = projected() ? chunk : 1, .row_width = shape_.padded_recurrent(), .rows = rows};
+    work.dh.reserve(checked_product(dh.period, rows, dh.row_width));
+    dh.data = work.dh.data();
+    if (projected()) {
+      work.projection_transposed.reserve(transposed(projection_, kernels::input_part(projection_)).size());
+      work.dm.reserve(rows * width);
+      std::fill_n(work.dm.data(), rows * width, T(0));
+    }
     if (cell_->has_memory) work.dc.reserve(rows * width);
     if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
-    work.in.resize(3 * chunk * rows);
-    work.d.resize(chunk * rows);
+    work.in.resize(4 * chunk * rows);
+    work.d.resize(2 * chunk * rows);
     work.out.resize(chunk * rows);
 
     const kernels::BackwardOperands<T> operands{
@@ -204,7 +241,7 @@ class RecurrentLayer {
         .options = options_,
         .recurrent_gates = cell_->recurrent.gates,
         .pointwise = cell_->pointwise_backward,
-        .h = {.data = tape.h.data(), .period = steps + 1, .row_width = width, .rows = rows},
+        .h = {.data = tape.h.data(), .period = steps + 1, .row_width = shape_.padded_recurrent(), .rows = rows},
         .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
               .period = steps + 1,
               .row_width = width,
@@ -216,17 +253,24 @@ class RecurrentLayer {
         .dgates = dgates,
         .dweights = dweights,
         .whole_rows = cell_->whole_rows,
+        .projection = projection(panels, work.projection_transposed.data(), {}),
         .dy = g.dy,
         .dh_n = g.dh_n,
         .dc_n = g.dc_n,
         .dc = cell_->has_memory ? work.dc.data() : nullptr,
         .dh_shortcut = cell_->has_shortcut ? work.dh_shortcut.data() : nullptr,
-        .dh = work.dh.data()};
+        .dh = dh,
+        .dm = work.dm.data()};
     ThreadPool& pool = ThreadPool::instance();
     pool.run(plan.threads, [&](const Share& share) {
       transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
       if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
     });
+    if (projected()) {
+      const kernels::PanelPart part = kernels::input_part(projection_);
+      cell_->input.transpose({projection_, part, panels + shape_.size(), work.projection_transposed.data(), 0,
+                              transposed(projection_, part).groups()});
+    }
     if (steps == 0) products(Share{}, operands, g, 0, 0, true, work);
     for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
       const std::size_t begin = end > chunk ? end - chunk : 0;
@@ -243,7 +287,7 @@ class RecurrentLayer {
       } else {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
-      const std::size_t listed = list_rows(operands, x, g.dx, begin, end, work);
+      const std::size_t listed = list_rows(operands, x, g.dx, tape, begin, end, work);
       pool.run(plan.threads,
                [&](const Share& share) { products(share, operands, g, listed, chunk * rows, end == steps, work); });
       end = begin;
@@ -253,9 +297,11 @@ class RecurrentLayer {
     pool.run(plan.threads,
              [&](const Share& share) { cell_->initial_gradient(operands, backward_range(plan, schedule, share)); });
     for (std::size_t n = 0; n < rows; ++n) {
-      const std::size_t to = schedule.caller_row(n) * shape_.units;
-      std::copy_n(work.dh.data() + n * width, shape_.units, g.dh0 + to);
-      if (g.dc0 && cell_->has_memory) std::copy_n(work.dc.data() + n * width, shape_.units, g.dc0 + to);
+      const std::size_t row = schedule.caller_row(n);
+      std::copy_n(dh.row(0, n), outputs(), g.dh0 + row * outputs());
+      if (g.dc0 && cell_->has_memory) {
+        std::copy_n(work.dc.data() + n * width, shape_.units, g.dc0 + row * shape_.units);
+      }
     }
   }
 
@@ -293,10 +339,14 @@ class RecurrentLayer {
     return range;
   }
 
-  void load_state(const T* from, std::size_t row, T* to) const {
-    const std::size_t H = shape_.units;
-    if (from != nullptr) std::copy_n(from + row * H, H, to);
-    std::fill(to + (from != nullptr ? H : 0), to + shape_.padded_units(), T(0));
+  kernels::Projection<T> projection(const T* panels, const T* transposed_panels, const History<T>& m) const {
+    return {projection_, projected() ? panels + shape_.size() : nullptr, transposed_panels, m};
+  }
+
+  void load_state(const T* from, std::size_t row, std::size_t columns, T* to, std::size_t width) const {
+    const std::size_t given = from != nullptr ? columns : 0;
+    std::copy_n(shifted(from, row * columns), given, to);
+    std::fill(to + given, to + width, T(0));
   }
 
   /// A share of a part's transposed panels.
@@ -329,9 +379,9 @@ class RecurrentLayer {
   }
 
   /// Rows of the steps [begin, end), last step first: the order in which every weight's gradient is summed.
-  std::size_t list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, std::size_t begin,
-                        std::size_t end, Workspace<T>& work) const {
-    const std::size_t most = work.d.size();
+  std::size_t list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Tape<T>& tape,
+                        std::size_t begin, std::size_t end, Workspace<T>& work) const {
+    const std::size_t most = work.d.size() / 2, width = shape_.padded_units();
     std::size_t n = 0;
     for (std::size_t t = end; t-- > begin;) {
       for (std::size_t row = 0; row < a.schedule->active_at(t); ++row, ++n) {
@@ -339,6 +389,10 @@ class RecurrentLayer {
         work.in[n] = x.row(t, row);
         work.in[most + n] = a.h.row(t, row);
         if (a.dweights) work.in[2 * most + n] = a.dweights.row(t, row);
+        if (projected()) {
+          work.d[most + n] = a.dh.row(t, row);
+          work.in[3 * most + n] = tape.m.data() + ((t + 1) * a.h.rows + row) * width;
+        }
         if (dx) work.out[n] = dx.row(t, row);
       }
     }
@@ -392,6 +446,19 @@ class RecurrentLayer {
       }
       outer(cell_->recurrent, 1, std::max(k_begin, I + 1) - (I + 1), std::max(k_end, I + 1) - (I + 1),
             shape_.recurrent_offset());
+      if (projected()) {
+        cell_->projection_outer({.d = work.d.data() + most,
+                                 .in = work.in.data() + 3 * most,
+                                 .n = n,
+                                 .d_block_stride = shape_.lanes,
+                                 .fresh = fresh,
+                                 .k_begin = share.begin(shape_.units),
+                                 .k_end = share.end(shape_.units),
+                                 .dw = g.dpanels + shape_.size(),
+                                 .block_size = projection_.block_size(),
+                                 .block_begin = 0,
+                                 .block_end = projection_.blocks()});
+      }
     }
     if (g.dx) {
       const std::size_t begin = share.begin(n);
@@ -406,7 +473,7 @@ class RecurrentLayer {
   }
 
   const kernels::CellKernels<T>* cell_;
-  kernels::PanelShape shape_;
+  kernels::PanelShape shape_, projection_;
   kernels::CellOptions<T> options_;
 };
 

@@ -59,37 +59,42 @@ inline CellShape shape_of(Cell cell) {
   return dispatch(cell, []<class C>(C) { return shape_of<C>(); });
 }
 
-/// One layer and its input.  T steps, N rows, I inputs, H hidden units; every array is C-ordered; empty: zeros.
+/// One layer and its input.  T steps, N rows, I inputs, H hidden units; every array is C-ordered; empty: zeros.  With P
+/// > 0 the units' outputs are projected to P elements (Sak, Senior & Beaufays 2014): h is W elements wide, W = P or
+/// else H.
 template <class Real>
 struct Problem {
   Cell cell = Cell::lstm;
-  std::size_t T = 0, N = 0, I = 0, H = 0;
+  std::size_t T = 0, N = 0, I = 0, H = 0, P = 0;
   std::vector<Real> x = {};               ///< [T][N][I]
   std::vector<Real> weight_ih = {};       ///< [gates_x H][I]
-  std::vector<Real> weight_hh = {};       ///< [gates_h H][H]
+  std::vector<Real> weight_hh = {};       ///< [gates_h H][W]
+  std::vector<Real> weight_hr = {};       ///< [P][H]
   std::vector<Real> bias = {};            ///< [gates_x H]
   std::vector<Real> bias_recurrent = {};  ///< [H]: of the GRU's recurrent half of n
   std::vector<Real> unit_weights = {};    ///< [unit weights H]: peepholes; gains of x, of h, then gain and bias of c
   Real clip = std::numeric_limits<Real>::infinity();  ///< bound of |c|
-  std::vector<Real> h0 = {}, c0 = {};                 ///< [N][H]
+  std::vector<Real> h0 = {}, c0 = {};                 ///< [N][W], [N][H]
   /// [N], each in [0, T]; empty: all T.  Row n consists of its steps 0 .. lengths[n] - 1, the others are padding.
   std::vector<std::size_t> lengths = {};
   bool reverse = false;  ///< run each row from its last real step to its first
+
+  std::size_t width() const { return P > 0 ? P : H; }
 };
 
 /// Everything is stored at the time of the x it belongs to, forward or reverse; padding is 0.
 template <class Real>
 struct Result {
-  std::vector<Real> y;         ///< [T][N][H]: h of every step
-  std::vector<Real> h_n, c_n;  ///< [N][H]: after the last step taken; h0 and c0 of a row without steps
+  std::vector<Real> y;         ///< [T][N][W]: h of every step
+  std::vector<Real> h_n, c_n;  ///< [N][W], [N][H]: after the last step taken; h0 and c0 of a row without steps
   std::vector<Real> gates;     ///< [T][N][kept H]
-  std::vector<Real> c;         ///< [T][N][H]
+  std::vector<Real> c, m;      ///< [T][N][H]; m: the outputs of the units, before a projection
 };
 
 /// Derivatives of the loss, each with the shape of the array in Problem it is named after.
 template <class Real>
 struct Gradients {
-  std::vector<Real> x, weight_ih, weight_hh, bias, bias_recurrent, unit_weights, h0, c0;
+  std::vector<Real> x, weight_ih, weight_hh, weight_hr, bias, bias_recurrent, unit_weights, h0, c0;
 };
 
 namespace detail {
@@ -103,11 +108,12 @@ void require_consistent(const Problem<Real>& p) {
   const CellShape s = shape_of(p.cell);
   require_size("x", p.x.size(), p.T * p.N * p.I, false);
   require_size("weight_ih", p.weight_ih.size(), s.gates_x * p.H * p.I, false);
-  require_size("weight_hh", p.weight_hh.size(), s.gates_h * p.H * p.H, false);
+  require_size("weight_hh", p.weight_hh.size(), s.gates_h * p.H * p.width(), false);
+  require_size("weight_hr", p.weight_hr.size(), p.P * p.H, false);
   require_size("bias", p.bias.size(), s.gates_x * p.H, true);
   require_size("bias_recurrent", p.bias_recurrent.size(), s.recurrent_bias() * p.H, true);
   require_size("unit_weights", p.unit_weights.size(), s.unit_weights * p.H, true);
-  require_size("h0", p.h0.size(), p.N * p.H, true);
+  require_size("h0", p.h0.size(), p.N * p.width(), true);
   require_size("c0", p.c0.size(), p.N * p.H, true);
   require_size("lengths", p.lengths.size(), p.N, true);
   for (const std::size_t length : p.lengths)
@@ -167,26 +173,27 @@ template <class Real, class Activation = Saturating>
 Result<Real> forward(const Problem<Real>& p) {
   detail::require_consistent(p);
   const CellShape shape = shape_of(p.cell);
-  const auto [T, N, I, H] = std::array{p.T, p.N, p.I, p.H};
+  const auto [T, N, I, H, W] = std::array{p.T, p.N, p.I, p.H, p.width()};
   const std::vector<Real> bias = detail::all_biases(p, shape),
                           unit_weights = detail::or_zeros(p.unit_weights, shape.unit_weights * H);
 
-  Result<Real> r{.y = std::vector<Real>(T * N * H),
-                 .h_n = detail::or_zeros(p.h0, N * H),
+  Result<Real> r{.y = std::vector<Real>(T * N * W),
+                 .h_n = detail::or_zeros(p.h0, N * W),
                  .c_n = detail::or_zeros(p.c0, N * H),
                  .gates = std::vector<Real>(T * N * shape.kept * H),
-                 .c = std::vector<Real>(T * N * H)};
-  std::vector<Real> z_x(shape.gates_x * H), z_h(shape.gates_h * H), h_prev(H), c_prev(H);
+                 .c = std::vector<Real>(T * N * H),
+                 .m = std::vector<Real>(T * N * H)};
+  std::vector<Real> z_x(shape.gates_x * H), z_h(shape.gates_h * H), h_prev(W), c_prev(H), projected(p.P);
 
   for (std::size_t n = 0; n < N; ++n) {
-    Real* h = &r.h_n[n * H];  // the running state of row n
+    Real* h = &r.h_n[n * W];  // the running state of row n
     Real* c = &r.c_n[n * H];
     for (std::size_t s = 0; s < detail::length_of(p, n); ++s) {
       const std::size_t tn = detail::time_of(p, n, s) * N + n;
-      h_prev.assign(h, h + H);
+      h_prev.assign(h, h + W);
       c_prev.assign(c, c + H);
       detail::product(p.weight_ih, &p.x[tn * I], I, z_x);
-      detail::product(p.weight_hh, h_prev.data(), H, z_h);
+      detail::product(p.weight_hh, h_prev.data(), W, z_h);
       dispatch(p.cell, [&]<class C>(C) {
         C::template forward<Activation>(Forward<Real>{.H = H,
                                                       .z_x = z_x.data(),
@@ -197,51 +204,59 @@ Result<Real> forward(const Problem<Real>& p) {
                                                       .unit_weights = unit_weights.data(),
                                                       .clip = p.clip,
                                                       .gates = &r.gates[tn * shape.kept * H],
-                                                      .h = h,
+                                                      .h = &r.m[tn * H],
                                                       .c = c});
       });
-      for (std::size_t j = 0; j < H; ++j) {
-        r.c[tn * H + j] = c[j];
-        r.y[tn * H + j] = h[j];
-      }
+      // h = W_hr m, or m
+      if (p.P > 0) detail::product(p.weight_hr, &r.m[tn * H], H, projected);
+      std::copy_n(p.P > 0 ? projected.data() : &r.m[tn * H], W, h);
+      std::copy_n(h, W, &r.y[tn * W]);
+      std::copy_n(c, H, &r.c[tn * H]);
     }
   }
   return r;
 }
 
-/// dy [T][N][H], dh_n and dc_n [N][H] are the derivatives of the loss with respect to the result; empty: zeros.
+/// dy [T][N][W], dh_n [N][W] and dc_n [N][H] are the derivatives of the loss with respect to the result; empty: zeros.
 template <class Real, class Activation = Saturating>
 Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const std::vector<Real>& dy,
                          const std::vector<Real>& dh_n, const std::vector<Real>& dc_n) {
   detail::require_consistent(p);
   const CellShape shape = shape_of(p.cell);
-  const auto [T, N, I, H] = std::array{p.T, p.N, p.I, p.H};
-  detail::require_size("dy", dy.size(), T * N * H, true);
-  detail::require_size("dh_n", dh_n.size(), N * H, true);
+  const auto [T, N, I, H, W] = std::array{p.T, p.N, p.I, p.H, p.width()};
+  detail::require_size("dy", dy.size(), T * N * W, true);
+  detail::require_size("dh_n", dh_n.size(), N * W, true);
   detail::require_size("dc_n", dc_n.size(), N * H, true);
-  const std::vector<Real> h0 = detail::or_zeros(p.h0, N * H), c0 = detail::or_zeros(p.c0, N * H),
+  const std::vector<Real> h0 = detail::or_zeros(p.h0, N * W), c0 = detail::or_zeros(p.c0, N * H),
                           bias = detail::all_biases(p, shape),
                           unit_weights = detail::or_zeros(p.unit_weights, shape.unit_weights * H);
 
   Gradients<Real> d{.x = std::vector<Real>(T * N * I),
                     .weight_ih = std::vector<Real>(shape.gates_x * H * I),
-                    .weight_hh = std::vector<Real>(shape.gates_h * H * H),
+                    .weight_hh = std::vector<Real>(shape.gates_h * H * W),
+                    .weight_hr = std::vector<Real>(p.P * H),
                     .bias = std::vector<Real>(shape.gates_x * H),
                     .bias_recurrent = std::vector<Real>(shape.recurrent_bias() * H),
                     .unit_weights = std::vector<Real>(shape.unit_weights * H),
-                    .h0 = detail::or_zeros(dh_n, N * H),
+                    .h0 = detail::or_zeros(dh_n, N * W),
                     .c0 = detail::or_zeros(dc_n, N * H)};
-  std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dh_prev(H), dbias(shape.biases * H);
+  std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dm(H), dm_prev(H), dbias(shape.biases * H);
 
   for (std::size_t n = 0; n < N; ++n) {
-    Real* dh = &d.h0[n * H];  // running: the loss by h and c of the step at hand, through everything after it
+    Real* dh = &d.h0[n * W];  // running: the loss by h and c of the step at hand, through everything after it
     Real* dc = &d.c0[n * H];
     for (std::size_t s = detail::length_of(p, n); s-- > 0;) {
       const std::size_t tn = detail::time_of(p, n, s) * N + n;
       const std::size_t tn_prev = s > 0 ? detail::time_of(p, n, s - 1) * N + n : 0;
-      const Real* h_prev = s > 0 ? &r.y[tn_prev * H] : &h0[n * H];
+      const Real* h_prev = s > 0 ? &r.y[tn_prev * W] : &h0[n * W];
       const Real* c_prev = s > 0 ? &r.c[tn_prev * H] : &c0[n * H];
-      for (std::size_t j = 0; j < H && !dy.empty(); ++j) dh[j] += dy[tn * H + j];
+      for (std::size_t j = 0; j < W && !dy.empty(); ++j) dh[j] += dy[tn * W + j];
+      if (p.P > 0) {
+        dm.assign(H, Real(0));
+        detail::product_backward({dh, dh + W}, p.weight_hr, &r.m[tn * H], H, dm.data(), d.weight_hr);
+      } else {
+        dm.assign(dh, dh + H);
+      }
       dispatch(p.cell, [&]<class C>(C) {
         C::template backward<Activation>(Backward<Real>{.H = H,
                                                         .gates = &r.gates[tn * shape.kept * H],
@@ -251,17 +266,17 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
                                                         .bias = bias.data(),
                                                         .unit_weights = unit_weights.data(),
                                                         .clip = p.clip,
-                                                        .dh = dh,
+                                                        .dh = dm.data(),
                                                         .dz_x = dz_x.data(),
                                                         .dz_h = dz_h.data(),
-                                                        .dh_prev = dh_prev.data(),
+                                                        .dh_prev = dm_prev.data(),
                                                         .dc = dc,
                                                         .dbias = dbias.data(),
                                                         .dunit_weights = d.unit_weights.data()});
       });
-      for (std::size_t j = 0; j < H; ++j) dh[j] = dh_prev[j];
+      for (std::size_t j = 0; j < W; ++j) dh[j] = p.P > 0 ? Real(0) : dm_prev[j];
       detail::product_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
-      detail::product_backward(dz_h, p.weight_hh, h_prev, H, dh, d.weight_hh);
+      detail::product_backward(dz_h, p.weight_hh, h_prev, W, dh, d.weight_hh);
     }
   }
   const auto end_of_x = dbias.begin() + static_cast<std::ptrdiff_t>(shape.gates_x * H);
