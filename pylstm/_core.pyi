@@ -54,6 +54,7 @@ class Network:
         cell: str = "lstm",
         bidirectional: bool = False,
         merge: str = "concat",
+        residual: bool = False,
         pooling: str = "last",
     ) -> None: ...
     @property
@@ -72,6 +73,8 @@ class Network:
     def bidirectional(self) -> bool: ...
     @property
     def merge(self) -> str: ...
+    @property
+    def residual(self) -> bool: ...
     @property
     def pooling(self) -> str: ...
     @property

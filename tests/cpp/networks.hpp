@@ -186,18 +186,23 @@ inline const std::vector<Config>& all_networks() {
       bool bidirectional;
       Merge merge;
     };
+    struct Stack {
+      std::vector<std::size_t> hidden_sizes;
+      bool residual;
+    };
     std::vector<Config> all;
     for (const auto& [name, cell] : kernels::cell_names)
       for (const Directions& directions :
            {Directions{false, Merge::concat}, Directions{true, Merge::concat}, Directions{true, Merge::sum}})
         for (const auto& [how, pooling] : network::pooling_names)
-          for (const std::vector<std::size_t>& hidden_sizes : {std::vector<std::size_t>{9}, {4, 5}})
+          for (const Stack& stack : {Stack{{9}, false}, Stack{{4, 5}, false}, Stack{{5, 5}, true}})
             all.push_back({.cell = cell,
                            .inputs = 2,
-                           .hidden_sizes = hidden_sizes,
+                           .hidden_sizes = stack.hidden_sizes,
                            .outputs = 2,
                            .bidirectional = directions.bidirectional,
                            .merge = directions.merge,
+                           .residual = stack.residual,
                            .pooling = pooling});
     return all;
   }();
@@ -208,7 +213,8 @@ inline std::string name(const Config& c) {
   std::ostringstream text;
   text << kernels::cell_name(c.cell);
   if (c.bidirectional) text << ", bidirectional, " << network::name_of(network::merge_names, c.merge);
-  text << ", " << network::name_of(network::pooling_names, c.pooling) << ", hidden sizes";
+  text << (c.residual ? ", residual, " : ", ") << network::name_of(network::pooling_names, c.pooling)
+       << ", hidden sizes";
   for (const std::size_t hidden : c.hidden_sizes) text << " " << hidden;
   return text.str();
 }

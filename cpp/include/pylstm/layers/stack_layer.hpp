@@ -44,12 +44,18 @@ struct StackLayerGradients {
   T* dpanels = nullptr;     ///< out: size() elements
 };
 
+struct StackLayerOptions {
+  bool bidirectional = false;
+  Merge merge = Merge::concat;
+  bool residual = false;  ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
+};
+
 template <class T>
 class StackLayer {
  public:
-  StackLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units, bool bidirectional,
-             Merge merge)
-      : recurrent_(cell, inputs, units), directions_(bidirectional ? 2 : 1), merge_(merge) {}
+  StackLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
+             const StackLayerOptions& options)
+      : recurrent_(cell, inputs, units), options_(options), directions_(options.bidirectional ? 2 : 1) {}
 
   /// Of each direction: both have the same.
   const kernels::PanelShape& shape() const { return recurrent_.shape(); }
@@ -61,12 +67,13 @@ class StackLayer {
 
   /// Returns the outputs [steps][rows][width()] in the order of the walk, where `outputs` is not null: they lie there,
   /// or on the tape.  h_n [rows][width()], in the caller's order, may be null; of two directions it has the state of
-  /// each at its own end, merged as outputs are.
+  /// each at its own end, merged as outputs are; what a residual layer read there is added, of a sum at the first's
+  /// end.
   Sequence<const T> forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Buffer<T>* outputs, T* h_n,
                             bool training, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
     const OtherWay other(schedule, x.schedule);
     auto& [first, second] = work.directions;
-    const bool on_tape = training && directions_ == 1;
+    const bool on_tape = training && directions_ == 1 && !options_.residual;
     Sequence<T> y, parts[2];
     if (outputs != nullptr && !on_tape) {
       outputs->reserve(checked_product(schedule.steps, schedule.rows, width()));
@@ -92,6 +99,15 @@ class StackLayer {
       for_each_step(schedule, [&](std::size_t t, std::size_t n) { add(addend.row(t, n), width(), y.row(t, n)); });
     }
     if (directions_ == 2 && h_n != nullptr) merge_states(schedule.rows, work, h_n);
+    if (options_.residual) {
+      const auto add_input = [&](std::size_t t, std::size_t n) { add(x.row(t, n), width(), y.row(t, n)); };
+      if (y) for_each_step(schedule, add_input);
+      if (h_n != nullptr) {
+        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+          add(x.row(t, n) + column, shape().units, h_n + state);
+        });
+      }
+    }
     if (outputs == nullptr) return {};
     if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
     const std::size_t padded = shape().padded_units();
@@ -130,6 +146,15 @@ class StackLayer {
       const auto addend = in_walk_order<const T>(work.addend.data(), schedule, I);
       for_each_step(schedule, [&](std::size_t t, std::size_t n) { add(addend.row(t, n), I, g.dx.row(t, n)); });
     }
+    if (options_.residual) {
+      const auto add_gradient = [&](std::size_t t, std::size_t n) { add(g.dy.row(t, n), width(), g.dx.row(t, n)); };
+      if (g.dy) for_each_step(schedule, add_gradient);
+      if (g.dh_n != nullptr) {
+        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+          add(g.dh_n + state, H, g.dx.row(t, n) + column);
+        });
+      }
+    }
   }
 
  private:
@@ -152,7 +177,19 @@ class StackLayer {
     Schedule walk_, x_;
   };
 
-  bool concatenates() const { return directions_ == 2 && merge_ == Merge::concat; }
+  bool concatenates() const { return directions_ == 2 && options_.merge == Merge::concat; }
+
+  /// Calls visit(t, n, column, state) for the last step of each walk: its outputs begin at `column`, and where h_n has
+  /// them is `state`.
+  template <class Visit>
+  void for_each_end(const Schedule& schedule, Visit visit) const {
+    for (std::size_t n = 0; n < schedule.rows; ++n) {
+      const std::size_t length = schedule.length(n), state = schedule.caller_row(n) * width(), H = shape().units;
+      if (length == 0) continue;
+      visit(length - 1, n, 0, state);
+      if (concatenates()) visit(0, n, H, state + H);
+    }
+  }
 
   template <class U>
   static Sequence<U> shifted_by(Sequence<U> s, std::size_t columns) {
@@ -211,8 +248,8 @@ class StackLayer {
   }
 
   RecurrentLayer<T> recurrent_;
+  StackLayerOptions options_;
   std::size_t directions_;
-  Merge merge_;
 };
 
 }  // namespace pylstm::layers

@@ -26,6 +26,7 @@ struct Config {
   double dropout = 0;          ///< between layers, in training
   bool bidirectional = false;  ///< every layer, with weights of their own for each direction
   Merge merge = Merge::concat;
+  bool residual = false;  ///< every layer above the first adds what it reads to its outputs
   /// How the head reads the top layer.  `last` of two directions: the state of each at its own end, so that both have
   /// seen the whole row.
   Pooling pooling = Pooling::last;
@@ -60,6 +61,10 @@ inline void check(const Config& c) {
   require(c.outputs >= 1, "outputs is 0, expected at least 1");
   require(!c.hidden_sizes.empty(), "hidden_sizes is empty, expected at least one layer");
   for (const std::size_t hidden : c.hidden_sizes) require(hidden >= 1, "a hidden size is 0, expected at least 1");
+  for (std::size_t l = 1; l < c.hidden_sizes.size() && c.residual; ++l) {
+    require(c.hidden_sizes[l] == c.hidden_sizes[l - 1], "hidden_sizes[", l, "] is ", c.hidden_sizes[l], ", expected ",
+            c.hidden_sizes[l - 1], ": a residual layer is as wide as the one below");
+  }
   require(c.dropout >= 0 && c.dropout < 1, "dropout is ", c.dropout, ", expected a number in [0, 1)");
 }
 

@@ -146,7 +146,9 @@ class Network {
     std::vector<layers::StackLayer<T>> made;
     std::size_t inputs = config.inputs;
     for (const std::size_t hidden : config.hidden_sizes) {
-      made.emplace_back(table.cell(config.cell), inputs, hidden, config.bidirectional, config.merge);
+      const layers::StackLayerOptions options{
+          .bidirectional = config.bidirectional, .merge = config.merge, .residual = config.residual && !made.empty()};
+      made.emplace_back(table.cell(config.cell), inputs, hidden, options);
       inputs = made.back().width();
     }
     return made;
