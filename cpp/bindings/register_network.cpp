@@ -242,21 +242,34 @@ class AnyTrainer {
 void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
-                       std::size_t n_outputs, double dropout, const std::string& cell) {
-             return std::make_shared<AnyNetwork>(dtype, network::Config{.cell = kernels::cell_from_name(cell),
-                                                                        .inputs = n_features,
-                                                                        .hidden_sizes = std::move(hidden_sizes),
-                                                                        .outputs = n_outputs,
-                                                                        .dropout = dropout});
+                       std::size_t n_outputs, double dropout, const std::string& cell, bool bidirectional,
+                       const std::string& merge, bool residual, const std::string& pooling) {
+             return std::make_shared<AnyNetwork>(
+                 dtype, network::Config{.cell = kernels::cell_from_name(cell),
+                                        .inputs = n_features,
+                                        .hidden_sizes = std::move(hidden_sizes),
+                                        .outputs = n_outputs,
+                                        .dropout = dropout,
+                                        .bidirectional = bidirectional,
+                                        .merge = network::from_name("merge", network::merge_names, merge),
+                                        .residual = residual,
+                                        .pooling = network::from_name("pooling", network::pooling_names, pooling)});
            }),
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
-           py::arg("dropout") = 0.0, py::arg("cell") = "lstm")
+           py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
+           py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last")
       .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })
       .def_property_readonly("hidden_sizes", [](const AnyNetwork& n) { return n.config().hidden_sizes; })
       .def_property_readonly("n_outputs", [](const AnyNetwork& n) { return n.config().outputs; })
       .def_property_readonly("dropout", [](const AnyNetwork& n) { return n.config().dropout; })
+      .def_property_readonly("bidirectional", [](const AnyNetwork& n) { return n.config().bidirectional; })
+      .def_property_readonly(
+          "merge", [](const AnyNetwork& n) { return network::name_of(network::merge_names, n.config().merge); })
+      .def_property_readonly("residual", [](const AnyNetwork& n) { return n.config().residual; })
+      .def_property_readonly(
+          "pooling", [](const AnyNetwork& n) { return network::name_of(network::pooling_names, n.config().pooling); })
       .def_property_readonly("n_parameters",
                              [](const AnyNetwork& n) {
                                std::size_t count = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Self
 
@@ -16,12 +17,21 @@ from sklearn.utils.validation import check_is_fitted
 from pylstm.typing import FloatArray
 
 from ._engine import Architecture, Model, Session, Solver
-from ._parameters import check_boolean, check_choice, check_dtype, check_integer, check_real, check_verbosity
+from ._parameters import (
+    check_boolean,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_integers,
+    check_real,
+    check_verbosity,
+)
 from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
 
 CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn")
+POOLINGS = ("last", "mean", "max")
 
 
 class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -43,10 +53,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def __init__(
         self,
-        hidden_size: int = 32,
+        hidden_size: int | Sequence[int] = 32,
         *,
         cell: str = "lstm",
         num_layers: int = 1,
+        bidirectional: bool = False,
+        pooling: str = "last",
         dropout: float = 0.0,
         n_timesteps: int | None = None,
         solver: str = "adam",
@@ -74,6 +86,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.hidden_size = hidden_size
         self.cell = cell
         self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.pooling = pooling
         self.dropout = dropout
         self.n_timesteps = n_timesteps
         self.solver = solver
@@ -120,8 +134,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             cell=self.cell,
             dtype=check_dtype("dtype", self.dtype),
             n_features=draft.n_features_per_step_,
-            hidden_sizes=(int(self.hidden_size),) * int(self.num_layers),
+            hidden_sizes=self._hidden_sizes(),
             n_outputs=samples.y.shape[1],
+            bidirectional=bool(self.bidirectional),
+            pooling=self.pooling,
         )
         if resume:
             _require_same(self._model.architecture, architecture)
@@ -173,9 +189,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return predicted[:, 0] if self._y_is_1d else predicted
 
     def _check_parameters(self) -> None:
-        check_integer("hidden_size", self.hidden_size, minimum=1)
+        self._hidden_sizes()
         check_choice("cell", self.cell, CELLS)
-        check_integer("num_layers", self.num_layers, minimum=1)
+        check_boolean("bidirectional", self.bidirectional)
+        check_choice("pooling", self.pooling, POOLINGS)
         check_real("dropout", self.dropout, "[0, 1)")
         if self.n_timesteps is not None:
             check_integer("n_timesteps", self.n_timesteps, minimum=1)
@@ -201,6 +218,17 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_dtype("dtype", self.dtype)
         check_boolean("warm_start", self.warm_start)
         check_verbosity("verbose", self.verbose)
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        """Return the checked number of units of each layer."""
+        sizes = check_integers("hidden_size", self.hidden_size, minimum=1)
+        num_layers = check_integer("num_layers", self.num_layers, minimum=1)
+        if isinstance(sizes, int):
+            return (sizes,) * num_layers
+        if num_layers not in {1, len(sizes)}:
+            msg = f"num_layers is {num_layers}, expected 1 or {len(sizes)} (hidden_size has {len(sizes)} layers)"
+            raise ValueError(msg)
+        return sizes
 
     def _solver(self) -> Solver:
         return Solver(

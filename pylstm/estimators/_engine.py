@@ -18,13 +18,15 @@ from pylstm.typing import FloatArray
 
 @dataclass(frozen=True)
 class Architecture:
-    """What fixes the shapes of the parameters."""
+    """What fixes the parameters' shapes, and what they mean."""
 
     cell: str
     dtype: str
     n_features: int
     hidden_sizes: tuple[int, ...]
     n_outputs: int
+    bidirectional: bool
+    pooling: str
 
     def build(self, dropout: float = 0.0) -> _core.Network:
         """Return a compiled network, its parameters not yet set."""
@@ -34,6 +36,8 @@ class Architecture:
             n_features=self.n_features,
             hidden_sizes=self.hidden_sizes,
             n_outputs=self.n_outputs,
+            bidirectional=self.bidirectional,
+            pooling=self.pooling,
             dropout=dropout,
         )
 

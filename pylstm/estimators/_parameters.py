@@ -41,6 +41,20 @@ def check_integer(name: str, value: Any, *, minimum: int) -> int:
     return int(value)
 
 
+def check_integers(name: str, value: Any, *, minimum: int) -> tuple[int, ...] | int:
+    """Return `value`, an int or a sequence of them, each at least `minimum`."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if listed or (isinstance(value, np.ndarray) and value.ndim == 1):
+        if len(value) == 0:
+            msg = f"{name} is {value!r}, expected an integer or a sequence of at least one"
+            raise ValueError(msg)
+        return tuple(check_integer(f"{name}[{index}]", one, minimum=minimum) for index, one in enumerate(value))
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        msg = f"{name} is {value!r}, expected an integer or a sequence of integers"
+        raise TypeError(msg)
+    return check_integer(name, value, minimum=minimum)
+
+
 def check_real(name: str, value: Any, interval: str) -> float:
     """Return `value` as a float inside `interval`, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``."""
     if not isinstance(value, Real) or isinstance(value, bool):

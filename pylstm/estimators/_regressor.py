@@ -113,18 +113,26 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
 class LSTMRegressor(SequenceRegressor):
     """Long short-term memory network for regression, trained by mini-batch gradient descent.
 
-    A sequence goes through `num_layers` recurrent layers; a linear layer reads the last layer's state at the last step.
+    A sequence goes through `num_layers` recurrent layers; a linear layer reads what `pooling` takes of the last one.
 
     Parameters
     ----------
-    hidden_size : int, default=32
-        Units in each layer.
+    hidden_size : int or sequence of int, default=32
+        Units in each layer: the same in all, or one number per layer.
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn"}, default="lstm"
         What a layer is made of: the LSTM; with weights from the cell state to the gates (Gers et al. 2002); with a
         forget gate of 1 - i (Greff et al. 2017); the gated recurrent unit (Cho et al. 2014); the simple recurrent
         network with tanh (Elman 1990).
     num_layers : int, default=1
-        Layers, each reading the outputs of the one before.
+        Layers, each reading the outputs of the one before. With a sequence as `hidden_size` that says how many there
+        are; then 1 or their number.
+    bidirectional : bool, default=False
+        Let every layer read the sequence in both directions, with weights of their own (Schuster and Paliwal 1997); the
+        outputs of both, side by side, are twice `hidden_size` wide.
+    pooling : {"last", "mean", "max"}, default="last"
+        What is read of the last layer: its state after the last step, or the mean or the largest value of each unit
+        over all steps. "last" of two directions is the state of each after its own last step, which is the first of the
+        sequence for the reverse one: both have then read all of it.
     dropout : float, default=0.0
         Share of the outputs of every layer but the last that is set to zero in training, in [0, 1).
     n_timesteps : int, optional
@@ -202,7 +210,8 @@ class LSTMRegressor(SequenceRegressor):
         Weights by name, read-only: ``layers.0.weight_ih`` of shape (4*hidden_size, n_features),
         ``layers.0.weight_hh``, ``layers.0.bias``, ..., ``head.weight``, ``head.bias``; gates in the order i, f, g, o.
         Other cells have other gates (`pylstm.lstm_forward`, `pylstm.gru_forward`, `pylstm.rnn_forward`), and
-        ``layers.0.peephole`` or ``layers.0.bias_hn``.
+        ``layers.0.peephole`` or ``layers.0.bias_hn``. The weights of the other direction are
+        ``layers.0.reverse.weight_ih``, ....
 
     See Also
     --------
@@ -229,6 +238,9 @@ class LSTMRegressor(SequenceRegressor):
     ----------
     S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997.
 
+    M. Schuster and K. K. Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on Signal Processing
+    45(11), 1997.
+
     Examples
     --------
     >>> import numpy as np
@@ -250,13 +262,13 @@ class GRURegressor(SequenceRegressor):
 
     Parameters
     ----------
-    hidden_size : int, default=32
+    hidden_size : int or sequence of int, default=32
         Units in each layer.
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn"}, default="gru"
         What a layer is made of.
-    num_layers, dropout, n_timesteps, solver, alpha, batch_size, learning_rate_init, max_iter, shuffle, random_state, \
-    tol, n_iter_no_change, early_stopping, validation_fraction, max_grad_norm, momentum, nesterovs_momentum, beta_1, \
-    beta_2, epsilon, rho, dtype, warm_start, verbose
+    num_layers, bidirectional, pooling, dropout, n_timesteps, solver, alpha, batch_size, learning_rate_init, max_iter, \
+    shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, max_grad_norm, momentum, \
+    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

@@ -8,12 +8,14 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "combinations.hpp"
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/interrupt.hpp"
+#include "pylstm/kernels/choice.hpp"
 #include "pylstm/layers/schedule.hpp"
 #include "pylstm/network/network.hpp"
 #include "pylstm/train/loss.hpp"
@@ -22,8 +24,10 @@ namespace pylstm::testing {
 
 using layers::BatchOrder;
 using network::Config;
+using network::Merge;
 using network::Network;
 using network::NetworkWorkspace;
+using network::Pooling;
 using network::TrainingPass;
 
 /// Parameters by name, in the public layout.
@@ -173,6 +177,46 @@ inline const Config stacks[] = {
 inline Config with_dropout(Config config, double rate) {
   config.dropout = rate;
   return config;
+}
+
+/// The legal ways to build a network: every cell, both directions, every read-out, one layer and several.
+inline const std::vector<Config>& all_networks() {
+  static const std::vector<Config> list = [] {
+    struct Directions {
+      bool bidirectional;
+      Merge merge;
+    };
+    struct Stack {
+      std::vector<std::size_t> hidden_sizes;
+      bool residual;
+    };
+    std::vector<Config> all;
+    for (const auto& [name, cell] : kernels::cell_names)
+      for (const Directions& directions :
+           {Directions{false, Merge::concat}, Directions{true, Merge::concat}, Directions{true, Merge::sum}})
+        for (const auto& [how, pooling] : network::pooling_names)
+          for (const Stack& stack : {Stack{{9}, false}, Stack{{4, 5}, false}, Stack{{5, 5}, true}})
+            all.push_back({.cell = cell,
+                           .inputs = 2,
+                           .hidden_sizes = stack.hidden_sizes,
+                           .outputs = 2,
+                           .bidirectional = directions.bidirectional,
+                           .merge = directions.merge,
+                           .residual = stack.residual,
+                           .pooling = pooling});
+    return all;
+  }();
+  return list;
+}
+
+inline std::string name(const Config& c) {
+  std::ostringstream text;
+  text << kernels::cell_name(c.cell);
+  if (c.bidirectional) text << ", bidirectional, " << network::name_of(network::merge_names, c.merge);
+  text << (c.residual ? ", residual, " : ", ") << network::name_of(network::pooling_names, c.pooling)
+       << ", hidden sizes";
+  for (const std::size_t hidden : c.hidden_sizes) text << " " << hidden;
+  return text.str();
 }
 
 }  // namespace pylstm::testing

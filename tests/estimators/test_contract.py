@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pylstm import LSTMRegressor
+from pylstm import GRURegressor, LSTMRegressor
+from pylstm.estimators._base import CELLS
 
 from .data import same_bits, waves
 
@@ -27,6 +28,11 @@ from .data import same_bits, waves
         LSTMRegressor(num_layers=2, solver="adamw"),
         LSTMRegressor(solver="sgd", learning_rate_init=0.1),
         LSTMRegressor(n_timesteps=1),
+        *(LSTMRegressor(16, cell=cell) for cell in CELLS),
+        LSTMRegressor([16, 8], bidirectional=True, learning_rate_init=0.03),
+        LSTMRegressor(pooling="mean", learning_rate_init=0.03),
+        LSTMRegressor(16, pooling="max", learning_rate_init=0.03),
+        GRURegressor(),
     ]
 )
 def test_scikit_learns_checks_pass(estimator, check):

@@ -28,6 +28,8 @@ OPTIONS = [
     {"num_layers": 3, "dropout": 0.3},
     {"batch_size": 100, "hidden_size": 40},
     {"early_stopping": True, "solver": "sgd"},
+    {"hidden_size": [19, 8], "bidirectional": True, "pooling": "max", "dropout": 0.3},
+    {"cell": "gru", "bidirectional": True, "pooling": "mean"},
 ]
 
 

@@ -35,9 +35,10 @@ def fitted(**parameters):
     return model.fit(X, y), X, y
 
 
+@pytest.mark.parametrize("parameters", [{}, {"hidden_size": [5, 3], "bidirectional": True, "pooling": "max"}])
 @pytest.mark.parametrize("way", WAYS)
-def test_predictions_are_the_same_bits(way):
-    model, X, _ = fitted()
+def test_predictions_are_the_same_bits(way, parameters):
+    model, X, _ = fitted(**parameters)
     np.testing.assert_array_equal(way(model).predict(X), model.predict(X))
 
 

@@ -212,6 +212,9 @@ def test_another_solver_goes_on_from_the_weights_alone():
     [
         ({"hidden_size": 7}, r"hidden_sizes is \(7,\), expected \(6,\)"),
         ({"num_layers": 2}, r"hidden_sizes is \(6, 6\), expected \(6,\)"),
+        ({"hidden_size": [6, 6]}, r"hidden_sizes is \(6, 6\), expected \(6,\)"),
+        ({"bidirectional": True}, "bidirectional is True, expected False"),
+        ({"pooling": "mean"}, "pooling is mean, expected last"),
         ({"dtype": "float64"}, "dtype is float64, expected float32"),
     ],
 )

@@ -4,47 +4,37 @@
 /// one loop over one array; `get` and `set` give the public layout by name.
 #pragma once
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pylstm/base/buffer.hpp"
-#include "pylstm/base/errors.hpp"
 #include "pylstm/base/random.hpp"
 #include "pylstm/dispatch.hpp"
 #include "pylstm/layers/dense.hpp"
 #include "pylstm/layers/dropout.hpp"
 #include "pylstm/layers/packing.hpp"
-#include "pylstm/layers/recurrent.hpp"
+#include "pylstm/layers/pooling.hpp"
 #include "pylstm/layers/schedule.hpp"
+#include "pylstm/layers/stack_layer.hpp"
+#include "pylstm/layers/walk.hpp"
+#include "pylstm/network/config.hpp"
+#include "pylstm/network/parameters.hpp"
 
 namespace pylstm::network {
-
-struct Config {
-  kernels::CellChoice cell = {};
-  std::size_t inputs = 1;
-  std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
-  std::size_t outputs = 1;
-  double dropout = 0;  ///< between layers, in training
-};
-
-/// A parameter in the public layout: rows x columns, or a vector (columns == 0).
-struct ParameterInfo {
-  std::string name;
-  std::size_t rows, columns;
-  std::size_t size() const { return rows * (columns == 0 ? 1 : columns); }
-};
 
 /// Memory of a network's calls, kept from one to the next.
 template <class T>
 struct NetworkWorkspace {
-  std::vector<layers::Tape<T>> tapes;
-  std::vector<layers::Workspace<T>> layers;
-  std::vector<Buffer<T>> dropped;  ///< [layer][steps][rows][H]: a layer's outputs after dropout
-  Buffer<T> sequence, dsequence;   ///< [steps][rows][H] between layers
-  Buffer<T> last, dlast;           ///< [rows][H] of the last layer
+  std::vector<layers::StackLayerWorkspace<T>> layers;
+  std::vector<Buffer<T>> outputs;          ///< [layer][steps][rows][width]: after dropout; see `Network::forward`
+  std::vector<Sequence<const T>> inputs;   ///< what each layer read in a training pass; the first: the caller's x
+  Buffer<T> doutputs, dinputs;             ///< [steps][rows][width] between layers
+  Buffer<T> read, dread;                   ///< [rows][width] that the head reads
+  std::vector<std::size_t> maximum_steps;  ///< [rows][width]
   Buffer<T> doutputs_padded, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
@@ -60,22 +50,19 @@ template <class T>
 class Network {
  public:
   explicit Network(Config config, const kernels::KernelTable<T>& table = active_kernels<T>())
-      : config_(std::move(config)), table_(&table), head_(table, check(config_), config_.outputs) {
-    std::size_t inputs = config_.inputs, offset = 0;
-    for (const std::size_t hidden : config_.hidden_sizes) {
-      layers_.emplace_back(table.cell(config_.cell), inputs, hidden);
-      list_parameters(layers_.size() - 1, layers_.back().shape());
-      offsets_.push_back(offset);
-      offset += layers_.back().shape().size();
-      inputs = hidden;
+      : config_(std::move(config)),
+        table_(&table),
+        layers_(make_layers(config_, table)),
+        head_(table, layers_.back().width(), config_.outputs) {
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      first_part_.push_back(layout_.parts().size());
+      const std::string name = "layers." + std::to_string(l) + ".";
+      layout_.add_recurrent(name, layers_[l].shape());
+      if (config_.bidirectional) layout_.add_recurrent(name + "reverse.", layers_[l].shape());
     }
-    parameter_list_.push_back(
-        {{"head.weight", config_.outputs, inputs}, layers_.size(), kernels::input_part(head_.shape()), Role::head});
-    parameter_list_.push_back(
-        {{"head.bias", config_.outputs, 0}, layers_.size(), kernels::bias_part(head_.shape()), Role::bias});
-    offsets_.push_back(offset);
-    offset += head_.shape().size();
-    parameters_ = Buffer<T>(offset, T(0));
+    first_part_.push_back(layout_.parts().size());
+    layout_.add_head(head_.shape());
+    parameters_ = Buffer<T>(layout_.size(), T(0));
   }
 
   const Config& config() const { return config_; }
@@ -85,50 +72,33 @@ class Network {
   Buffer<T>& parameters() { return parameters_; }
   const Buffer<T>& parameters() const { return parameters_; }
 
-  /// Panels of each layer in the flat buffer, the head last; and where each begins.
-  std::size_t parts() const { return layers_.size() + 1; }
-  const kernels::PanelShape& part_shape(std::size_t part) const {
-    return part < layers_.size() ? layers_[part].shape() : head_.shape();
-  }
-  std::size_t part_offset(std::size_t part) const { return offsets_[part]; }
+  /// What the flat buffer consists of, the head last.
+  const std::vector<Part>& parts() const { return layout_.parts(); }
 
   std::vector<ParameterInfo> parameter_infos() const {
     std::vector<ParameterInfo> infos;
-    for (const Parameter& parameter : parameter_list_) infos.push_back(parameter.info);
+    for (const Parameter& parameter : layout_.parameters()) infos.push_back(parameter.info);
     return infos;
   }
 
   /// Copies parameter `index` of `parameter_infos` out of a flat buffer laid out like the parameters (moments are,
   /// too).
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
-    const Parameter& p = parameter_list_[index];
-    layers::unpack(table_->dense, part_shape(p.part), p.place, flat.data() + offsets_[p.part], values);
+    const Parameter& p = layout_.parameters()[index];
+    const Part& part = parts()[p.part];
+    layers::unpack(table_->dense, part.shape, p.place, flat.data() + part.offset, values);
   }
   void set(std::size_t index, Buffer<T>& flat, const T* values) const {
-    const Parameter& p = parameter_list_[index];
-    layers::pack(table_->dense, part_shape(p.part), p.place, values, flat.data() + offsets_[p.part]);
+    const Parameter& p = layout_.parameters()[index];
+    const Part& part = parts()[p.part];
+    layers::pack(table_->dense, part.shape, p.place, values, flat.data() + part.offset);
   }
 
-  /// Glorot-uniform input weights (Glorot & Bengio 2010), orthogonal recurrent weights gate by gate (Saxe et al. 2014),
-  /// zero peepholes and biases, but 1 for the forget gates (Jozefowicz et al. 2015): -1 for the input gates that are
-  /// coupled to them.  Same seed, same bits.
+  /// Sets all parameters to their `initial_values`.  Same seed, same bits.
   void initialize(std::uint64_t seed) {
-    for (std::size_t index = 0; index < parameter_list_.size(); ++index) {
-      const auto& [info, part, place, role] = parameter_list_[index];
-      RandomStream random(random_key(seed, index));
-      std::vector<T> values(info.size(), T(0));
-      const std::size_t H = info.rows / place.gates;
-      if (role == Role::recurrent) {
-        for (std::size_t gate = 0; gate < place.gates; ++gate) orthogonal(values.data() + gate * H * H, H, random);
-      } else if (role == Role::input || role == Role::head) {
-        const double limit = std::sqrt(6.0 / static_cast<double>(info.columns + H));
-        for (T& value : values) value = static_cast<T>((2 * random.next_uniform() - 1) * limit);
-      } else if (role == Role::gate_bias && config_.cell.kind == kernels::CellKind::lstm) {
-        std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(H), H, T(1));
-      } else if (role == Role::gate_bias && config_.cell.kind == kernels::CellKind::coupled_lstm) {
-        std::fill_n(values.begin(), H, T(-1));
-      }
-      set(index, parameters_, values.data());
+    for (std::size_t index = 0; index < layout_.parameters().size(); ++index) {
+      const RandomStream random(random_key(seed, index));
+      set(index, parameters_, initial_values<T>(layout_.parameters()[index], config_.cell.kind, random).data());
     }
   }
 
@@ -147,188 +117,154 @@ class Network {
   /// Writes the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
   void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass,
                 T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
-    const std::size_t rows = schedule.rows, O = config_.outputs, padded = head_.shape().padded_units();
-    work.doutputs_padded.reserve(rows * padded);
-    std::fill_n(work.doutputs_padded.data(), rows * padded, T(0));
-    const std::size_t last = config_.hidden_sizes.back();
-    work.dlast.reserve(rows * last);
-    work.in.resize(rows);
-    work.d.resize(rows);
-    work.out.resize(rows);
-    for (std::size_t n = 0; n < rows; ++n) {
-      std::copy_n(doutputs + n * O, O, work.doutputs_padded.data() + n * padded);
-      work.in[n] = work.last.data() + n * last;
-      work.d[n] = work.doutputs_padded.data() + n * padded;
-      work.out[n] = work.dlast.data() + n * last;
-    }
-    head_.backward(head_panels(), work.in, work.d, work.out, gradients + offsets_.back(), work.head_transposed);
-
+    head_backward(schedule.rows, doutputs, gradients, work);
     for (std::size_t l = layers_.size(); l-- > 0;) {
-      layers::SequenceGradients<T> g;
-      g.dpanels = gradients + offsets_[l];
-      if (l + 1 == layers_.size()) {
-        g.dh_n = work.dlast.data();
-      } else {
+      layers::StackLayerGradients<T> g;
+      g.dpanels = panels(l, gradients);
+      if (l + 1 < layers_.size()) {
         undrop(schedule, l, pass, work);
-        g.dy = between<const T>(work.dsequence.data(), schedule, config_.hidden_sizes[l]);
+        g.dy = layers::in_walk_order<const T>(work.doutputs.data(), schedule, layers_[l].width());
+      } else if (config_.pooling == Pooling::last) {
+        g.dh_n = work.dread.data();
+      } else {
+        g.dy = unpool(schedule, work);
       }
-      const Sequence<const T> input = l == 0 ? x : layer_input(schedule, l, work);
       if (l > 0) {
-        const std::size_t below = config_.hidden_sizes[l - 1];
-        work.sequence.reserve(schedule.steps * rows * below);
-        g.dx = between(work.sequence.data(), schedule, below);
+        const std::size_t below = layers_[l - 1].width();
+        work.dinputs.reserve(checked_product(schedule.steps, schedule.rows, below));
+        g.dx = layers::in_walk_order(work.dinputs.data(), schedule, below);
       }
-      layers_[l].backward(parameters_.data() + offsets_[l], schedule, input, work.tapes[l], g, work.layers[l],
+      layers_[l].backward(panels(l, parameters_.data()), schedule, l == 0 ? x : work.inputs[l], g, work.layers[l],
                           interrupt);
-      std::swap(work.sequence, work.dsequence);
+      std::swap(work.dinputs, work.doutputs);
     }
   }
 
  private:
-  static std::size_t check(const Config& c) {
-    require(c.inputs >= 1, "inputs is 0, expected at least 1");
-    require(c.outputs >= 1, "outputs is 0, expected at least 1");
-    require(!c.hidden_sizes.empty(), "hidden_sizes is empty, expected at least one layer");
-    for (const std::size_t hidden : c.hidden_sizes) require(hidden >= 1, "a hidden size is 0, expected at least 1");
-    require(c.dropout >= 0 && c.dropout < 1, "dropout is ", c.dropout, ", expected a number in [0, 1)");
-    return c.hidden_sizes.back();
+  static std::vector<layers::StackLayer<T>> make_layers(const Config& config, const kernels::KernelTable<T>& table) {
+    check(config);
+    std::vector<layers::StackLayer<T>> made;
+    std::size_t inputs = config.inputs;
+    for (const std::size_t hidden : config.hidden_sizes) {
+      const layers::StackLayerOptions options{
+          .bidirectional = config.bidirectional, .merge = config.merge, .residual = config.residual && !made.empty()};
+      made.emplace_back(table.cell(config.cell), inputs, hidden, options);
+      inputs = made.back().width();
+    }
+    return made;
   }
 
-  enum class Role { input, recurrent, gate_bias, bias, peephole, head };
-
-  /// A parameter and its place: a part of the panels of layer `part`, or of the head's.
-  struct Parameter {
-    ParameterInfo info;
-    std::size_t part;
-    kernels::PanelPart place;
-    Role role;
-  };
-
-  void list_parameters(std::size_t layer, const kernels::PanelShape& shape) {
-    const auto add = [&](const char* name, const kernels::PanelPart& place, std::size_t columns, Role role) {
-      if (place.gates == 0) return;
-      parameter_list_.push_back(
-          {{"layers." + std::to_string(layer) + "." + name, place.gates * shape.units, columns}, layer, place, role});
-    };
-    add("weight_ih", kernels::input_part(shape), shape.inputs, Role::input);
-    add("weight_hh", kernels::recurrent_part(shape), shape.units, Role::recurrent);
-    add("bias", kernels::bias_part(shape), 0, Role::gate_bias);
-    add("bias_hn", kernels::recurrent_bias_part(shape), 0, Role::bias);
-    add("peephole", kernels::unit_weights_part(shape), 0, Role::peephole);
-  }
-
-  const T* head_panels() const { return parameters_.data() + offsets_.back(); }
-
-  /// [steps][rows][width] in the schedule's own order.
+  /// Of layer l, or of the head, in the parameters or in a buffer like them.
   template <class U>
-  static Sequence<U> between(U* data, const Schedule& schedule, std::size_t width) {
-    return {data, static_cast<std::ptrdiff_t>(schedule.rows * width), static_cast<std::ptrdiff_t>(width), nullptr};
+  U* panels(std::size_t l, U* flat) const {
+    return flat + parts()[first_part_[l]].offset;
   }
 
-  /// What layer l > 0 read in a training pass: the tape below it, or that after dropout.
-  Sequence<const T> layer_input(const Schedule& schedule, std::size_t l, const NetworkWorkspace<T>& work) const {
-    if (config_.dropout > 0) {
-      return between<const T>(work.dropped[l - 1].data(), schedule, config_.hidden_sizes[l - 1]);
+  /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
+  /// A layer of one direction leaves them on its tape.
+  void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass,
+               NetworkWorkspace<T>& work, Interrupt& interrupt) const {
+    const std::size_t count = layers_.size(), width = layers_.back().width();
+    work.layers.resize(count);
+    work.outputs.resize(std::max<std::size_t>(count, 2));
+    work.inputs.resize(count);
+    work.read.reserve(checked_product(schedule.rows, width));
+    Sequence<const T> input = x;
+    for (std::size_t l = 0; l < count; ++l) {
+      const bool top = l + 1 == count, reads_states = top && config_.pooling == Pooling::last;
+      Buffer<T>& own = work.outputs[pass ? l : l % 2];
+      work.inputs[l] = input;
+      input = layers_[l].forward(panels(l, parameters_.data()), schedule, input, reads_states ? nullptr : &own,
+                                 reads_states ? work.read.data() : nullptr, pass != nullptr, work.layers[l], interrupt);
+      if (!top && pass != nullptr) input = drop(schedule, l, *pass, input, own);
     }
-    const std::size_t width = layers_[l - 1].shape().padded_units();
-    return between<const T>(work.tapes[l - 1].h.data() + schedule.rows * width, schedule, width);
+    pool(schedule, input, work);
+    list_read_rows(schedule.rows, work.read, work.in);
+    work.out.resize(schedule.rows);
+    for (std::size_t n = 0; n < schedule.rows; ++n) work.out[n] = outputs + n * config_.outputs;
+    head_.forward(panels(count, parameters_.data()), work.in, work.out);
   }
 
-  template <class Row>
-  void for_each_dropout_row(const Schedule& schedule, std::size_t l, const TrainingPass& pass, Row row) const {
-    const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = l};
-    for (std::size_t t = 0; t < schedule.steps; ++t) {
-      for (std::size_t n = 0; n < schedule.active_at(t); ++n) {
-        const std::size_t caller = schedule.caller_row(n);
-        row(key, pass.samples == nullptr ? caller : pass.samples[caller], t, n);
-      }
+  void head_backward(std::size_t rows, const T* doutputs, T* gradients, NetworkWorkspace<T>& work) const {
+    const std::size_t O = config_.outputs, padded = head_.shape().padded_units();
+    work.doutputs_padded.reserve(rows * padded);
+    std::fill_n(work.doutputs_padded.data(), rows * padded, T(0));
+    work.dread.reserve(checked_product(rows, head_.shape().inputs));
+    list_read_rows(rows, work.read, work.in);
+    list_read_rows(rows, work.dread, work.out);
+    work.d.resize(rows);
+    for (std::size_t n = 0; n < rows; ++n) {
+      std::copy_n(doutputs + n * O, O, work.doutputs_padded.data() + n * padded);
+      work.d[n] = work.doutputs_padded.data() + n * padded;
     }
+    const std::size_t head = layers_.size();
+    head_.backward(panels(head, parameters_.data()), work.in, work.d, work.out, panels(head, gradients),
+                   work.head_transposed);
+  }
+
+  template <class Pointer>
+  void list_read_rows(std::size_t rows, Buffer<T>& buffer, std::vector<Pointer>& list) const {
+    list.resize(rows);
+    for (std::size_t n = 0; n < rows; ++n) list[n] = buffer.data() + n * head_.shape().inputs;
+  }
+
+  /// What the head reads, of the outputs of the top layer; its last states are there already.
+  void pool(const Schedule& schedule, Sequence<const T> y, NetworkWorkspace<T>& work) const {
+    const std::size_t width = layers_.back().width();
+    if (config_.pooling == Pooling::mean) layers::pool_mean(schedule, y, width, work.read.data());
+    if (config_.pooling != Pooling::max) return;
+    work.maximum_steps.resize(schedule.rows * width);
+    layers::pool_max(schedule, y, width, work.read.data(), work.maximum_steps.data());
+  }
+
+  /// The gradient of the top layer's outputs.
+  Sequence<const T> unpool(const Schedule& schedule, NetworkWorkspace<T>& work) const {
+    const std::size_t width = layers_.back().width();
+    work.doutputs.reserve(checked_product(schedule.steps, schedule.rows, width));
+    const Sequence<T> dy = layers::in_walk_order(work.doutputs.data(), schedule, width);
+    if (config_.pooling == Pooling::mean) {
+      layers::unpool_mean(schedule, work.dread.data(), width, dy);
+    } else {
+      layers::unpool_max(schedule, work.dread.data(), work.maximum_steps.data(), width, dy);
+    }
+    return {dy.data, dy.step_stride, dy.row_stride, nullptr};
+  }
+
+  /// Layer l's outputs after dropout, in its own buffer.
+  Sequence<const T> drop(const Schedule& schedule, std::size_t l, const TrainingPass& pass, Sequence<const T> y,
+                         Buffer<T>& own) const {
+    if (config_.dropout == 0) return y;
+    const std::size_t width = layers_[l].width();
+    own.reserve(checked_product(schedule.steps, schedule.rows, width));
+    mask(schedule, l, pass, y, layers::in_walk_order(own.data(), schedule, width));
+    return layers::in_walk_order<const T>(own.data(), schedule, width);
   }
 
   /// The gradient of layer l's outputs from that of its outputs after dropout, in place: the mask once more.
   void undrop(const Schedule& schedule, std::size_t l, const TrainingPass& pass, NetworkWorkspace<T>& work) const {
     if (config_.dropout == 0) return;
-    const std::size_t H = config_.hidden_sizes[l];
-    for_each_dropout_row(schedule, l, pass, [&](const auto& key, std::uint64_t sample, std::size_t t, std::size_t n) {
-      T* const row = work.dsequence.data() + (t * schedule.rows + n) * H;
-      layers::dropout(row, row, H, config_.dropout, key, sample, t);
+    T* const dy = work.doutputs.data();
+    const std::size_t width = layers_[l].width();
+    mask(schedule, l, pass, layers::in_walk_order<const T>(dy, schedule, width),
+         layers::in_walk_order(dy, schedule, width));
+  }
+
+  void mask(const Schedule& schedule, std::size_t l, const TrainingPass& pass, Sequence<const T> from,
+            Sequence<T> to) const {
+    const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = l};
+    layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+      const std::size_t caller = schedule.caller_row(n);
+      const std::uint64_t sample = pass.samples == nullptr ? caller : pass.samples[caller];
+      layers::dropout(from.row(t, n), to.row(t, n), layers_[l].width(), config_.dropout, key, sample, t);
     });
-  }
-
-  void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass,
-               NetworkWorkspace<T>& work, Interrupt& interrupt) const {
-    const std::size_t rows = schedule.rows, steps = schedule.steps, count = layers_.size();
-    work.tapes.resize(count);
-    work.layers.resize(count);
-    work.dropped.resize(count);
-    work.last.reserve(rows * config_.hidden_sizes.back());
-    Sequence<const T> input = x;
-    for (std::size_t l = 0; l < count; ++l) {
-      const std::size_t H = config_.hidden_sizes[l];
-      const bool top = l + 1 == count;
-      Sequence<T> y;
-      if (!top && pass == nullptr) {
-        work.dsequence.reserve(steps * rows * H);
-        y = between(work.dsequence.data(), schedule, H);
-      }
-      layers::States<T> states;
-      if (top) states.h_n = work.last.data();
-      layers_[l].forward(parameters_.data() + offsets_[l], schedule, input, y, states, pass ? &work.tapes[l] : nullptr,
-                         work.layers[l], interrupt);
-      if (top) break;
-      if (pass == nullptr) {
-        std::swap(work.sequence, work.dsequence);
-        input = between<const T>(work.sequence.data(), schedule, H);
-        continue;
-      }
-      if (config_.dropout > 0) {
-        work.dropped[l].reserve(steps * rows * H);
-        const std::size_t width = layers_[l].shape().padded_units();
-        for_each_dropout_row(
-            schedule, l, *pass, [&](const auto& key, std::uint64_t sample, std::size_t t, std::size_t n) {
-              layers::dropout(work.tapes[l].h.data() + ((t + 1) * rows + n) * width,
-                              work.dropped[l].data() + (t * rows + n) * H, H, config_.dropout, key, sample, t);
-            });
-      }
-      input = layer_input(schedule, l + 1, work);
-    }
-    work.in.resize(rows);
-    work.out.resize(rows);
-    for (std::size_t n = 0; n < rows; ++n) {
-      work.in[n] = work.last.data() + n * config_.hidden_sizes.back();
-      work.out[n] = outputs + n * config_.outputs;
-    }
-    head_.forward(head_panels(), work.in, work.out);
-  }
-
-  /// Gram-Schmidt, twice for orthogonality to rounding, on a matrix of normal deviates.
-  static void orthogonal(T* matrix, std::size_t size, RandomStream& random) {
-    std::vector<double> rows(size * size);
-    for (double& value : rows) value = random.next_normal();
-    for (std::size_t i = 0; i < size; ++i) {
-      double* const row = rows.data() + i * size;
-      for (int pass = 0; pass < 2; ++pass) {
-        for (std::size_t k = 0; k < i; ++k) {
-          const double* const other = rows.data() + k * size;
-          double dot = 0;
-          for (std::size_t j = 0; j < size; ++j) dot += row[j] * other[j];
-          for (std::size_t j = 0; j < size; ++j) row[j] -= dot * other[j];
-        }
-      }
-      double norm = 0;
-      for (std::size_t j = 0; j < size; ++j) norm += row[j] * row[j];
-      norm = std::sqrt(norm);
-      for (std::size_t j = 0; j < size; ++j) row[j] /= norm;
-    }
-    for (std::size_t i = 0; i < size * size; ++i) matrix[i] = static_cast<T>(rows[i]);
   }
 
   Config config_;
   const kernels::KernelTable<T>* table_;
-  std::vector<layers::RecurrentLayer<T>> layers_;
+  std::vector<layers::StackLayer<T>> layers_;
   layers::DenseLayer<T> head_;
-  std::vector<Parameter> parameter_list_;
-  std::vector<std::size_t> offsets_;  ///< of each layer's panels in the flat buffer, then the head's
+  ParameterLayout layout_;
+  std::vector<std::size_t> first_part_;  ///< of each layer, then of the head
   Buffer<T> parameters_;
 };
 

@@ -16,8 +16,7 @@ template <class T>
 double global_norm(const network::Network<T>& network, const Buffer<T>& gradients) {
   double total = 0;
   std::vector<double> sums;
-  for (std::size_t index = 0; index < network.parts(); ++index) {
-    const kernels::PanelShape& shape = network.part_shape(index);
+  for (const auto& [shape, offset] : network.parts()) {
     const std::size_t S = shape.lanes;
     const kernels::PanelPart parts[] = {kernels::input_part(shape), kernels::recurrent_part(shape),
                                         kernels::bias_part(shape), kernels::recurrent_bias_part(shape),
@@ -25,7 +24,7 @@ double global_norm(const network::Network<T>& network, const Buffer<T>& gradient
     for (const kernels::PanelPart& part : parts) {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
         sums.assign(part.gates * S, 0);
-        const T* const data = gradients.data() + network.part_offset(index) + block * shape.block_size() + part.offset;
+        const T* const data = gradients.data() + offset + block * shape.block_size() + part.offset;
         network.table().add_squares(data, part.columns, part.gates * S, sums.data());
         for (std::size_t s = 0; s < S; ++s) {
           for (std::size_t gate = 0; gate < part.gates; ++gate) total += sums[gate * S + s];

@@ -139,10 +139,9 @@ class Trainer {
       optimiser_.update(parameters, gradients_.data(), 0, gradients_.size(), scale, false);
       return true;
     }
-    for (std::size_t part = 0; part < network_->parts(); ++part) {
-      const kernels::PanelShape& shape = network_->part_shape(part);
+    for (const auto& [shape, offset] : network_->parts()) {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
-        const std::size_t begin = network_->part_offset(part) + block * shape.block_size();
+        const std::size_t begin = offset + block * shape.block_size();
         optimiser_.update(parameters, gradients_.data(), begin, shape.bias_offset(), scale, true);
         optimiser_.update(parameters, gradients_.data(), begin + shape.bias_offset(),
                           shape.block_size() - shape.bias_offset(), scale, false);

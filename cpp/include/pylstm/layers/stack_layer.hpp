@@ -1,0 +1,255 @@
+/// A layer of a stack: a recurrent layer that walks the sequences one way, or two that walk them both ways.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <thread>
+
+#include "pylstm/base/buffer.hpp"
+#include "pylstm/base/interrupt.hpp"
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/layers/plan.hpp"
+#include "pylstm/layers/recurrent.hpp"
+#include "pylstm/layers/walk.hpp"
+
+namespace pylstm::layers {
+
+/// How the outputs of two directions become one: side by side, or added.
+enum class Merge { concat, sum };
+
+template <class T>
+void add(const T* from, std::size_t count, T* to) {
+  for (std::size_t k = 0; k < count; ++k) to[k] += from[k];
+}
+
+/// Tapes and memory of a layer's calls, kept from one to the next.
+template <class T>
+struct StackLayerWorkspace {
+  struct Direction {
+    Tape<T> tape;
+    Workspace<T> recurrent;
+    Buffer<T> states;  ///< [rows][H]: this direction's half of h_n, or of its gradient
+  };
+  Direction directions[2];
+  Buffer<T> addend;  ///< [steps][rows][...]: outputs or dx of the second direction, to be added to the first's
+};
+
+template <class T>
+struct StackLayerGradients {
+  Sequence<const T> dy;     ///< in the order of the walk; may be null
+  const T* dh_n = nullptr;  ///< [rows][width()]; may be null
+  Sequence<T> dx;           ///< out, in the order of the walk; null: not wanted
+  T* dpanels = nullptr;     ///< out: size() elements
+};
+
+struct StackLayerOptions {
+  bool bidirectional = false;
+  Merge merge = Merge::concat;
+  bool residual = false;  ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
+};
+
+template <class T>
+class StackLayer {
+ public:
+  StackLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
+             const StackLayerOptions& options)
+      : recurrent_(cell, inputs, units), options_(options), directions_(options.bidirectional ? 2 : 1) {}
+
+  /// Of each direction: both have the same.
+  const kernels::PanelShape& shape() const { return recurrent_.shape(); }
+  std::size_t directions() const { return directions_; }
+  /// Panels of the directions, one after the other.
+  std::size_t size() const { return directions_ * shape().size(); }
+  /// Units of an output.
+  std::size_t width() const { return shape().units * (concatenates() ? 2 : 1); }
+
+  /// Returns the outputs [steps][rows][width()] in the order of the walk, where `outputs` is not null: they lie there,
+  /// or on the tape.  h_n [rows][width()], in the caller's order, may be null; of two directions it has the state of
+  /// each at its own end, merged as outputs are; what a residual layer read there is added, of a sum at the first's
+  /// end.
+  Sequence<const T> forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Buffer<T>* outputs, T* h_n,
+                            bool training, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
+    const OtherWay other(schedule, x.schedule);
+    auto& [first, second] = work.directions;
+    const bool on_tape = training && directions_ == 1 && !options_.residual;
+    Sequence<T> y, parts[2];
+    if (outputs != nullptr && !on_tape) {
+      outputs->reserve(checked_product(schedule.steps, schedule.rows, width()));
+      parts[0] = y = in_walk_order(outputs->data(), schedule, width());
+      if (directions_ == 2) parts[1] = other.seen(second_half(y, schedule, work.addend));
+    }
+    T* ends[2] = {h_n, nullptr};
+    if (h_n != nullptr && directions_ == 2) {
+      for (auto& direction : work.directions) direction.states.reserve(schedule.rows * shape().units);
+      if (concatenates()) ends[0] = first.states.data();
+      ends[1] = second.states.data();
+    }
+
+    const std::size_t threads = plan_forward(shape(), schedule, sizeof(T)).threads;
+    for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
+      auto& [tape, memory, states] = work.directions[d];
+      recurrent_.forward(panels + d * shape().size(), schedule, d == 0 ? x : other.seen(x), parts[d], {.h_n = ends[d]},
+                         training ? &tape : nullptr, memory, heard);
+    });
+
+    if (directions_ == 2 && !concatenates() && y) {
+      const auto addend = in_walk_order<const T>(work.addend.data(), schedule, width());
+      for_each_step(schedule, [&](std::size_t t, std::size_t n) { add(addend.row(t, n), width(), y.row(t, n)); });
+    }
+    if (directions_ == 2 && h_n != nullptr) merge_states(schedule.rows, work, h_n);
+    if (options_.residual) {
+      const auto add_input = [&](std::size_t t, std::size_t n) { add(x.row(t, n), width(), y.row(t, n)); };
+      if (y) for_each_step(schedule, add_input);
+      if (h_n != nullptr) {
+        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+          add(x.row(t, n) + column, shape().units, h_n + state);
+        });
+      }
+    }
+    if (outputs == nullptr) return {};
+    if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
+    const std::size_t padded = shape().padded_units();
+    return in_walk_order<const T>(first.tape.h.data() + schedule.rows * padded, schedule, padded);
+  }
+
+  /// Backpropagation over the tapes of a forward pass in training.
+  void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const StackLayerGradients<T>& g,
+                StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
+    const OtherWay other(schedule, x.schedule);
+    const std::size_t I = shape().inputs, H = shape().units;
+    Sequence<const T> dy[2] = {g.dy, {}};
+    Sequence<T> dx[2] = {g.dx, {}};
+    const T* dends[2] = {g.dh_n, g.dh_n};
+    if (directions_ == 2) {
+      if (g.dy) dy[1] = other.seen(concatenates() ? shifted_by(g.dy, H) : g.dy);
+      if (g.dx) {
+        work.addend.reserve(checked_product(schedule.steps, schedule.rows, I));
+        dx[1] = other.seen(in_walk_order(work.addend.data(), schedule, I));
+      }
+      if (g.dh_n != nullptr && concatenates()) {
+        split_states(schedule.rows, g.dh_n, work);
+        for (std::size_t d = 0; d < 2; ++d) dends[d] = work.directions[d].states.data();
+      }
+    }
+
+    const std::size_t threads = plan_backward(shape(), schedule, sizeof(T)).threads;
+    for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
+      auto& [tape, memory, states] = work.directions[d];
+      recurrent_.backward(panels + d * shape().size(), schedule, d == 0 ? x : other.seen(x), tape,
+                          {.dy = dy[d], .dh_n = dends[d], .dx = dx[d], .dpanels = g.dpanels + d * shape().size()},
+                          memory, heard);
+    });
+
+    if (directions_ == 2 && g.dx) {
+      const auto addend = in_walk_order<const T>(work.addend.data(), schedule, I);
+      for_each_step(schedule, [&](std::size_t t, std::size_t n) { add(addend.row(t, n), I, g.dx.row(t, n)); });
+    }
+    if (options_.residual) {
+      const auto add_gradient = [&](std::size_t t, std::size_t n) { add(g.dy.row(t, n), width(), g.dx.row(t, n)); };
+      if (g.dy) for_each_step(schedule, add_gradient);
+      if (g.dh_n != nullptr) {
+        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+          add(g.dh_n + state, H, g.dx.row(t, n) + column);
+        });
+      }
+    }
+  }
+
+ private:
+  /// How arrays look to a walk that begins at each row's other end.
+  class OtherWay {
+   public:
+    OtherWay(const Schedule& schedule, const Schedule* of_x) : walk_(schedule), x_(of_x != nullptr ? *of_x : schedule) {
+      walk_.order = nullptr;
+      walk_.reverse = true;
+      x_.reverse = !x_.reverse;
+    }
+
+    template <class U>
+    Sequence<U> seen(Sequence<U> s) const {
+      s.schedule = s.schedule == nullptr ? &walk_ : &x_;
+      return s;
+    }
+
+   private:
+    Schedule walk_, x_;
+  };
+
+  bool concatenates() const { return directions_ == 2 && options_.merge == Merge::concat; }
+
+  /// Calls visit(t, n, column, state) for the last step of each walk: its outputs begin at `column`, and where h_n has
+  /// them is `state`.
+  template <class Visit>
+  void for_each_end(const Schedule& schedule, Visit visit) const {
+    for (std::size_t n = 0; n < schedule.rows; ++n) {
+      const std::size_t length = schedule.length(n), state = schedule.caller_row(n) * width(), H = shape().units;
+      if (length == 0) continue;
+      visit(length - 1, n, 0, state);
+      if (concatenates()) visit(0, n, H, state + H);
+    }
+  }
+
+  template <class U>
+  static Sequence<U> shifted_by(Sequence<U> s, std::size_t columns) {
+    s.data += columns;
+    return s;
+  }
+
+  /// Where the second direction writes its outputs, in the order of the first.
+  Sequence<T> second_half(Sequence<T> y, const Schedule& schedule, Buffer<T>& addend) const {
+    if (concatenates()) return shifted_by(y, shape().units);
+    addend.reserve(checked_product(schedule.steps, schedule.rows, width()));
+    return in_walk_order(addend.data(), schedule, width());
+  }
+
+  void merge_states(std::size_t rows, const StackLayerWorkspace<T>& work, T* h_n) const {
+    const std::size_t H = shape().units;
+    const auto& [first, second] = work.directions;
+    if (!concatenates()) return add(second.states.data(), rows * H, h_n);
+    for (std::size_t n = 0; n < rows; ++n, h_n += 2 * H) {
+      std::copy_n(first.states.data() + n * H, H, h_n);
+      std::copy_n(second.states.data() + n * H, H, h_n + H);
+    }
+  }
+
+  void split_states(std::size_t rows, const T* dh_n, StackLayerWorkspace<T>& work) const {
+    const std::size_t H = shape().units;
+    for (auto& direction : work.directions) direction.states.reserve(rows * H);
+    auto& [first, second] = work.directions;
+    for (std::size_t n = 0; n < rows; ++n, dh_n += 2 * H) {
+      std::copy_n(dh_n, H, first.states.data() + n * H);
+      std::copy_n(dh_n + H, H, second.states.data() + n * H);
+    }
+  }
+
+  /// Calls walk(direction, interrupt).  Two directions go side by side, unless one alone keeps more `threads` busy:
+  /// inside a share it would have one.  A share must not throw, and only the calling thread may ask whether to stop.
+  template <class Walk>
+  void for_each_direction(std::size_t threads, Interrupt& interrupt, const Walk& walk) const {
+    if (directions_ == 1) return walk(0, interrupt);
+    const std::thread::id caller = std::this_thread::get_id();
+    std::exception_ptr errors[2];
+    ThreadPool::instance().run(threads > 2 ? 1 : 2, [&](const Share& share) {
+      for (std::size_t d = share.begin(2); d < share.end(2); ++d) {
+        Interrupt heard(
+            [&] { return std::this_thread::get_id() == caller ? interrupt.poll() : interrupt.requested(); });
+        try {
+          walk(d, heard);
+        } catch (...) {
+          errors[d] = std::current_exception();
+        }
+      }
+    });
+    for (const std::exception_ptr& error : errors) {
+      if (error) std::rethrow_exception(error);
+    }
+  }
+
+  RecurrentLayer<T> recurrent_;
+  StackLayerOptions options_;
+  std::size_t directions_;
+};
+
+}  // namespace pylstm::layers
