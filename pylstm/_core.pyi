@@ -60,6 +60,7 @@ class Network:
         merge: str = "concat",
         residual: bool = False,
         pooling: str = "last",
+        proj_size: int = 0,
     ) -> None: ...
     @property
     def cell(self) -> str: ...

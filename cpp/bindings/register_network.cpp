@@ -243,11 +243,12 @@ void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
                        std::size_t n_outputs, double dropout, const std::string& cell, bool bidirectional,
-                       const std::string& merge, bool residual, const std::string& pooling) {
+                       const std::string& merge, bool residual, const std::string& pooling, std::size_t proj_size) {
              return std::make_shared<AnyNetwork>(
                  dtype, network::Config{.cell = kernels::cell_from_name(cell),
                                         .inputs = n_features,
                                         .hidden_sizes = std::move(hidden_sizes),
+                                        .projection = proj_size,
                                         .outputs = n_outputs,
                                         .dropout = dropout,
                                         .bidirectional = bidirectional,
@@ -257,7 +258,8 @@ void register_network(py::module_& module) {
            }),
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
            py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
-           py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last")
+           py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last",
+           py::arg("proj_size") = 0)
       .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })

@@ -30,7 +30,7 @@ from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
 
-CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn")
+CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
 POOLINGS = ("last", "mean", "max")
 
 
@@ -57,6 +57,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         *,
         cell: str = "lstm",
         num_layers: int = 1,
+        proj_size: int | None = None,
         bidirectional: bool = False,
         pooling: str = "last",
         dropout: float = 0.0,
@@ -86,6 +87,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.hidden_size = hidden_size
         self.cell = cell
         self.num_layers = num_layers
+        self.proj_size = proj_size
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.dropout = dropout
@@ -138,6 +140,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             n_outputs=samples.y.shape[1],
             bidirectional=bool(self.bidirectional),
             pooling=self.pooling,
+            proj_size=0 if self.proj_size is None else int(self.proj_size),
         )
         if resume:
             _require_same(self._model.architecture, architecture)
@@ -191,6 +194,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _check_parameters(self) -> None:
         self._hidden_sizes()
         check_choice("cell", self.cell, CELLS)
+        if self.proj_size is not None:
+            check_integer("proj_size", self.proj_size, minimum=1)
+            if not self.cell.endswith("lstm"):
+                msg = f"proj_size is {self.proj_size}, expected None: cell {self.cell!r} has no projection"
+                raise ValueError(msg)
         check_boolean("bidirectional", self.bidirectional)
         check_choice("pooling", self.pooling, POOLINGS)
         check_real("dropout", self.dropout, "[0, 1)")

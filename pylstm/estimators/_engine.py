@@ -27,6 +27,7 @@ class Architecture:
     n_outputs: int
     bidirectional: bool
     pooling: str
+    proj_size: int
 
     def build(self, dropout: float = 0.0) -> _core.Network:
         """Return a compiled network, its parameters not yet set."""
@@ -38,6 +39,7 @@ class Architecture:
             n_outputs=self.n_outputs,
             bidirectional=self.bidirectional,
             pooling=self.pooling,
+            proj_size=self.proj_size,
             dropout=dropout,
         )
 

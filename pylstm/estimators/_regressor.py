@@ -119,16 +119,19 @@ class LSTMRegressor(SequenceRegressor):
     ----------
     hidden_size : int or sequence of int, default=32
         Units in each layer: the same in all, or one number per layer.
-    cell : {"lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn"}, default="lstm"
+    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="lstm"
         What a layer is made of: the LSTM; with weights from the cell state to the gates (Gers et al. 2002); with a
-        forget gate of 1 - i (Greff et al. 2017); the gated recurrent unit (Cho et al. 2014); the simple recurrent
-        network with tanh (Elman 1990).
+        forget gate of 1 - i (Greff et al. 2017); the gated recurrent unit (Cho et al. 2014); either with layer
+        normalisation (Ba et al. 2016); the simple recurrent network with tanh (Elman 1990).
     num_layers : int, default=1
         Layers, each reading the outputs of the one before. With a sequence as `hidden_size` that says how many there
         are; then 1 or their number.
+    proj_size : int, optional
+        Elements that every LSTM layer projects its outputs to, for its own next step and the layer above (Sak et al.
+        2014). Default: no projection.
     bidirectional : bool, default=False
         Let every layer read the sequence in both directions, with weights of their own (Schuster and Paliwal 1997); the
-        outputs of both, side by side, are twice `hidden_size` wide.
+        outputs of both lie side by side.
     pooling : {"last", "mean", "max"}, default="last"
         What is read of the last layer: its state after the last step, or the mean or the largest value of each unit
         over all steps. "last" of two directions is the state of each after its own last step, which is the first of the
@@ -210,8 +213,8 @@ class LSTMRegressor(SequenceRegressor):
         Weights by name, read-only: ``layers.0.weight_ih`` of shape (4*hidden_size, n_features),
         ``layers.0.weight_hh``, ``layers.0.bias``, ..., ``head.weight``, ``head.bias``; gates in the order i, f, g, o.
         Other cells have other gates (`pylstm.lstm_forward`, `pylstm.gru_forward`, `pylstm.rnn_forward`), and
-        ``layers.0.peephole`` or ``layers.0.bias_hn``. The weights of the other direction are
-        ``layers.0.reverse.weight_ih``, ....
+        ``layers.0.peephole``, ``layers.0.bias_hn``, ``layers.0.gain_ih`` and the like. The weights of the other direction
+        are ``layers.0.reverse.weight_ih``, ....
 
     See Also
     --------
@@ -264,11 +267,11 @@ class GRURegressor(SequenceRegressor):
     ----------
     hidden_size : int or sequence of int, default=32
         Units in each layer.
-    cell : {"lstm", "peephole_lstm", "coupled_lstm", "gru", "rnn"}, default="gru"
+    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
-    num_layers, bidirectional, pooling, dropout, n_timesteps, solver, alpha, batch_size, learning_rate_init, max_iter, \
-    shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, max_grad_norm, momentum, \
-    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    num_layers, proj_size, bidirectional, pooling, dropout, n_timesteps, solver, alpha, batch_size, \
+    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
+    max_grad_norm, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

@@ -42,9 +42,10 @@ inline PanelPart input_part(const PanelShape& s) { return {0, s.input_slots, s.i
 inline PanelPart recurrent_part(const PanelShape& s) { return {s.recurrent_offset(), s.recurrent_slots, s.recurrent}; }
 inline PanelPart unit_weights_part(const PanelShape& s) { return {s.unit_weights_offset(), s.unit_weights, 1}; }
 /// The bias goes by slots: those that x feeds come first.
-inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), s.input_slots, 1}; }
+inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), std::min(s.input_slots, s.bias_slots), 1}; }
 inline PanelPart recurrent_bias_part(const PanelShape& s) {
-  return {s.bias_offset() + s.input_slots * s.lanes, s.bias_slots - s.input_slots, 1};
+  const std::size_t first = std::min(s.input_slots, s.bias_slots);
+  return {s.bias_offset() + first * s.lanes, s.bias_slots - first, 1};
 }
 
 /// Transposed panels: columns of a part go in groups of up to `group` vectors of S lanes; a group is

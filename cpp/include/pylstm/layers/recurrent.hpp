@@ -95,8 +95,17 @@ class RecurrentLayer {
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape_.recurrent; }
   bool projected() const { return projection_.units > 0; }
+  const kernels::PanelShape& projection_shape() const { return projection_; }
   /// Elements of the panels: those of the cell, then the projection's.
   std::size_t size() const { return shape_.size() + projection_.size(); }
+
+  /// How a call is cut.
+  Plan forward_plan(const Schedule& schedule) const {
+    return plan_forward(shape_, schedule, sizeof(T), cell_->whole_rows, projected());
+  }
+  Plan backward_plan(const Schedule& schedule) const {
+    return plan_backward(shape_, schedule, sizeof(T), cell_->whole_rows || projected());
+  }
 
   /// Weights to panels, and gradients back.
   void pack(const LayerWeights<const T>& weights, T* panels) const {
@@ -123,7 +132,7 @@ class RecurrentLayer {
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_forward(shape_, schedule, sizeof(T), cell_->whole_rows, projected());
+    const Plan plan = forward_plan(schedule);
     const std::size_t chunk = plan.chunk_steps;
 
     History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows};
@@ -205,7 +214,7 @@ class RecurrentLayer {
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = plan_backward(shape_, schedule, sizeof(T), cell_->whole_rows || projected());
+    const Plan plan = backward_plan(schedule);
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());

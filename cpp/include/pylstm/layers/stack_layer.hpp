@@ -30,7 +30,7 @@ struct StackLayerWorkspace {
   struct Direction {
     Tape<T> tape;
     Workspace<T> recurrent;
-    Buffer<T> states;  ///< [rows][H]: this direction's half of h_n, or of its gradient
+    Buffer<T> states;  ///< [rows][width of h]: this direction's half of h_n, or of its gradient
   };
   Direction directions[2];
   Buffer<T> addend;  ///< [steps][rows][...]: outputs or dx of the second direction, to be added to the first's
@@ -47,7 +47,8 @@ struct StackLayerGradients {
 struct StackLayerOptions {
   bool bidirectional = false;
   Merge merge = Merge::concat;
-  bool residual = false;  ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
+  std::size_t projection = 0;  ///< width of h; 0: as many as units
+  bool residual = false;       ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
 };
 
 template <class T>
@@ -55,15 +56,17 @@ class StackLayer {
  public:
   StackLayer(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
              const StackLayerOptions& options)
-      : recurrent_(cell, inputs, units), options_(options), directions_(options.bidirectional ? 2 : 1) {}
+      : recurrent_(cell, inputs, units, {}, options.projection),
+        options_(options),
+        directions_(options.bidirectional ? 2 : 1) {}
 
   /// Of each direction: both have the same.
-  const kernels::PanelShape& shape() const { return recurrent_.shape(); }
+  const RecurrentLayer<T>& direction() const { return recurrent_; }
   std::size_t directions() const { return directions_; }
   /// Panels of the directions, one after the other.
-  std::size_t size() const { return directions_ * shape().size(); }
-  /// Units of an output.
-  std::size_t width() const { return shape().units * (concatenates() ? 2 : 1); }
+  std::size_t size() const { return directions_ * recurrent_.size(); }
+  /// Elements of an output.
+  std::size_t width() const { return state_width() * (concatenates() ? 2 : 1); }
 
   /// Returns the outputs [steps][rows][width()] in the order of the walk, where `outputs` is not null: they lie there,
   /// or on the tape.  h_n [rows][width()], in the caller's order, may be null; of two directions it has the state of
@@ -82,16 +85,16 @@ class StackLayer {
     }
     T* ends[2] = {h_n, nullptr};
     if (h_n != nullptr && directions_ == 2) {
-      for (auto& direction : work.directions) direction.states.reserve(schedule.rows * shape().units);
+      for (auto& direction : work.directions) direction.states.reserve(schedule.rows * state_width());
       if (concatenates()) ends[0] = first.states.data();
       ends[1] = second.states.data();
     }
 
-    const std::size_t threads = plan_forward(shape(), schedule, sizeof(T)).threads;
+    const std::size_t threads = recurrent_.forward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
       auto& [tape, memory, states] = work.directions[d];
-      recurrent_.forward(panels + d * shape().size(), schedule, d == 0 ? x : other.seen(x), parts[d], {.h_n = ends[d]},
-                         training ? &tape : nullptr, memory, heard);
+      recurrent_.forward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), parts[d],
+                         {.h_n = ends[d]}, training ? &tape : nullptr, memory, heard);
     });
 
     if (directions_ == 2 && !concatenates() && y) {
@@ -104,13 +107,13 @@ class StackLayer {
       if (y) for_each_step(schedule, add_input);
       if (h_n != nullptr) {
         for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
-          add(x.row(t, n) + column, shape().units, h_n + state);
+          add(x.row(t, n) + column, state_width(), h_n + state);
         });
       }
     }
     if (outputs == nullptr) return {};
     if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
-    const std::size_t padded = shape().padded_units();
+    const std::size_t padded = recurrent_.shape().padded_recurrent();
     return in_walk_order<const T>(first.tape.h.data() + schedule.rows * padded, schedule, padded);
   }
 
@@ -118,12 +121,12 @@ class StackLayer {
   void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const StackLayerGradients<T>& g,
                 StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
     const OtherWay other(schedule, x.schedule);
-    const std::size_t I = shape().inputs, H = shape().units;
+    const std::size_t I = recurrent_.shape().inputs, W = state_width();
     Sequence<const T> dy[2] = {g.dy, {}};
     Sequence<T> dx[2] = {g.dx, {}};
     const T* dends[2] = {g.dh_n, g.dh_n};
     if (directions_ == 2) {
-      if (g.dy) dy[1] = other.seen(concatenates() ? shifted_by(g.dy, H) : g.dy);
+      if (g.dy) dy[1] = other.seen(concatenates() ? shifted_by(g.dy, W) : g.dy);
       if (g.dx) {
         work.addend.reserve(checked_product(schedule.steps, schedule.rows, I));
         dx[1] = other.seen(in_walk_order(work.addend.data(), schedule, I));
@@ -134,11 +137,11 @@ class StackLayer {
       }
     }
 
-    const std::size_t threads = plan_backward(shape(), schedule, sizeof(T)).threads;
+    const std::size_t threads = recurrent_.backward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
       auto& [tape, memory, states] = work.directions[d];
-      recurrent_.backward(panels + d * shape().size(), schedule, d == 0 ? x : other.seen(x), tape,
-                          {.dy = dy[d], .dh_n = dends[d], .dx = dx[d], .dpanels = g.dpanels + d * shape().size()},
+      recurrent_.backward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), tape,
+                          {.dy = dy[d], .dh_n = dends[d], .dx = dx[d], .dpanels = g.dpanels + d * recurrent_.size()},
                           memory, heard);
     });
 
@@ -151,7 +154,7 @@ class StackLayer {
       if (g.dy) for_each_step(schedule, add_gradient);
       if (g.dh_n != nullptr) {
         for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
-          add(g.dh_n + state, H, g.dx.row(t, n) + column);
+          add(g.dh_n + state, W, g.dx.row(t, n) + column);
         });
       }
     }
@@ -177,6 +180,7 @@ class StackLayer {
     Schedule walk_, x_;
   };
 
+  std::size_t state_width() const { return recurrent_.outputs(); }
   bool concatenates() const { return directions_ == 2 && options_.merge == Merge::concat; }
 
   /// Calls visit(t, n, column, state) for the last step of each walk: its outputs begin at `column`, and where h_n has
@@ -184,10 +188,10 @@ class StackLayer {
   template <class Visit>
   void for_each_end(const Schedule& schedule, Visit visit) const {
     for (std::size_t n = 0; n < schedule.rows; ++n) {
-      const std::size_t length = schedule.length(n), state = schedule.caller_row(n) * width(), H = shape().units;
+      const std::size_t length = schedule.length(n), state = schedule.caller_row(n) * width(), W = state_width();
       if (length == 0) continue;
       visit(length - 1, n, 0, state);
-      if (concatenates()) visit(0, n, H, state + H);
+      if (concatenates()) visit(0, n, W, state + W);
     }
   }
 
@@ -199,28 +203,28 @@ class StackLayer {
 
   /// Where the second direction writes its outputs, in the order of the first.
   Sequence<T> second_half(Sequence<T> y, const Schedule& schedule, Buffer<T>& addend) const {
-    if (concatenates()) return shifted_by(y, shape().units);
+    if (concatenates()) return shifted_by(y, state_width());
     addend.reserve(checked_product(schedule.steps, schedule.rows, width()));
     return in_walk_order(addend.data(), schedule, width());
   }
 
   void merge_states(std::size_t rows, const StackLayerWorkspace<T>& work, T* h_n) const {
-    const std::size_t H = shape().units;
+    const std::size_t W = state_width();
     const auto& [first, second] = work.directions;
-    if (!concatenates()) return add(second.states.data(), rows * H, h_n);
-    for (std::size_t n = 0; n < rows; ++n, h_n += 2 * H) {
-      std::copy_n(first.states.data() + n * H, H, h_n);
-      std::copy_n(second.states.data() + n * H, H, h_n + H);
+    if (!concatenates()) return add(second.states.data(), rows * W, h_n);
+    for (std::size_t n = 0; n < rows; ++n, h_n += 2 * W) {
+      std::copy_n(first.states.data() + n * W, W, h_n);
+      std::copy_n(second.states.data() + n * W, W, h_n + W);
     }
   }
 
   void split_states(std::size_t rows, const T* dh_n, StackLayerWorkspace<T>& work) const {
-    const std::size_t H = shape().units;
-    for (auto& direction : work.directions) direction.states.reserve(rows * H);
+    const std::size_t W = state_width();
+    for (auto& direction : work.directions) direction.states.reserve(rows * W);
     auto& [first, second] = work.directions;
-    for (std::size_t n = 0; n < rows; ++n, dh_n += 2 * H) {
-      std::copy_n(dh_n, H, first.states.data() + n * H);
-      std::copy_n(dh_n + H, H, second.states.data() + n * H);
+    for (std::size_t n = 0; n < rows; ++n, dh_n += 2 * W) {
+      std::copy_n(dh_n, W, first.states.data() + n * W);
+      std::copy_n(dh_n + W, W, second.states.data() + n * W);
     }
   }
 

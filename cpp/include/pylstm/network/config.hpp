@@ -22,6 +22,7 @@ struct Config {
   kernels::CellChoice cell = {};
   std::size_t inputs = 1;
   std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
+  std::size_t projection = 0;                    ///< width of every layer's h (LSTMs); 0: as many as units
   std::size_t outputs = 1;
   double dropout = 0;          ///< between layers, in training
   bool bidirectional = false;  ///< every layer, with weights of their own for each direction
@@ -61,7 +62,7 @@ inline void check(const Config& c) {
   require(c.outputs >= 1, "outputs is 0, expected at least 1");
   require(!c.hidden_sizes.empty(), "hidden_sizes is empty, expected at least one layer");
   for (const std::size_t hidden : c.hidden_sizes) require(hidden >= 1, "a hidden size is 0, expected at least 1");
-  for (std::size_t l = 1; l < c.hidden_sizes.size() && c.residual; ++l) {
+  for (std::size_t l = 1; l < c.hidden_sizes.size() && c.residual && c.projection == 0; ++l) {
     require(c.hidden_sizes[l] == c.hidden_sizes[l - 1], "hidden_sizes[", l, "] is ", c.hidden_sizes[l], ", expected ",
             c.hidden_sizes[l - 1], ": a residual layer is as wide as the one below");
   }

@@ -57,8 +57,11 @@ class Network {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       first_part_.push_back(layout_.parts().size());
       const std::string name = "layers." + std::to_string(l) + ".";
-      layout_.add_recurrent(name, layers_[l].shape());
-      if (config_.bidirectional) layout_.add_recurrent(name + "reverse.", layers_[l].shape());
+      const layers::RecurrentLayer<T>& direction = layers_[l].direction();
+      for (std::size_t d = 0; d < layers_[l].directions(); ++d) {
+        layout_.add_recurrent(d == 0 ? name : name + "reverse.", config_.cell.kind, direction.shape(),
+                              direction.projection_shape());
+      }
     }
     first_part_.push_back(layout_.parts().size());
     layout_.add_head(head_.shape());
@@ -146,8 +149,10 @@ class Network {
     std::vector<layers::StackLayer<T>> made;
     std::size_t inputs = config.inputs;
     for (const std::size_t hidden : config.hidden_sizes) {
-      const layers::StackLayerOptions options{
-          .bidirectional = config.bidirectional, .merge = config.merge, .residual = config.residual && !made.empty()};
+      const layers::StackLayerOptions options{.bidirectional = config.bidirectional,
+                                              .merge = config.merge,
+                                              .projection = config.projection,
+                                              .residual = config.residual && !made.empty()};
       made.emplace_back(table.cell(config.cell), inputs, hidden, options);
       inputs = made.back().width();
     }

@@ -28,7 +28,7 @@ struct Part {
   std::size_t offset;
 };
 
-enum class Role { input, recurrent, gate_bias, bias, peephole, head };
+enum class Role { input, recurrent, projection, gate_bias, zero, gain, head };
 
 /// A parameter and its place in the panels of a part.
 struct Parameter {
@@ -41,19 +41,36 @@ struct Parameter {
 /// Parts one after the other, and the parameters in them.
 class ParameterLayout {
  public:
-  /// One direction of a layer.
-  void add_recurrent(const std::string& name, const kernels::PanelShape& shape) {
+  /// One direction of a layer; `projection`: the shape of its projection, or of nothing.
+  void add_recurrent(const std::string& name, kernels::CellKind cell, const kernels::PanelShape& shape,
+                     const kernels::PanelShape& projection) {
     add(name + "weight_ih", shape, kernels::input_part(shape), shape.inputs, Role::input);
-    add(name + "weight_hh", shape, kernels::recurrent_part(shape), shape.units, Role::recurrent);
+    add(name + "weight_hh", shape, kernels::recurrent_part(shape), shape.recurrent, Role::recurrent);
     add(name + "bias", shape, kernels::bias_part(shape), 0, Role::gate_bias);
-    add(name + "bias_hn", shape, kernels::recurrent_bias_part(shape), 0, Role::bias);
-    add(name + "peephole", shape, kernels::unit_weights_part(shape), 0, Role::peephole);
+    add(name + "bias_hn", shape, kernels::recurrent_bias_part(shape), 0, Role::zero);
+    const auto rows = [&](std::size_t first, std::size_t count) {
+      return kernels::PanelPart{shape.unit_weights_offset() + first * shape.lanes, count, 1};
+    };
+    if (cell == kernels::CellKind::layer_norm_lstm || cell == kernels::CellKind::layer_norm_gru) {
+      const std::size_t of_x = shape.input_slots, of_both = of_x + shape.recurrent_slots;
+      add(name + "gain_ih", shape, rows(0, of_x), 0, Role::gain);
+      add(name + "gain_hh", shape, rows(of_x, shape.recurrent_slots), 0, Role::gain);
+      if (shape.unit_weights > of_both) {
+        add(name + "gain_c", shape, rows(of_both, 1), 0, Role::gain);
+        add(name + "bias_c", shape, rows(of_both + 1, 1), 0, Role::zero);
+      }
+    } else {
+      add(name + "peephole", shape, kernels::unit_weights_part(shape), 0, Role::zero);
+    }
     end_part(shape);
+    if (projection.units == 0) return;
+    add(name + "weight_hr", projection, kernels::input_part(projection), projection.inputs, Role::projection);
+    end_part(projection);
   }
 
   void add_head(const kernels::PanelShape& shape) {
     add("head.weight", shape, kernels::input_part(shape), shape.inputs, Role::head);
-    add("head.bias", shape, kernels::bias_part(shape), 0, Role::bias);
+    add("head.bias", shape, kernels::bias_part(shape), 0, Role::zero);
     end_part(shape);
   }
 
@@ -103,18 +120,22 @@ void orthogonal(T* matrix, std::size_t size, RandomStream& random) {
 
 /// Values a parameter begins with, in the public layout: Glorot-uniform input weights (Glorot & Bengio 2010),
 /// orthogonal recurrent weights gate by gate (Saxe et al. 2014), zero peepholes and biases, but 1 for the forget gates
-/// (Jozefowicz et al. 2015): -1 for the input gates that are coupled to them.
+/// (Jozefowicz et al. 2015): -1 for the input gates that are coupled to them; gains of 1.  Projections are
+/// Glorot-uniform, and so are recurrent weights behind one.
 template <class T>
 std::vector<T> initial_values(const Parameter& parameter, kernels::CellKind cell, RandomStream random) {
   const auto& [info, part, place, role] = parameter;
   std::vector<T> values(info.size(), T(0));
   const std::size_t H = info.rows / place.gates;
-  if (role == Role::recurrent) {
+  if (role == Role::recurrent && info.columns == H) {
     for (std::size_t gate = 0; gate < place.gates; ++gate) orthogonal(values.data() + gate * H * H, H, random);
-  } else if (role == Role::input || role == Role::head) {
+  } else if (role == Role::gain) {
+    std::fill(values.begin(), values.end(), T(1));
+  } else if (info.columns > 0) {
     const double limit = std::sqrt(6.0 / static_cast<double>(info.columns + H));
     for (T& value : values) value = static_cast<T>((2 * random.next_uniform() - 1) * limit);
-  } else if (role == Role::gate_bias && cell == kernels::CellKind::lstm) {
+  } else if (role == Role::gate_bias &&
+             (cell == kernels::CellKind::lstm || cell == kernels::CellKind::layer_norm_lstm)) {
     std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(H), H, T(1));
   } else if (role == Role::gate_bias && cell == kernels::CellKind::coupled_lstm) {
     std::fill_n(values.begin(), H, T(-1));
