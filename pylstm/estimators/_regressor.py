@@ -213,7 +213,7 @@ class LSTMRegressor(SequenceRegressor):
         Weights by name, read-only: ``layers.0.weight_ih`` of shape (4*hidden_size, n_features),
         ``layers.0.weight_hh``, ``layers.0.bias``, ..., ``head.weight``, ``head.bias``; gates in the order i, f, g, o.
         Other cells have other gates (`pylstm.lstm_forward`, `pylstm.gru_forward`, `pylstm.rnn_forward`), and
-        ``layers.0.peephole``, ``layers.0.bias_hn``, ``layers.0.gain_ih`` and the like. The weights of the other direction
+        ``layers.0.peephole``, ``layers.0.bias_hn``, ``layers.0.gain_ih`` and the like. The other direction's weights
         are ``layers.0.reverse.weight_ih``, ....
 
     See Also

@@ -59,8 +59,12 @@ reference::Cell reference_cell(const kernels::CellChoice& choice) {
       return reference::Cell::gru;
     case kernels::CellKind::rnn_tanh:
       return reference::Cell::rnn_tanh;
-    default:
+    case kernels::CellKind::rnn_relu:
       return reference::Cell::rnn_relu;
+    case kernels::CellKind::layer_norm_lstm:
+      return reference::Cell::layer_norm_lstm;
+    default:
+      return reference::Cell::layer_norm_gru;
   }
 }
 
@@ -71,21 +75,28 @@ Layer<double> reference_direction(const Config& config, const Batch<double>& bat
     const auto found = all.find("layers." + std::to_string(l) + (second ? ".reverse." : ".") + name);
     return found == all.end() ? std::vector<double>{} : found->second;
   };
-  const std::size_t H = config.hidden_sizes[l];
+  const std::size_t H = config.hidden_sizes[l], P = config.projection;
+  std::vector<double> unit_weights = parameter("peephole");
+  for (const char* const gain : {"gain_ih", "gain_hh", "gain_c", "bias_c"}) {
+    const std::vector<double> values = parameter(gain);
+    unit_weights.insert(unit_weights.end(), values.begin(), values.end());
+  }
   const auto r = reference::forward<double>({.cell = reference_cell(config.cell),
                                              .T = batch.T_,
                                              .N = batch.N,
                                              .I = below.width,
                                              .H = H,
+                                             .P = P,
                                              .x = below.y,
                                              .weight_ih = parameter("weight_ih"),
                                              .weight_hh = parameter("weight_hh"),
+                                             .weight_hr = parameter("weight_hr"),
                                              .bias = parameter("bias"),
                                              .bias_recurrent = parameter("bias_hn"),
-                                             .peephole = parameter("peephole"),
+                                             .unit_weights = unit_weights,
                                              .lengths = batch.lengths,
                                              .reverse = batch.reverse != second});
-  return {r.y, r.h_n, H};
+  return {r.y, r.h_n, P > 0 ? P : H};
 }
 
 Layer<double> merged(Merge merge, const Layer<double>& first, const Layer<double>& second) {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pylstm import GRURegressor, LSTMRegressor
+from pylstm import GRURegressor, LSTMRegressor, _core
 from pylstm.estimators._base import CELLS, POOLINGS
 
 from .data import same_bits, waves
@@ -116,3 +116,17 @@ def test_gru_regressor_is_the_regressor_with_that_cell():
     assert model.set_params(bidirectional=True).bidirectional
     model.set_params(bidirectional=False)
     assert same_bits(model.fit(X, y), regressor(hidden_size=6, cell="gru", max_iter=3, tol=1e-4).fit(X, y))
+
+
+def test_the_engine_sums_directions_and_adds_what_layers_read():
+    options = {"dtype": "float64", "n_features": 2, "hidden_sizes": [4, 4], "n_outputs": 1, "bidirectional": True}
+    network = _core.Network(**options, merge="sum", residual=True)
+    assert (network.bidirectional, network.merge, network.residual) == (True, "sum", True)
+    assert network.parameter_shapes["layers.1.reverse.weight_ih"] == (16, 4)
+    plain = _core.Network(**options, merge="sum")
+    X = np.random.RandomState(0).normal(size=(3, 5, 2))
+    for each in (network, plain):
+        each.initialize(0)
+    assert not np.allclose(network.predict(X), plain.predict(X))
+    with pytest.raises(ValueError, match='merge is "mean", expected one of "concat", "sum"'):
+        _core.Network(**options, merge="mean")

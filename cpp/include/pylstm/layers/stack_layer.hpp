@@ -41,7 +41,7 @@ struct StackLayerGradients {
   Sequence<const T> dy;     ///< in the order of the walk; may be null
   const T* dh_n = nullptr;  ///< [rows][width()]; may be null
   Sequence<T> dx;           ///< out, in the order of the walk; null: not wanted
-  T* dpanels = nullptr;     ///< out: size() elements
+  T* dpanels = nullptr;     ///< out: of the directions, one after the other
 };
 
 struct StackLayerOptions {
@@ -63,15 +63,14 @@ class StackLayer {
   /// Of each direction: both have the same.
   const RecurrentLayer<T>& direction() const { return recurrent_; }
   std::size_t directions() const { return directions_; }
-  /// Panels of the directions, one after the other.
-  std::size_t size() const { return directions_ * recurrent_.size(); }
   /// Elements of an output.
   std::size_t width() const { return state_width() * (concatenates() ? 2 : 1); }
 
-  /// Returns the outputs [steps][rows][width()] in the order of the walk, where `outputs` is not null: they lie there,
-  /// or on the tape.  h_n [rows][width()], in the caller's order, may be null; of two directions it has the state of
-  /// each at its own end, merged as outputs are; what a residual layer read there is added, of a sum at the first's
-  /// end.
+  /// Returns the outputs [steps][rows][width()] in the order of the walk; they lie in `outputs` or on the tape, and are
+  /// not wanted if `outputs` is null.
+  /// h_n [rows][width()], in the caller's order, may be null: of two directions the state of each at its own end,
+  /// merged as outputs are.  A residual layer adds what it read there; where directions are summed, at the end of the
+  /// first.
   Sequence<const T> forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Buffer<T>* outputs, T* h_n,
                             bool training, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
     const OtherWay other(schedule, x.schedule);
