@@ -179,7 +179,8 @@ inline Config with_dropout(Config config, double rate) {
   return config;
 }
 
-/// The legal ways to build a network: every cell, both directions, every read-out, one layer and several.
+/// The legal ways to build a network: every cell, both directions, every read-out, one layer and several,
+/// projections.
 inline const std::vector<Config>& all_networks() {
   static const std::vector<Config> list = [] {
     struct Directions {
@@ -204,6 +205,15 @@ inline const std::vector<Config>& all_networks() {
                            .merge = directions.merge,
                            .residual = stack.residual,
                            .pooling = pooling});
+    for (const bool bidirectional : {false, true})
+      for (const char* const cell : {"lstm", "layernorm_lstm"})
+        all.push_back({.cell = kernels::cell_from_name(cell),
+                       .inputs = 2,
+                       .hidden_sizes = {9, 7},
+                       .projection = 5,
+                       .outputs = 2,
+                       .bidirectional = bidirectional,
+                       .residual = true});
     return all;
   }();
   return list;
