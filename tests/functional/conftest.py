@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from ..conftest import RunPython
 
     Arrays = dict[str, np.ndarray]
-    Call = tuple[Mapping[str, Any], Mapping[str, Any]]
+    Call = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+    """Cell, arguments of its forward function, output gradients."""
 
 CHILD = """
 import pickle, sys
 import pylstm
 results = []
-for arguments, output_gradients in pickle.load(sys.stdin.buffer):
-    out = pylstm.lstm_forward(**arguments, training=True)
-    gradients = pylstm.lstm_backward(out.tape, **output_gradients)
-    outputs = {"y": out.y, "h_n": out.h_n, "c_n": out.c_n}
-    results.append(outputs | {f"d_{name}": value for name, value in gradients._asdict().items()})
+for cell, arguments, output_gradients in pickle.load(sys.stdin.buffer):
+    out = getattr(pylstm, f"{cell}_forward")(**arguments, training=True)
+    gradients = getattr(pylstm, f"{cell}_backward")(out.tape, **output_gradients)
+    outputs = {name: value for name, value in out._asdict().items() if name != "tape"}
+    results.append(
+        outputs | {f"d_{name}": value for name, value in gradients._asdict().items() if value is not None}
+    )
 isa = pylstm.show_config(mode="dicts")["isa"]
 pickle.dump((isa, results), sys.stdout.buffer)
 """

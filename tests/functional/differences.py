@@ -20,27 +20,34 @@ MAX_DIFFERENCE_ERROR = 1e-6
 With losses and third derivatives up to 100 that is at most 4e-8; the rest is for arrays of small gradients.
 """
 
-DIFFERENTIABLE = ("x", "weight_ih", "weight_hh", "bias", "h0", "c0")
+CLEAR_OF_KINKS = 1e-3
+"""Distance from every kink at which differences are taken: a STEP in one argument moves no sum that far.
+
+Sums of these sizes move by at most 100 times what an argument moves.
+"""
+
+
+def weighted_sum(output_gradients: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> float:
+    """Sum of dy * y and so on: the loss whose derivatives by the outputs are these."""
+    return sum(float((derivative * outputs[name[1:]]).sum()) for name, derivative in output_gradients.items())
 
 
 def central_differences(
     loss: Callable[..., float],
     arguments: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
     *,
     sample: int | None = None,
     generator: np.random.Generator | None = None,
 ) -> dict[str, dict[Index, float]]:
-    """(loss(a + STEP) - loss(a - STEP)) / (2 STEP) for the numbers of each float64 argument, by their index.
+    """(loss(a + STEP) - loss(a - STEP)) / (2 STEP) for the numbers of the float64 arguments of ``shapes``, by index.
 
     An argument that is None is moved around zeros, which is what it means.  ``sample`` draws that many numbers of each
     argument with ``generator``; default: all of them.
     """
-    n_rows, _, _ = arguments["x"].shape
-    rows, hidden_size = arguments["weight_hh"].shape
-    meaning_of_none = {"bias": (rows,), "h0": (n_rows, hidden_size), "c0": (n_rows, hidden_size)}
     differences: dict[str, dict[Index, float]] = {}
-    for name in DIFFERENTIABLE:
-        array = np.zeros(meaning_of_none[name]) if arguments[name] is None else arguments[name].copy()
+    for name, shape in shapes.items():
+        array = np.zeros(shape) if arguments[name] is None else arguments[name].copy()
         indices: list[Index] = list(np.ndindex(array.shape))
         if sample is not None and generator is not None:
             indices = [indices[k] for k in generator.choice(len(indices), min(sample, len(indices)), replace=False)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import pylstm
 
+from .oracle import layer
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .combinations import Combination
 
@@ -24,6 +27,27 @@ engine's largest error is 1.2 units.  Except for arrays of a single number, whic
 terms: the four gates' shares of d_x cancel to 1/30 in one combination of one unit, 34 units.  A wrong sign, gate or
 index is an error of order 1, at least 1000 times the tolerance.
 """
+
+KINK_MARGIN = 4e-6
+"""What float32 may round off a sum of order 1 and K = 900 terms, sqrt(K) eps.
+
+A sum nearer to a kink may be on its other side in the oracle, and so have another derivative.
+"""
+
+
+class Functions(NamedTuple):
+    """What the package offers for a cell."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    step: Callable[..., Any]
+
+
+FUNCTIONS = {
+    "lstm": Functions(pylstm.lstm_forward, pylstm.lstm_backward, pylstm.lstm_step),
+    "gru": Functions(pylstm.gru_forward, pylstm.gru_backward, pylstm.gru_step),
+    "rnn": Functions(pylstm.rnn_forward, pylstm.rnn_backward, pylstm.rnn_step),
+}
 
 
 def tolerance(combination: Combination) -> float:
@@ -40,17 +64,59 @@ def config() -> dict[str, Any]:
     return settings
 
 
-def forward_backward(arguments: Mapping[str, Any], output_gradients: Mapping[str, Any]) -> Arrays:
-    """All outputs of a training forward pass (y, h_n, c_n) and all gradients, the latter with a ``d_`` before."""
-    out = pylstm.lstm_forward(**arguments, training=True)
-    gradients = pylstm.lstm_backward(out.tape, **output_gradients)
-    outputs = {name: value for name, value in out._asdict().items() if name != "tape"}
-    return outputs | {f"d_{name}": value for name, value in gradients._asdict().items()}
+def forward(cell: str, arguments: Mapping[str, Any]) -> Arrays:
+    """Outputs of an inference pass: y, h_n and, of an LSTM, c_n."""
+    return outputs(FUNCTIONS[cell].forward(**arguments))
+
+
+def backward(cell: str, tape: Any, output_gradients: Mapping[str, Any]) -> Arrays:
+    """All gradients there are, with a ``d_`` before the name of the argument they belong to."""
+    gradients = FUNCTIONS[cell].backward(tape, **output_gradients)
+    return {f"d_{name}": value for name, value in gradients._asdict().items() if value is not None}
+
+
+def step(cell: str, arguments: Mapping[str, Any]) -> Arrays:
+    """States after one step: h and, of an LSTM, c."""
+    states = FUNCTIONS[cell].step(**arguments)
+    return dict(zip("hc", states, strict=True)) if isinstance(states, tuple) else {"h": states}
+
+
+def tape_of(combination: Combination, seed: int = 0) -> Any:
+    """Tape of a training forward pass."""
+    return FUNCTIONS[combination.cell].forward(**combination.forward_arguments(seed), training=True).tape
+
+
+def outputs(out: Any) -> Arrays:
+    """What a forward function gave, but the tape."""
+    return {name: value for name, value in out._asdict().items() if name != "tape"}
+
+
+def forward_backward(cell: str, arguments: Mapping[str, Any], output_gradients: Mapping[str, Any]) -> Arrays:
+    """All outputs of a training forward pass and all gradients."""
+    out = FUNCTIONS[cell].forward(**arguments, training=True)
+    return outputs(out) | backward(cell, out.tape, output_gradients)
 
 
 def run(combination: Combination, seed: int = 0) -> Arrays:
     """Run a combination forward and back."""
-    return forward_backward(combination.forward_arguments(seed), combination.output_gradients(seed))
+    return forward_backward(combination.cell, combination.forward_arguments(seed), combination.output_gradients(seed))
+
+
+def expected_results(
+    combination: Combination, *, first_seed: int = 0, margin: float = KINK_MARGIN
+) -> tuple[int, Arrays]:
+    """Return what ``run`` does, from the oracle, and its seed: the first with no sum within ``margin`` of a kink."""
+    for seed in count(first_seed):
+        arguments, output_gradients = combination.forward_arguments(seed), combination.output_gradients(seed)
+        arrays, kink_distance = layer(combination.cell, **arguments, **output_gradients)
+        if kink_distance > margin:
+            break
+    return seed, arrays
+
+
+def only_gradients(results: Mapping[str, np.ndarray]) -> Arrays:
+    """Gradients among results."""
+    return {name: value for name, value in results.items() if name.startswith("d_")}
 
 
 def take_rows(arrays: Mapping[str, Any], rows: np.ndarray | slice | list[int]) -> dict[str, Any]:
@@ -82,3 +148,9 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     if error == 0:
         return 0.0
     return float(error / np.abs(expected).max())
+
+
+def relative_errors(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """``relative_error`` of every array, by name; both must have the same names."""
+    assert actual.keys() == expected.keys()
+    return {name: relative_error(actual[name], expected[name]) for name in expected}

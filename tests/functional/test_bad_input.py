@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ import pytest
 
 import pylstm
 
-from .combinations import Combination, Sizes
-from .results import assert_same_bits, run
+from .combinations import EACH_FUNCTION, LSTM, VARIANTS, Combination, Sizes, Variant
+from .results import FUNCTIONS, assert_same_bits, backward, forward, only_gradients, run, step, tape_of
 
 GOOD = Combination(Sizes(N=3, T=5, I=2, H=4), lengths="ragged")
 """x (3, 5, 2), weight_ih (16, 2), weight_hh (16, 4), bias (16,), h0 and c0 (3, 4), lengths (3,)."""
 
+# Argument, its wrong shape, what the message must say was expected (a regular expression).
 FORWARD_SHAPES = [
-    # argument, its wrong shape, what the message must say was expected (a regular expression)
     ("x", (), ""),
     ("x", (5,), ""),
     ("x", (5, 2), ""),
@@ -83,6 +84,69 @@ STEP_SHAPES = [
     ("bias", (15,), r"\(16,\)"),
 ]
 
+COUPLED = Variant("lstm", coupled=True)
+PEEPHOLE = Variant("lstm", peephole=True)
+COUPLED_PEEPHOLE = Variant("lstm", peephole=True, coupled=True)
+GRU = Variant("gru", bias_hn=True)
+RNN = Variant("rnn")
+
+# The same of the other variants: what is theirs alone, and that they know their own number of gates.
+FORWARD_CASES = [
+    *((LSTM, *case) for case in FORWARD_SHAPES),
+    (COUPLED, "weight_ih", (16, 2), r"\(12, 2\)"),
+    (COUPLED, "weight_hh", (16, 4), r"\(12, 4\)"),
+    (COUPLED, "bias", (16,), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (), r"\(12,\): 3\*hidden_size elements: gates i, f, o"),
+    (PEEPHOLE, "peephole", (0,), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (4,), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (8,), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (16,), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (3, 4), r"\(12,\)"),
+    (PEEPHOLE, "peephole", (1, 12), r"\(12,\)"),
+    (COUPLED_PEEPHOLE, "peephole", (12,), r"\(8,\): 2\*hidden_size elements: gates i, o"),
+    (COUPLED_PEEPHOLE, "peephole", (2, 4), r"\(8,\)"),
+    (GRU, "x", (5, 2), ""),
+    (GRU, "weight_ih", (16, 2), r"\(12, 2\)"),
+    (GRU, "weight_ih", (12, 3), r"\(12, 2\)"),
+    (GRU, "weight_hh", (16, 4), r"\(12, 4\)"),
+    (GRU, "bias", (16,), r"\(12,\)"),
+    (GRU, "bias_hn", (), r"\(4,\)"),
+    (GRU, "bias_hn", (0,), r"\(4,\)"),
+    (GRU, "bias_hn", (3,), r"\(4,\)"),
+    (GRU, "bias_hn", (12,), r"\(4,\)"),
+    (GRU, "bias_hn", (1, 4), r"\(4,\)"),
+    (GRU, "h0", (4,), r"\(3, 4\)"),
+    (GRU, "lengths", (2,), r"\(3,\)"),
+    (RNN, "x", (5, 2), ""),
+    (RNN, "weight_ih", (8,), ""),
+    (RNN, "weight_ih", (4, 3), r"\(4, 2\)"),
+    (RNN, "weight_hh", (16, 4), r"\(4, 4\)"),
+    (RNN, "weight_hh", (4, 5), r"\(4, 4\)"),
+    (RNN, "bias", (8,), r"\(4,\)"),
+    (RNN, "h0", (4, 3), r"\(3, 4\)"),
+    (RNN, "lengths", (3, 1), r"\(3,\)"),
+]
+BACKWARD_CASES = [
+    *((LSTM, *case) for case in BACKWARD_SHAPES),
+    *((variant, *case) for variant in (GRU, RNN) for case in BACKWARD_SHAPES if case[0] != "dc_n"),
+]
+STEP_CASES = [
+    *((LSTM, *case) for case in STEP_SHAPES),
+    (COUPLED, "weight_ih", (16, 2), r"\(12, 2\)"),
+    (PEEPHOLE, "peephole", (8,), r"\(12,\)"),
+    (COUPLED_PEEPHOLE, "peephole", (12,), r"\(8,\)"),
+    (GRU, "h", (4,), r"\(3, 4\)"),
+    (GRU, "weight_hh", (16, 4), r"\(12, 4\)"),
+    (GRU, "bias_hn", (12,), r"\(4,\)"),
+    (RNN, "h", (2, 4), r"\(3, 4\)"),
+    (RNN, "weight_hh", (16, 4), r"\(4, 4\)"),
+]
+DTYPE_CASES = [
+    *((LSTM, name) for name in ("x", "weight_ih", "weight_hh", "bias", "h0", "c0", "lengths")),
+    (PEEPHOLE, "peephole"),
+    (GRU, "bias_hn"),
+]
+
 REFUSED_DTYPES = [
     "complex64",
     "complex128",
@@ -102,42 +166,44 @@ def refused(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return np.zeros(shape, np.dtype(dtype))
 
 
-def step_arguments() -> dict[str, np.ndarray]:
-    arguments = GOOD.forward_arguments()
-    names = {"weight_ih": "weight_ih", "weight_hh": "weight_hh", "bias": "bias", "h": "h0", "c": "c0"}
-    return {"x_t": arguments["x"][:, 0], **{name: arguments[source] for name, source in names.items()}}
+def good(variant: Variant) -> Combination:
+    """As GOOD; a coupled LSTM and a GRU have 12 rows of weights, an RNN 4."""
+    return replace(GOOD, variant=variant)
 
 
 @pytest.fixture
 def tape() -> Any:
-    return pylstm.lstm_forward(**GOOD.forward_arguments(), training=True).tape
+    return tape_of(GOOD)
 
 
 def shape_message(name: str, shape: tuple[int, ...], expected: str) -> str:
     return rf"^{name} has shape {re.escape(str(shape))}, expected {expected}"
 
 
-@pytest.mark.parametrize(("name", "shape", "expected"), FORWARD_SHAPES)
-def test_a_wrong_shape_is_named_with_what_was_expected(name: str, shape: tuple[int, ...], expected: str) -> None:
+@pytest.mark.parametrize(("variant", "name", "shape", "expected"), FORWARD_CASES, ids=str)
+def test_a_wrong_shape_is_named_with_what_was_expected(
+    variant: Variant, name: str, shape: tuple[int, ...], expected: str
+) -> None:
     wrong = np.zeros(shape, np.int64 if name == "lengths" else np.float64)
     with pytest.raises(ValueError, match=shape_message(name, shape, expected)):
-        pylstm.lstm_forward(**{**GOOD.forward_arguments(), name: wrong})
+        forward(variant.cell, {**good(variant).forward_arguments(), name: wrong})
 
 
-@pytest.mark.parametrize(("name", "shape", "expected"), BACKWARD_SHAPES)
+@pytest.mark.parametrize(("variant", "name", "shape", "expected"), BACKWARD_CASES, ids=str)
 def test_a_wrong_shape_of_an_output_gradient_is_named_with_what_was_expected(
-    tape: Any, name: str, shape: tuple[int, ...], expected: str
+    variant: Variant, name: str, shape: tuple[int, ...], expected: str
 ) -> None:
+    combination = good(variant)
     with pytest.raises(ValueError, match=shape_message(name, shape, expected)):
-        pylstm.lstm_backward(tape, **{**GOOD.output_gradients(), name: np.zeros(shape)})
+        backward(variant.cell, tape_of(combination), {**combination.output_gradients(), name: np.zeros(shape)})
 
 
-@pytest.mark.parametrize(("name", "shape", "expected"), STEP_SHAPES)
+@pytest.mark.parametrize(("variant", "name", "shape", "expected"), STEP_CASES, ids=str)
 def test_a_wrong_shape_in_a_step_is_named_with_what_was_expected(
-    name: str, shape: tuple[int, ...], expected: str
+    variant: Variant, name: str, shape: tuple[int, ...], expected: str
 ) -> None:
     with pytest.raises(ValueError, match=shape_message(name, shape, expected)):
-        pylstm.lstm_step(**{**step_arguments(), name: np.zeros(shape)})
+        step(variant.cell, {**good(variant).step_arguments(), name: np.zeros(shape)})
 
 
 def test_the_message_about_a_shape_says_why() -> None:
@@ -147,25 +213,28 @@ def test_the_message_about_a_shape_says_why() -> None:
         pylstm.lstm_forward(x, weight_ih, weight_hh)
 
 
-@pytest.mark.parametrize("hidden_size", [0])
-def test_a_hidden_size_of_zero_is_refused(hidden_size: int) -> None:
-    weights = np.zeros((4 * hidden_size, 2)), np.zeros((4 * hidden_size, hidden_size))
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_a_hidden_size_of_zero_is_refused(variant: Variant) -> None:
+    weights = {"weight_ih": np.zeros((0, 2)), "weight_hh": np.zeros((0, 0))}
     with pytest.raises(ValueError, match="weight_ih has shape"):
-        pylstm.lstm_forward(np.zeros((3, 5, 2)), *weights)
+        forward(variant.cell, {"x": np.zeros((3, 5, 2)), **weights, **variant.flags()})
 
 
-def test_no_inputs_are_refused() -> None:
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_no_inputs_are_refused(variant: Variant) -> None:
+    arguments = good(variant).forward_arguments()
+    arguments |= {"x": np.zeros((3, 5, 0)), "weight_ih": np.zeros((variant.gates * 4, 0))}
     with pytest.raises(ValueError, match=r"^x has shape \(3, 5, 0\)"):
-        pylstm.lstm_forward(np.zeros((3, 5, 0)), np.zeros((16, 0)), np.zeros((16, 4)))
+        forward(variant.cell, arguments)
 
 
 @pytest.mark.parametrize("dtype", REFUSED_DTYPES)
-@pytest.mark.parametrize("name", ["x", "weight_ih", "weight_hh", "bias", "h0", "c0", "lengths"])
-def test_a_dtype_that_is_not_a_real_number_of_ours_is_named(name: str, dtype: str) -> None:
-    arguments = GOOD.forward_arguments()
+@pytest.mark.parametrize(("variant", "name"), DTYPE_CASES, ids=str)
+def test_a_dtype_that_is_not_a_real_number_of_ours_is_named(variant: Variant, name: str, dtype: str) -> None:
+    arguments = good(variant).forward_arguments()
     wrong = refused(arguments[name].shape, dtype)
     with pytest.raises(TypeError, match=rf"^{name} has dtype {re.escape(str(wrong.dtype))}, expected "):
-        pylstm.lstm_forward(**{**arguments, name: wrong})
+        forward(variant.cell, {**arguments, name: wrong})
 
 
 @pytest.mark.parametrize("dtype", REFUSED_DTYPES)
@@ -182,10 +251,10 @@ def test_a_dtype_of_an_output_gradient_that_is_not_a_real_number_of_ours_is_name
 @pytest.mark.parametrize("dtype", REFUSED_DTYPES)
 @pytest.mark.parametrize("name", ["x_t", "h", "c", "weight_ih", "weight_hh", "bias"])
 def test_a_dtype_in_a_step_that_is_not_a_real_number_of_ours_is_named(name: str, dtype: str) -> None:
-    arguments = step_arguments()
+    arguments = GOOD.step_arguments()
     wrong = refused(arguments[name].shape, dtype)
     with pytest.raises(TypeError, match=rf"^{name} has dtype {re.escape(str(wrong.dtype))}, expected "):
-        pylstm.lstm_step(**{**arguments, name: wrong})
+        step("lstm", {**arguments, name: wrong})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -208,16 +277,46 @@ def test_lengths_that_are_not_whole_numbers_are_refused(dtype: str) -> None:
         (np.array([1, -128, 3], np.int8), 1, -128),
     ],
 )
-def test_a_length_outside_the_sequence_is_named_with_its_row(lengths: np.ndarray, index: int, length: int) -> None:
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_a_length_outside_the_sequence_is_named_with_its_row(
+    variant: Variant, lengths: np.ndarray, index: int, length: int
+) -> None:
     with pytest.raises(ValueError, match=rf"^lengths\[{index}\] is {length}, expected .*5"):
-        pylstm.lstm_forward(**{**GOOD.forward_arguments(), "lengths": lengths})
+        forward(variant.cell, {**good(variant).forward_arguments(), "lengths": lengths})
 
 
 @pytest.mark.parametrize("nothing", [None, "text", b"bytes", {}, object(), [["a"]], 1j])
 @pytest.mark.parametrize("name", ["x", "weight_ih", "weight_hh"])
-def test_what_is_no_array_is_a_type_error(name: str, nothing: object) -> None:
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_what_is_no_array_is_a_type_error(variant: Variant, name: str, nothing: object) -> None:
     with pytest.raises(TypeError, match=rf"^{name} "):
-        pylstm.lstm_forward(**{**GOOD.forward_arguments(), name: nothing})
+        forward(variant.cell, {**good(variant).forward_arguments(), name: nothing})
+
+
+@pytest.mark.parametrize("function", [forward, step])
+@pytest.mark.parametrize("bound", [0, 0.0, -0.0, -1, -1e-300, -np.inf, np.nan])
+def test_a_bound_of_the_cell_state_that_is_not_positive_is_refused(function: Any, bound: float) -> None:
+    arguments = GOOD.forward_arguments() if function is forward else GOOD.step_arguments()
+    with pytest.raises(ValueError, match=r"^cell_clip is .*, expected a positive number$"):
+        function("lstm", {**arguments, "cell_clip": bound})
+
+
+@pytest.mark.parametrize("function", [forward, step])
+@pytest.mark.parametrize("bound", ["1", b"1", 1j, (), [1.0], (-1, 1), {}, object(), np.ones(2), pylstm], ids=repr)
+def test_a_bound_of_the_cell_state_that_is_no_number_is_a_type_error(function: Any, bound: object) -> None:
+    arguments = GOOD.forward_arguments() if function is forward else GOOD.step_arguments()
+    with pytest.raises(TypeError, match=r"^cell_clip is [\s\S]*, expected a positive number$"):
+        function("lstm", {**arguments, "cell_clip": bound})
+
+
+@pytest.mark.parametrize("function", [forward, step])
+@pytest.mark.parametrize("nonlinearity", ["", "TANH", "Relu", "sigmoid", "rnn_relu", None, 0, b"tanh", ("tanh",)])
+def test_an_unknown_nonlinearity_is_named_with_the_choices(function: Any, nonlinearity: object) -> None:
+    combination = good(RNN)
+    arguments = combination.forward_arguments() if function is forward else combination.step_arguments()
+    message = f"^nonlinearity is {re.escape(repr(nonlinearity))}, expected 'tanh' or 'relu'$"
+    with pytest.raises(ValueError, match=message):
+        function("rnn", {**arguments, "nonlinearity": nonlinearity})
 
 
 def test_a_list_with_rows_of_different_length_is_refused() -> None:
@@ -225,27 +324,59 @@ def test_a_list_with_rows_of_different_length_is_refused() -> None:
         pylstm.lstm_forward(**{**GOOD.forward_arguments(), "x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], []]})
 
 
-def test_options_are_keyword_only() -> None:
-    x, weight_ih, weight_hh, bias, h0, *_ = GOOD.forward_arguments().values()
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_options_are_keyword_only(variant: Variant) -> None:
+    x, weight_ih, weight_hh, bias, h0, *_ = good(variant).forward_arguments().values()
     with pytest.raises(TypeError, match="positional"):
-        pylstm.lstm_forward(x, weight_ih, weight_hh, bias, h0)  # type: ignore[call-arg]
+        FUNCTIONS[variant.cell].forward(x, weight_ih, weight_hh, bias, h0)
 
 
-def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(TypeError, match="backwards"):
-        pylstm.lstm_forward(**GOOD.forward_arguments(), backwards=True)  # type: ignore[call-arg]
+@pytest.mark.parametrize(
+    ("variant", "option"),
+    [
+        (LSTM, "backwards"),
+        (LSTM, "bias_hn"),
+        (LSTM, "nonlinearity"),
+        (GRU, "c0"),
+        (GRU, "peephole"),
+        (GRU, "cell_clip"),
+        (RNN, "c0"),
+        (RNN, "bias_hn"),
+        (RNN, "coupled"),
+    ],
+    ids=str,
+)
+def test_an_option_that_a_function_does_not_have_is_refused(variant: Variant, option: str) -> None:
+    with pytest.raises(TypeError, match=option):
+        forward(variant.cell, {**good(variant).forward_arguments(), option: None})
 
 
 @pytest.mark.parametrize("thing", [None, "tape", 3, object(), np.zeros(3), (), pylstm])
-def test_backward_of_something_else_than_a_tape_is_a_type_error(thing: object) -> None:
-    with pytest.raises(TypeError, match=r"^tape .*expected .*training=True"):
-        pylstm.lstm_backward(thing)
+@pytest.mark.parametrize("cell", FUNCTIONS)
+def test_backward_of_something_else_than_a_tape_is_a_type_error(cell: str, thing: object) -> None:
+    with pytest.raises(TypeError, match=rf"^tape .*expected .*{cell}_forward\(.*training=True"):
+        FUNCTIONS[cell].backward(thing)
 
 
-def test_backward_of_the_whole_output_is_a_type_error() -> None:
-    out = pylstm.lstm_forward(**GOOD.forward_arguments(), training=True)
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_backward_of_the_whole_output_is_a_type_error(variant: Variant) -> None:
+    out = FUNCTIONS[variant.cell].forward(**good(variant).forward_arguments(), training=True)
     with pytest.raises(TypeError, match=r"^tape .*expected "):
-        pylstm.lstm_backward(out)
+        FUNCTIONS[variant.cell].backward(out)
+
+
+@pytest.mark.parametrize("cell", FUNCTIONS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_a_tape_of_another_family_is_a_type_error_that_names_both(variant: Variant, cell: str) -> None:
+    """Of its own it is none: the tape knows the options it was made with."""
+    combination = good(variant)
+    tape = tape_of(combination)
+    if variant.cell == cell:
+        assert backward(cell, tape, combination.output_gradients())
+    else:
+        message = rf"^tape is that of {variant.cell}_forward, expected the tape of {cell}_forward\(.*training=True\)$"
+        with pytest.raises(TypeError, match=message):
+            FUNCTIONS[cell].backward(tape, np.zeros((3, 5, 4)))
 
 
 def test_a_tape_cannot_be_made_by_hand(tape: Any) -> None:
@@ -262,15 +393,16 @@ def test_a_tape_cannot_be_copied_or_pickled(tape: Any, copied: Any) -> None:
         copied(tape)
 
 
-def test_an_error_leaves_the_engine_and_the_tape_as_they_were() -> None:
-    expected = run(GOOD)
-    tape = pylstm.lstm_forward(**GOOD.forward_arguments(), training=True).tape
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_an_error_leaves_the_engine_and_the_tape_as_they_were(variant: Variant) -> None:
+    combination = good(variant)
+    expected, tape = run(combination), tape_of(combination)
     with pytest.raises(ValueError, match="dy"):
-        pylstm.lstm_backward(tape, np.zeros(3))
+        FUNCTIONS[variant.cell].backward(tape, np.zeros(3))
     with pytest.raises(ValueError, match="bias"):
-        pylstm.lstm_forward(**{**GOOD.forward_arguments(), "bias": np.zeros(3)})
+        forward(variant.cell, {**combination.forward_arguments(), "bias": np.zeros(3)})
 
-    gradients = pylstm.lstm_backward(tape, **GOOD.output_gradients())._asdict()
+    gradients = backward(variant.cell, tape, combination.output_gradients())
 
-    assert_same_bits(run(GOOD), expected)
-    assert_same_bits({f"d_{name}": value for name, value in gradients.items()}, dict(list(expected.items())[3:]))
+    assert_same_bits(run(combination), expected)
+    assert_same_bits(gradients, only_gradients(expected))

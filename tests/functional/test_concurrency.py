@@ -10,8 +10,8 @@ import pytest
 
 import pylstm
 
-from .combinations import COMBINATIONS, LARGE_COMBINATIONS, Combination
-from .results import assert_same_bits, run
+from .combinations import COMBINATIONS, LARGE, LARGE_COMBINATIONS, LSTM, Combination
+from .results import assert_same_bits, backward, only_gradients, run, tape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +24,9 @@ Result = TypeVar("Result")
 N_CALLERS = 8
 """More callers than cores and than threads of the pool, which serves one of them at a time."""
 
-MIXED = [*COMBINATIONS[::31], *LARGE_COMBINATIONS[:8]]
+OF_VARIANTS = [c for c in LARGE_COMBINATIONS if c.sizes == LARGE[0] and c.variant != LSTM]
+
+MIXED = [*COMBINATIONS[::31], *LARGE_COMBINATIONS[:8], *OF_VARIANTS]
 """Small ones that run on the caller's thread beside large ones that ask for the pool."""
 
 
@@ -42,31 +44,29 @@ def test_calls_at_once_give_the_bits_of_calls_in_turn(n_threads: int) -> None:
             assert_same_bits(got, want)
 
 
-@pytest.mark.parametrize("combination", LARGE_COMBINATIONS[:8:2], ids=str)
+@pytest.mark.parametrize("combination", [*LARGE_COMBINATIONS[:8:2], *OF_VARIANTS], ids=str)
 def test_one_tape_serves_many_threads_at_once(combination: Combination) -> None:
     pylstm.set_num_threads(2)
-    tape = pylstm.lstm_forward(**combination.forward_arguments(), training=True).tape
+    tape = tape_of(combination)
     seeds = [*range(4)] * N_CALLERS
 
     def gradients(seed: int) -> dict[str, np.ndarray]:
-        return pylstm.lstm_backward(tape, **combination.output_gradients(seed))._asdict()
+        return backward(combination.cell, tape, combination.output_gradients(seed))
 
     expected = {seed: gradients(seed) for seed in set(seeds)}
     for seed, actual in zip(seeds, at_once(gradients, seeds), strict=True):
         assert_same_bits(actual, expected[seed])
 
 
-def test_a_tape_may_be_used_and_dropped_in_another_thread() -> None:
-    combination = LARGE_COMBINATIONS[0]
-    expected = run(combination)
-    tapes = at_once(
-        lambda seed: pylstm.lstm_forward(**combination.forward_arguments(seed), training=True).tape, [0] * 16
+@pytest.mark.parametrize("combination", [LARGE_COMBINATIONS[0], *OF_VARIANTS], ids=str)
+def test_a_tape_may_be_used_and_dropped_in_another_thread(combination: Combination) -> None:
+    expected = only_gradients(run(combination))
+    tapes = at_once(lambda seed: tape_of(combination, seed), [0] * 16)
+    results = at_once(
+        lambda _: backward(combination.cell, tapes.pop(), combination.output_gradients()), range(len(tapes))
     )
-    gradients = at_once(
-        lambda _: pylstm.lstm_backward(tapes.pop(), **combination.output_gradients())._asdict(), range(16)
-    )
-    for actual in gradients:
-        assert_same_bits({f"d_{name}": value for name, value in actual.items()}, dict(list(expected.items())[3:]))
+    for actual in results:
+        assert_same_bits(actual, expected)
 
 
 def test_changing_the_number_of_threads_during_calls_changes_nothing() -> None:
@@ -94,7 +94,7 @@ def test_changing_the_number_of_threads_during_calls_changes_nothing() -> None:
 
 def test_a_call_lets_other_python_threads_run() -> None:
     """The GIL is released: a thread that counts gets its turn while one call computes."""
-    combination = LARGE_COMBINATIONS[-1]  # 1500 steps
+    combination = Combination(LARGE[-1])  # 1500 steps
     done = Event()
 
     def count() -> int:

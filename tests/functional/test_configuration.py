@@ -213,7 +213,7 @@ x, w, u = (generator.standard_normal(shape) for shape in ((200, 10, 8), (256, 8)
 def compute():
     out = pylstm.lstm_forward(x, w, u, training=True)
     gradients = pylstm.lstm_backward(out.tape, out.y)
-    return b"".join(array.tobytes() for array in (*out[:3], *gradients))
+    return b"".join(array.tobytes() for array in (*out[:3], *gradients) if array is not None)
 """
 
 FORKED = """
@@ -288,7 +288,7 @@ def test_a_tape_from_before_a_fork_works_in_the_child(run_python: RunPython) -> 
 tape = pylstm.lstm_forward(x, w, u, training=True).tape
 
 def compute():
-    return b"".join(array.tobytes() for array in pylstm.lstm_backward(tape, dh_n=np.ones((200, 64))))
+    return pylstm.lstm_backward(tape, dh_n=np.ones((200, 64))).weight_ih.tobytes()
 
 expected = compute()
 check_in_child()

@@ -67,6 +67,10 @@ IMPOSSIBLE = {
     "step of many inputs": "pylstm.lstm_step(huge(1, 2**40), huge(1, 1), huge(1, 1), huge(4, 2**40), huge(4, 1))",
     "x of one dimension": "pylstm.lstm_forward(huge(2**60), huge(4, 1), huge(4, 1))",
     "wrong dy": "pylstm.lstm_backward(pylstm.lstm_forward(*small(), training=True).tape, huge(2**30, 2**30, 2))",
+    "hidden size of a GRU": "pylstm.gru_forward(huge(1, 1, 1), huge(3 * 2**33, 1), huge(3 * 2**33, 2**33))",
+    "hidden size of an RNN": "pylstm.rnn_forward(huge(1, 1, 1), huge(2**34, 1), huge(2**34, 2**34))",
+    "no steps of many rows of a GRU": "pylstm.gru_forward(huge(2**40, 0, 1), huge(3, 1), huge(3, 1))",
+    "peepholes": "pylstm.lstm_forward(huge(1, 1, 1), huge(4, 1), huge(4, 1), peephole=huge(2**62))",
     # y takes 512 MiB; the tape about 3 GiB.
     "tape too large": "pylstm.lstm_forward(huge(1, 2**21, 1), huge(256, 1), huge(256, 64), training=True)",
 }

@@ -1,4 +1,4 @@
-"""The engine against the LSTM in plain NumPy, and that against central differences."""
+"""The engine against the cells in plain NumPy, and those against central differences."""
 
 from __future__ import annotations
 
@@ -7,39 +7,36 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .combinations import COMBINATIONS, GRADIENT_COMBINATIONS, LARGE_COMBINATIONS, Combination
-from .differences import MAX_DIFFERENCE_ERROR, central_differences
-from .oracle import lstm
-from .results import relative_error, run, tolerance
+from .combinations import COMBINATIONS, GRADIENT_COMBINATIONS, LARGE_COMBINATIONS, TINY, Combination
+from .differences import CLEAR_OF_KINKS, MAX_DIFFERENCE_ERROR, central_differences, weighted_sum
+from .oracle import layer
+from .results import expected_results, relative_error, relative_errors, run, tolerance
 
-LARGEST_TINY = GRADIENT_COMBINATIONS[-1].sizes
+OF_LARGEST_TINY = [c for c in GRADIENT_COMBINATIONS if c.sizes == TINY[-1]]
 
 
-@pytest.mark.parametrize("combination", [c for c in GRADIENT_COMBINATIONS if c.sizes == LARGEST_TINY], ids=str)
+@pytest.mark.parametrize("combination", OF_LARGEST_TINY, ids=str)
 def test_gradients_of_the_oracle_are_its_central_differences(combination: Combination) -> None:
-    arguments, output_gradients = combination.forward_arguments(), combination.output_gradients()
+    seed, gradients = expected_results(combination, margin=CLEAR_OF_KINKS)
+    arguments, output_gradients = combination.forward_arguments(seed), combination.output_gradients(seed)
 
     def loss(**moved: Any) -> float:
-        out, _ = lstm(**moved)
-        return sum(float((d * value).sum()) for d, value in zip(output_gradients.values(), out, strict=True))
+        return weighted_sum(output_gradients, layer(combination.cell, **moved).arrays)
 
-    _, gradients = lstm(**arguments, **output_gradients)
     generator = np.random.default_rng(0)
-    for name, differences in central_differences(loss, arguments, sample=4, generator=generator).items():
-        expected = np.array(list(differences.values()))
-        actual = np.array([getattr(gradients, name)[index] for index in differences])
+    differences = central_differences(loss, arguments, combination.shapes(), sample=4, generator=generator)
+    for name, of_argument in differences.items():
+        expected = np.array(list(of_argument.values()))
+        actual = np.array([gradients[f"d_{name}"][index] for index in of_argument])
         assert relative_error(actual, expected) <= MAX_DIFFERENCE_ERROR, name
 
 
 @pytest.mark.parametrize("combination", [*COMBINATIONS, *LARGE_COMBINATIONS], ids=str)
 def test_outputs_and_gradients_are_those_of_the_oracle(combination: Combination) -> None:
-    arguments, output_gradients = combination.forward_arguments(), combination.output_gradients()
-    out, gradients = lstm(**arguments, **output_gradients)
-    expected = out._asdict() | {f"d_{name}": value for name, value in gradients._asdict().items()}
+    seed, expected = expected_results(combination)
 
-    actual = run(combination)
+    actual = run(combination, seed)
 
-    assert actual.keys() == expected.keys()
-    errors = {name: relative_error(actual[name], expected[name]) for name in expected}
+    errors = relative_errors(actual, expected)
     assert max(errors.values()) <= tolerance(combination), errors
     assert {value.dtype.name for value in actual.values()} == {combination.dtype}

@@ -12,8 +12,8 @@ import pytest
 
 import pylstm
 
-from .combinations import COMBINATIONS, Combination, Sizes
-from .results import forward_backward
+from .combinations import EACH_FUNCTION, PLAIN_COMBINATIONS, VARIED_COMBINATIONS, Combination, Sizes, Variant
+from .results import FUNCTIONS, forward_backward
 
 if TYPE_CHECKING:
     from ..conftest import RunPython
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
-@pytest.mark.parametrize("combination", [COMBINATIONS[95], COMBINATIONS[191], COMBINATIONS[-1]], ids=str)
+@pytest.mark.parametrize("combination", [*PLAIN_COMBINATIONS[95::96], *VARIED_COMBINATIONS[::48]], ids=str)
 def test_calls_keep_no_reference_to_their_arguments(combination: Combination) -> None:
     arguments, output_gradients = combination.forward_arguments(), combination.output_gradients()
     arrays = [value for value in [*arguments.values(), *output_gradients.values()] if isinstance(value, np.ndarray)]
     before = [sys.getrefcount(array) for array in arrays]
     for _ in range(3):
-        forward_backward(arguments, output_gradients)
+        forward_backward(combination.cell, arguments, output_gradients)
     assert [sys.getrefcount(array) for array in arrays] == before
 
 
 def test_errors_keep_no_reference_to_the_arguments() -> None:
-    arguments = COMBINATIONS[95].forward_arguments()
+    arguments = PLAIN_COMBINATIONS[95].forward_arguments()
     wrong: dict[str, Any] = {**arguments, "h0": np.zeros((2, 3))}
     arrays = [value for value in wrong.values() if isinstance(value, np.ndarray)]  # anybody may hold None
     before = [sys.getrefcount(array) for array in arrays]
@@ -43,13 +43,13 @@ def test_errors_keep_no_reference_to_the_arguments() -> None:
     assert [sys.getrefcount(array) for array in arrays] == before
 
 
-@pytest.mark.parametrize("name", ["x", "weight_ih", "weight_hh", "bias", "h0", "c0"])
-def test_a_tape_does_not_keep_the_callers_arrays_alive(name: str) -> None:
-    arguments = Combination(Sizes(N=3, T=4, I=2, H=5)).forward_arguments()
-    tape = pylstm.lstm_forward(**arguments, training=True).tape
-    array = weakref.ref(arguments.pop(name))
-    gc.collect()
-    assert array() is None
+@pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)
+def test_a_tape_does_not_keep_the_callers_arrays_alive(variant: Variant) -> None:
+    arguments = Combination(Sizes(N=3, T=4, I=2, H=5), lengths="ragged", variant=variant).forward_arguments()
+    tape = FUNCTIONS[variant.cell].forward(**arguments, training=True).tape
+    arrays = {name: weakref.ref(value) for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    del arguments
+    assert not [name for name, array in arrays.items() if array() is not None]
     assert tape is not None
 
 
