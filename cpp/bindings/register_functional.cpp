@@ -97,6 +97,9 @@ struct Arguments {
   }
   template <class T>
   RecurrentLayer<T> layer() const {
+    constexpr T least = std::numeric_limits<T>::min();  // less would be flushed to zero
+    require(clip >= static_cast<double>(least), "cell_clip is ", clip, ", expected at least ", least,
+            " for this dtype");
     return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip)}, P};
   }
 };

@@ -216,7 +216,7 @@ def rnn_step(
 
 def _cell(nonlinearity: str) -> str:
     cells = {"tanh": "rnn", "relu": "rnn_relu"}
-    if nonlinearity not in cells:
+    if not isinstance(nonlinearity, str) or nonlinearity not in cells:
         msg = f"nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'"
         raise ValueError(msg)
     return cells[nonlinearity]

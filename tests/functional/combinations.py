@@ -7,6 +7,7 @@ it, so the same combination means the same numbers in every test.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -132,32 +133,20 @@ class Combination:
 
         x and the states are of order 1, and so are the pre-activations: gates are neither linear nor saturated.
         """
-        N, T, I, H = self.sizes  # noqa: E741
-        generator = np.random.default_rng([seed, N, T, I, H])
-        scales = {"x": 1.0, "weight_ih": I**-0.5, "weight_hh": H**-0.5, "c0": 1.0}
-        shapes = self.shapes()
-
-        def normal(name: str) -> np.ndarray:
-            values: np.ndarray = scales.get(name, 0.5) * generator.standard_normal(shapes[name])
-            return values.astype(self.dtype)
-
-        # Drawn whether used or not: two combinations that differ in one option share all other numbers.
-        of_every_cell = ("x", "weight_ih", "weight_hh", "bias", "h0", "c0")
-        arguments: dict[str, Any] = {name: normal(name) for name in of_every_cell if name in shapes}
-        lengths = generator.integers(1, T, size=N, endpoint=True) if T else np.zeros(N, np.int64)
-        stepless = generator.integers(N) if N else slice(0)
-        if self.lengths == "ragged0":
-            lengths[stepless] = 0
-        arguments |= {name: normal(name) for name in shapes if name not in of_every_cell}
-
-        arguments["lengths"] = None if self.lengths == "full" else lengths
+        drawn = draw(self.sizes, self.variant, seed)
         left_out = {
             "bias": not self.bias,
             "h0": "h0" not in self.states,
             "c0": "c0" not in self.states,
             "bias_hn": not self.variant.bias_hn,
         }
-        arguments |= {name: None for name in shapes if left_out.get(name, False)}
+        arguments: dict[str, Any] = {
+            name: None if left_out.get(name, False) else drawn[name].astype(self.dtype) for name in self.shapes()
+        }
+        lengths = drawn["lengths"].copy()
+        if self.lengths == "ragged0":
+            lengths[drawn["stepless"]] = 0
+        arguments["lengths"] = None if self.lengths == "full" else lengths
         return {**arguments, "reverse": self.reverse, **self.variant.flags()}
 
     def step_arguments(self, seed: int = 0) -> dict[str, Any]:
@@ -178,6 +167,28 @@ class Combination:
         if self.cell == "lstm":
             shapes["dc_n"] = (N, H)
         return {name: generator.standard_normal(shape).astype(self.dtype) for name, shape in shapes.items()}
+
+
+@lru_cache(maxsize=16)  # neighbours in the lists below share their numbers
+def draw(sizes: Sizes, variant: Variant, seed: int) -> dict[str, np.ndarray]:
+    """Arrays that ``forward_arguments`` copies, drawn whether they are given or not, and an index of a row.
+
+    Two combinations that differ in an option share all other numbers.
+    """
+    N, T, I, H = sizes  # noqa: E741
+    generator = np.random.default_rng([seed, *sizes])
+    scales = {"x": 1.0, "weight_ih": I**-0.5, "weight_hh": H**-0.5, "c0": 1.0}
+    shapes = Combination(sizes, variant=variant).shapes()
+
+    def normal(name: str) -> np.ndarray:
+        values: np.ndarray = scales.get(name, 0.5) * generator.standard_normal(shapes[name])
+        return values
+
+    of_every_cell = [name for name in ("x", "weight_ih", "weight_hh", "bias", "h0", "c0") if name in shapes]
+    drawn: dict[str, np.ndarray] = {name: normal(name) for name in of_every_cell}
+    drawn["lengths"] = generator.integers(1, T, size=N, endpoint=True) if T else np.zeros(N, np.int64)
+    drawn["stepless"] = generator.integers(N, size=min(N, 1))
+    return drawn | {name: normal(name) for name in shapes if name not in of_every_cell}
 
 
 OPTIONS: list[dict[str, Any]] = [

@@ -6,6 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 import pylstm
 
@@ -62,6 +63,13 @@ def results_on_isa(run_python: RunPython) -> ForcedISA:
         return arrays
 
     return results
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """The oracle's products are small: on busy cores threads of BLAS made them 4 times as slow."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(autouse=True)

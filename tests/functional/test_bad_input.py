@@ -310,7 +310,17 @@ def test_a_bound_of_the_cell_state_that_is_no_number_is_a_type_error(function: A
 
 
 @pytest.mark.parametrize("function", [forward, step])
-@pytest.mark.parametrize("nonlinearity", ["", "TANH", "Relu", "sigmoid", "rnn_relu", None, 0, b"tanh", ("tanh",)])
+def test_a_bound_that_the_dtype_holds_as_zero_is_refused(function: Any) -> None:
+    combination = replace(good(LSTM), dtype="float32")
+    arguments = combination.forward_arguments() if function is forward else combination.step_arguments()
+    with pytest.raises(ValueError, match=r"^cell_clip is 1e-50, expected at least 1.17549e-38 for this dtype$"):
+        function("lstm", {**arguments, "cell_clip": 1e-50})
+
+
+@pytest.mark.parametrize("function", [forward, step])
+@pytest.mark.parametrize(
+    "nonlinearity", ["", "TANH", "Relu", "sigmoid", "rnn_relu", None, 0, b"tanh", ("tanh",), ["relu"]]
+)
 def test_an_unknown_nonlinearity_is_named_with_the_choices(function: Any, nonlinearity: object) -> None:
     combination = good(RNN)
     arguments = combination.forward_arguments() if function is forward else combination.step_arguments()

@@ -169,8 +169,9 @@ constexpr KernelTable<T> kernel_table() {
   table.gru = cell_kernels<T, Isa, cells::Gru<Act>>();
   table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<Act>>();
   table.rnn_relu = cell_kernels<T, Isa, cells::Rnn<cells::Relu>>();
-  table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<Act>>>();
-  table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<Act>>>();
+  // Whatever the activation: no stand-in makes a normalisation exact.
+  table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<>>>();
+  table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>>();
   table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
   table.sum_rows = sum_rows<T, Isa>;
   table.update_sgd = update_sgd<T, Isa>;
