@@ -53,7 +53,7 @@ class Adapter:
         def results() -> dict[str, np.ndarray]:
             out, gradients = call()
             return {"y": out.y, "h_n": out.h_n, "c_n": out.c_n} | {
-                f"d{name}": gradient for name, gradient in gradients._asdict().items()
+                f"d{name}": gradient for name, gradient in gradients._asdict().items() if gradient is not None
             }
 
         return Action(call, results)
