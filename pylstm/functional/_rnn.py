@@ -214,7 +214,7 @@ def rnn_step(
     return h_next
 
 
-def _cell(nonlinearity: str) -> str:
+def _cell(nonlinearity: object) -> str:
     cells = {"tanh": "rnn", "relu": "rnn_relu"}
     if not isinstance(nonlinearity, str) or nonlinearity not in cells:
         msg = f"nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'"
