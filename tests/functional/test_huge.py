@@ -55,6 +55,10 @@ IMPOSSIBLE = {
     "hidden size": "pylstm.lstm_forward(huge(1, 1, 1), huge(2**34, 1), huge(2**34, 2**32))",
     "hidden size, rows overflow": "pylstm.lstm_forward(huge(1, 1, 1), huge(2**62, 1), huge(2**62, 2**60))",
     "hidden size, no rows": "pylstm.lstm_forward(huge(0, 1, 1), huge(2**34, 1), huge(2**34, 2**32))",
+    "projection": "pylstm.lstm_forward(huge(1, 1, 1), huge(8, 1), huge(8, 2**40), weight_hr=huge(2**40, 2))",
+    "projection, size overflows": (
+        "pylstm.lstm_forward(huge(0, 1, 1), huge(8, 1), huge(8, 2**60), weight_hr=huge(2**60, 2))"
+    ),
     "inputs": "pylstm.lstm_forward(huge(1, 1, 2**40), huge(4, 2**40), huge(4, 1))",
     "inputs, no rows": "pylstm.lstm_forward(huge(0, 1, 2**50), huge(4, 2**50), huge(4, 1))",
     "lengths of many rows": (

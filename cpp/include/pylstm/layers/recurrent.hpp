@@ -86,7 +86,8 @@ class RecurrentLayer {
                     .bias_slots = 0},
         options_(options) {
     require(projection == 0 || !cell.has_shortcut, "a cell whose h enters the next h directly has no projection");
-    checked_product(sizeof(T), inputs + units + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
+    checked_product(sizeof(T), inputs + shape_.recurrent + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
+    checked_product(sizeof(T), units, projection + cell.lanes);
   }
 
   const kernels::PanelShape& shape() const { return shape_; }
