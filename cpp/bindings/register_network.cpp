@@ -252,9 +252,9 @@ void register_network(py::module_& module) {
                                         .outputs = n_outputs,
                                         .dropout = dropout,
                                         .bidirectional = bidirectional,
-                                        .merge = network::from_name("merge", network::merge_names, merge),
+                                        .merge = from_name("merge", network::merge_names, merge),
                                         .residual = residual,
-                                        .pooling = network::from_name("pooling", network::pooling_names, pooling)});
+                                        .pooling = from_name("pooling", network::pooling_names, pooling)});
            }),
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
            py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
@@ -267,11 +267,11 @@ void register_network(py::module_& module) {
       .def_property_readonly("n_outputs", [](const AnyNetwork& n) { return n.config().outputs; })
       .def_property_readonly("dropout", [](const AnyNetwork& n) { return n.config().dropout; })
       .def_property_readonly("bidirectional", [](const AnyNetwork& n) { return n.config().bidirectional; })
-      .def_property_readonly(
-          "merge", [](const AnyNetwork& n) { return network::name_of(network::merge_names, n.config().merge); })
+      .def_property_readonly("merge",
+                             [](const AnyNetwork& n) { return name_of(network::merge_names, n.config().merge); })
       .def_property_readonly("residual", [](const AnyNetwork& n) { return n.config().residual; })
-      .def_property_readonly(
-          "pooling", [](const AnyNetwork& n) { return network::name_of(network::pooling_names, n.config().pooling); })
+      .def_property_readonly("pooling",
+                             [](const AnyNetwork& n) { return name_of(network::pooling_names, n.config().pooling); })
       .def_property_readonly("n_parameters",
                              [](const AnyNetwork& n) {
                                std::size_t count = 0;

@@ -222,9 +222,8 @@ inline const std::vector<Config>& all_networks() {
 inline std::string name(const Config& c) {
   std::ostringstream text;
   text << kernels::cell_name(c.cell);
-  if (c.bidirectional) text << ", bidirectional, " << network::name_of(network::merge_names, c.merge);
-  text << (c.residual ? ", residual, " : ", ") << network::name_of(network::pooling_names, c.pooling)
-       << ", hidden sizes";
+  if (c.bidirectional) text << ", bidirectional, " << name_of(network::merge_names, c.merge);
+  text << (c.residual ? ", residual, " : ", ") << name_of(network::pooling_names, c.pooling) << ", hidden sizes";
   for (const std::size_t hidden : c.hidden_sizes) text << " " << hidden;
   return text.str();
 }

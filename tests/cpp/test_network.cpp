@@ -616,7 +616,7 @@ TEST_CASE("impossible configurations are refused by name") {
   CHECK_THROWS_WITH_AS(make({.hidden_sizes = {4, 5}, .residual = true}),
                        "hidden_sizes[1] is 5, expected 4: a residual layer is as wide as the one below",
                        std::invalid_argument);
-  CHECK_THROWS_WITH_AS(pylstm::network::from_name("merge", pylstm::network::merge_names, "average"),
+  CHECK_THROWS_WITH_AS(pylstm::from_name("merge", pylstm::network::merge_names, "average"),
                        "merge is \"average\", expected one of \"concat\", \"sum\"", std::invalid_argument);
   CHECK_THROWS_AS(make({.inputs = std::numeric_limits<std::size_t>::max() / 8}), std::length_error);
   CHECK_THROWS_AS(pylstm::set_isa("abacus"), std::invalid_argument);

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <array>
-#include <string>
 #include <string_view>
 #include <utility>
 
-#include "pylstm/base/errors.hpp"
+#include "pylstm/base/names.hpp"
 #include "pylstm/cells/lstm.hpp"
 
 namespace pylstm::kernels {
@@ -32,20 +31,7 @@ inline constexpr std::array<std::pair<std::string_view, CellChoice>, 8> cell_nam
     {"layernorm_gru", {CellKind::layer_norm_gru, {}}},
 }};
 
-inline CellChoice cell_from_name(std::string_view name) {
-  std::string known;
-  for (const auto& [key, choice] : cell_names) {
-    if (key == name) return choice;
-    known += (known.empty() ? "\"" : ", \"") + std::string(key) + "\"";
-  }
-  require(false, "cell is \"", name, "\", expected one of ", known);
-  return {};
-}
-
-inline std::string_view cell_name(const CellChoice& choice) {
-  for (const auto& [key, known] : cell_names)
-    if (known == choice) return key;
-  return "";
-}
+inline CellChoice cell_from_name(std::string_view name) { return from_name("cell", cell_names, name); }
+inline std::string_view cell_name(const CellChoice& choice) { return name_of(cell_names, choice); }
 
 }  // namespace pylstm::kernels

@@ -308,13 +308,10 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
 template <class T, class Isa, class Layout>
 void forward_steps(const ForwardOperands<T>& a, const Range& range) {
   const simd::FlushDenormals flush;
-  if constexpr (Layout::whole_rows) {
-    forward_range<Layout, false, Isa>(a, range);
-  } else if (a.input_product_ready) {
-    forward_range<Layout, false, Isa>(a, range);
-  } else {
-    forward_range<Layout, true, Isa>(a, range);
+  if constexpr (!Layout::whole_rows) {
+    if (!a.input_product_ready) return forward_range<Layout, true, Isa>(a, range);
   }
+  forward_range<Layout, false, Isa>(a, range);
 }
 
 /// Operands of the backward recurrence, t descending.

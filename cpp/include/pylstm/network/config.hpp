@@ -3,12 +3,12 @@
 
 #include <array>
 #include <cstddef>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "pylstm/base/errors.hpp"
+#include "pylstm/base/names.hpp"
 #include "pylstm/kernels/choice.hpp"
 #include "pylstm/layers/pooling.hpp"
 #include "pylstm/layers/stack_layer.hpp"
@@ -37,25 +37,6 @@ inline constexpr std::array<std::pair<std::string_view, Merge>, 2> merge_names{
     {{"concat", Merge::concat}, {"sum", Merge::sum}}};
 inline constexpr std::array<std::pair<std::string_view, Pooling>, 3> pooling_names{
     {{"last", Pooling::last}, {"mean", Pooling::mean}, {"max", Pooling::max}}};
-
-/// `names`: pairs of a name and what it stands for.
-template <class Names>
-auto from_name(std::string_view argument, const Names& names, std::string_view name) {
-  std::string known;
-  for (const auto& [key, value] : names) {
-    if (key == name) return value;
-    known += (known.empty() ? "\"" : ", \"") + std::string(key) + "\"";
-  }
-  fail(argument, " is \"", name, "\", expected one of ", known);
-}
-
-template <class Names, class Value>
-std::string_view name_of(const Names& names, const Value& value) {
-  for (const auto& [key, known] : names) {
-    if (known == value) return key;
-  }
-  return "";
-}
 
 inline void check(const Config& c) {
   require(c.inputs >= 1, "inputs is 0, expected at least 1");
