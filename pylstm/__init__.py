@@ -30,13 +30,15 @@ from pylstm.functional import (
 )
 
 if TYPE_CHECKING:
-    from pylstm.estimators import GRURegressor, LSTMRegressor
+    from pylstm.estimators import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
     from pylstm.preprocessing import make_windows
 
 __all__ = [
+    "GRUClassifier",
     "GRUGradients",
     "GRUOutput",
     "GRURegressor",
+    "LSTMClassifier",
     "LSTMGradients",
     "LSTMOutput",
     "LSTMRegressor",
@@ -61,7 +63,9 @@ __all__ = [
 
 # Imported when first used: scikit-learn takes longer to import than everything else here together.
 _LAZY = {
+    "GRUClassifier": "pylstm.estimators",
     "GRURegressor": "pylstm.estimators",
+    "LSTMClassifier": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
     "make_windows": "pylstm.preprocessing",
 }

@@ -61,6 +61,10 @@ class Network:
         residual: bool = False,
         pooling: str = "last",
         proj_size: int = 0,
+        vocabulary_size: int = 0,
+        padding_token: int | None = None,
+        input_dropout: float = 0.0,
+        variational: bool = False,
     ) -> None: ...
     @property
     def cell(self) -> str: ...
@@ -89,8 +93,9 @@ class Network:
     def initialize(self, seed: int) -> None: ...
     def get_parameters(self) -> dict[str, NDArray[Any]]: ...
     def set_parameters(self, parameters: Mapping[str, ArrayLike]) -> None: ...
-    def predict(self, X: NDArray[Any]) -> NDArray[Any]: ...
-    def loss(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> float: ...
+    def predict(self, X: _Sequences, rows: NDArray[Any] | None = None) -> NDArray[Any]: ...
+
+_Sequences = NDArray[Any] | list[NDArray[Any]]
 
 class Trainer:
     def __init__(
@@ -107,20 +112,32 @@ class Trainer:
         rho: float = 0.9,
         alpha: float = 0.0,
         max_grad_norm: float | None = None,
+        max_grad_value: float | None = None,
         seed: int = 0,
+        loss: str = "squared_error",
+        delta: float = 1.0,
+        quantiles: Sequence[float] = (0.5,),
+        label_smoothing: float = 0.0,
     ) -> None: ...
     learning_rate: float
     @property
     def network(self) -> Network: ...
     def run_epoch(
         self,
-        X: NDArray[Any],
-        y: NDArray[Any],
-        sample_weight: ArrayLike | None,
+        X: _Sequences,
+        y: _Sequences,
+        sample_weight: _Sequences | None,
         order: NDArray[Any],
         batch_size: int,
         epoch: int,
         progress: Callable[[int], None] | None = None,
+    ) -> float: ...
+    def loss(
+        self,
+        X: _Sequences,
+        y: _Sequences,
+        sample_weight: _Sequences | None = None,
+        rows: NDArray[Any] | None = None,
     ) -> float: ...
     def get_state(self) -> dict[str, Any]: ...
     def set_state(self, state: Mapping[str, Any]) -> None: ...

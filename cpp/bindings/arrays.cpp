@@ -1,6 +1,8 @@
 /// Definitions of arrays.hpp.
 #include "arrays.hpp"
 
+#include <algorithm>
+
 #include <cstdint>
 
 namespace pylstm::bindings {
@@ -89,25 +91,77 @@ template py::array_t<float> contiguous<float>(const py::array&);
 template py::array_t<double> contiguous<double>(const py::array&);
 template py::array_t<std::int64_t> contiguous<std::int64_t>(const py::array&);
 
-train::SampleView samples(const py::array& array, const char* name, py::ssize_t dimensions) {
+namespace {
+
+void require_native_float(const py::array& array, const char* name) {
   const py::ssize_t size = array.itemsize();
-  if (array.dtype().kind() != 'f' || (size != 4 && size != 8) || !is_native(array) ||
-      !is_aligned(array, static_cast<std::size_t>(size))) {
-    throw py::type_error(std::string(name) + " has dtype " +
-                         py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
-                         ", expected aligned float32 or float64 in native byte order");
+  if (array.dtype().kind() == 'f' && (size == 4 || size == 8) && is_native(array) &&
+      is_aligned(array, static_cast<std::size_t>(size))) {
+    return;
   }
-  require(array.ndim() == dimensions, name, " has shape ", shape_text(array), ", expected ", dimensions, " dimensions");
+  throw py::type_error(std::string(name) + " has dtype " +
+                       py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
+                       ", expected aligned float32 or float64 in native byte order");
+}
+
+void list_sequences(const py::list& list, const char* name, Samples& samples) {
+  train::SampleView& view = samples.view;
+  view.samples = list.size();
+  samples.starts.reserve(view.samples);
+  samples.lengths.reserve(view.samples);
+  for (std::size_t n = 0; n < view.samples; ++n) {
+    const py::handle item = PyList_GET_ITEM(list.ptr(), static_cast<py::ssize_t>(n));
+    if (!py::isinstance<py::array>(item)) {
+      throw py::type_error(std::string(name) + "[" + std::to_string(n) + "] is not an array");
+    }
+    const auto array = py::reinterpret_borrow<py::array>(item);
+    require_native_float(array, name);
+    const bool contiguous = (array.flags() & py::array::c_style) != 0;
+    require(array.ndim() == 2 && contiguous, name, "[", n, "] has shape ", shape_text(array),
+            ", expected a C-contiguous (steps, features)");
+    const auto features = static_cast<std::size_t>(array.shape(1));
+    if (n == 0) {
+      view.features = features;
+      view.is_double = array.itemsize() == 8;
+    }
+    require(features == view.features && (array.itemsize() == 8) == view.is_double, name, "[", n,
+            "] has another width or type than ", name, "[0]");
+    samples.starts.push_back(array.data());
+    samples.lengths.push_back(static_cast<std::size_t>(array.shape(0)));
+    view.steps = std::max(view.steps, samples.lengths.back());
+  }
+  view.feature_stride = view.is_double ? 8 : 4;
+  view.step_stride = view.feature_stride * static_cast<std::ptrdiff_t>(view.features);
+  view.starts = samples.starts.data();
+  view.lengths = samples.lengths.data();
+  samples.ragged = true;
+}
+
+}  // namespace
+
+std::unique_ptr<Samples> samples(const py::object& data, const char* name) {
+  auto result = std::make_unique<Samples>();
+  result->owner = data;
+  if (py::isinstance<py::list>(data)) {
+    list_sequences(data, name, *result);
+    return result;
+  }
+  if (!py::isinstance<py::array>(data)) throw py::type_error(std::string(name) + " is neither an array nor a list");
+  const auto array = py::reinterpret_borrow<py::array>(data);
+  require_native_float(array, name);
+  require(array.ndim() == 2 || array.ndim() == 3, name, " has shape ", shape_text(array),
+          ", expected 2 or 3 dimensions");
   const auto extent = [&](py::ssize_t axis) { return static_cast<std::size_t>(array.shape(axis)); };
-  const bool sequences = dimensions == 3;
-  return {.data = array.data(),
-          .is_double = size == 8,
-          .samples = extent(0),
-          .steps = sequences ? extent(1) : 1,
-          .features = extent(dimensions - 1),
-          .sample_stride = array.strides(0),
-          .step_stride = sequences ? array.strides(1) : 0,
-          .feature_stride = array.strides(dimensions - 1)};
+  const bool sequences = array.ndim() == 3;
+  result->view = {.data = array.data(),
+                  .is_double = array.itemsize() == 8,
+                  .samples = extent(0),
+                  .steps = sequences ? extent(1) : 1,
+                  .features = extent(array.ndim() - 1),
+                  .sample_stride = array.strides(0),
+                  .step_stride = sequences ? array.strides(1) : 0,
+                  .feature_stride = array.strides(array.ndim() - 1)};
+  return result;
 }
 
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps) {

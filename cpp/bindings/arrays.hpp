@@ -63,8 +63,18 @@ Sequence<U> sequence(U* data, const Array& array, const Schedule& schedule) {
   return {data, stride(1), stride(0), &schedule};
 }
 
-/// (n, steps, features), or (n, outputs) as one step, of native float32 or float64; TypeError or ValueError otherwise.
-train::SampleView samples(const py::array& array, const char* name, py::ssize_t dimensions);
+/// Samples, and what keeps them alive.
+struct Samples {
+  train::SampleView view;
+  py::object owner;
+  std::vector<const void*> starts;
+  std::vector<std::size_t> lengths;
+  bool ragged = false;
+};
+
+/// (n, steps, features), (n, features) as one step, or a list of C-contiguous (steps, features) of one type, all of
+/// native float32 or float64; TypeError or ValueError otherwise.  The view points into the result: it must not move.
+std::unique_ptr<Samples> samples(const py::object& data, const char* name);
 
 /// Lengths (N,) of integers in [0, steps].
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps);

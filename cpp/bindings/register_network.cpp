@@ -76,61 +76,126 @@ class AnyNetwork {
   mutable std::shared_mutex mutex;
 };
 
-/// Checks samples against the network.
-train::SampleView checked_samples(const AnyNetwork& any, const py::array& x) {
-  const train::SampleView view = samples(x, "X", 3);
-  require(view.features == any.config().inputs, "X has ", view.features, " features, expected ", any.config().inputs);
-  return view;
+/// Checks sequences against the network.
+std::unique_ptr<Samples> checked_samples(const AnyNetwork& any, const py::object& x) {
+  std::unique_ptr<Samples> found = samples(x, "X");
+  const train::SampleView& view = found->view;
+  require(found->ragged || py::reinterpret_borrow<py::array>(x).ndim() == 3, "X has 2 dimensions, expected 3");
+  require(view.samples == 0 || view.features == any.config().features(), "X has ", view.features,
+          " features, expected ", any.config().features());
+  return found;
 }
 
-train::SampleView checked_targets(const AnyNetwork& any, const py::array& y, std::size_t n) {
-  const train::SampleView view = samples(y, "y", 2);
-  require(view.samples == n && view.features == any.config().outputs, "y has shape ", shape_text(y), ", expected (", n,
-          ", ", any.config().outputs, ")");
-  return view;
+bool reads_every_step(const AnyNetwork& any) { return any.config().pooling == network::Pooling::none; }
+
+/// Checks what belongs to the items of x: `width` numbers for each sequence or, `every_step`, for each of its steps.
+std::unique_ptr<Samples> checked_items(const py::object& items, const char* name, const train::SampleView& x,
+                                       std::size_t width, bool every_step) {
+  std::unique_ptr<Samples> found = samples(items, name);
+  const train::SampleView& view = found->view;
+  require(view.samples == x.samples, name, " has ", view.samples, " samples, expected ", x.samples, ", as X");
+  require(view.samples == 0 || view.features == width, name, " has ", view.features, " columns, expected ", width);
+  for (std::size_t n = 0; n < x.samples; ++n) {
+    const std::size_t expected = every_step ? x.length(n) : 1;
+    require(view.length(n) == expected, name, "[", n, "] has ", view.length(n), " steps, expected ", expected);
+  }
+  return found;
 }
 
-std::optional<py::array_t<double>> checked_weights(const py::object& weights, std::size_t n) {
-  if (weights.is_none()) return std::nullopt;
-  const py::array array = real_array(weights, "sample_weight");
-  require_shape(array, "sample_weight", {static_cast<py::ssize_t>(n)}, "one weight for each sample");
-  return contiguous<double>(array);
+/// Sequences with their targets and weights.
+struct Learnt {
+  std::unique_ptr<Samples> x, y, weights;  ///< weights may be null
+
+  Learnt(const AnyNetwork& any, const train::Loss& loss, const py::object& x_data, const py::object& y_data,
+         const py::object& weight_data)
+      : x(checked_samples(any, x_data)) {
+    const bool every_step = reads_every_step(any);
+    y = checked_items(y_data, "y", x->view, loss.targets(any.config().outputs), every_step);
+    if (loss.kind == train::LossKind::cross_entropy) check_classes(any.config().outputs);
+    if (weight_data.is_none()) return;
+    const bool by_step =
+        every_step && (py::isinstance<py::list>(weight_data) || py::cast<py::array>(weight_data).ndim() == 3);
+    weights = checked_items(weight_data, "sample_weight", x->view, 1, by_step);
+  }
+
+  std::optional<train::SampleView> weight_view() const { return weights ? std::optional(weights->view) : std::nullopt; }
+
+ private:
+  /// Every class has an output.
+  void check_classes(std::size_t classes) const {
+    const train::SampleView& view = y->view;
+    std::vector<double> labels(view.steps);
+    for (std::size_t n = 0; n < view.samples; ++n) {
+      view.gather(&n, 1, labels.data());
+      for (std::size_t t = 0; t < view.length(n); ++t) {
+        require(labels[t] >= 0 && labels[t] < static_cast<double>(classes), "y holds class ", labels[t],
+                ", expected 0 to ", classes, " - 1");
+      }
+    }
+  }
+};
+
+/// Numbers of samples, from 0 to samples - 1.
+std::vector<std::size_t> sample_numbers(const py::object& argument, const char* name, std::size_t samples) {
+  const py::array array = py::module_::import("numpy").attr("asarray")(argument);
+  if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u') {
+    throw py::type_error(std::string(name) + " has dtype " +
+                         py::str(static_cast<py::object>(array.dtype())).cast<std::string>() + ", expected integers");
+  }
+  const py::array_t<std::int64_t> indices = contiguous<std::int64_t>(array);
+  std::vector<std::size_t> numbers;
+  numbers.reserve(static_cast<std::size_t>(indices.size()));
+  for (py::ssize_t i = 0; i < indices.size(); ++i) {
+    const std::int64_t sample = indices.data()[i];
+    require(sample >= 0 && static_cast<std::size_t>(sample) < samples, name, "[", i, "] is ", sample,
+            ", expected the number of a sample, 0 to ", samples, " - 1");
+    numbers.push_back(static_cast<std::size_t>(sample));
+  }
+  return numbers;
 }
 
-template <class T>
-void predict_into(const network::Network<T>& net, std::shared_mutex& mutex, const train::SampleView& view, T* out) {
-  without_gil([&](Interrupt& interrupt) {
-    const std::shared_lock lock(mutex);
-    train::predict(net, view, out, interrupt);
-  });
-}
+/// All samples, or those of `rows` if it is not None.
+class ChosenRows {
+ public:
+  ChosenRows(const py::object& rows, std::size_t samples) : count_(samples), all_(rows.is_none()) {
+    if (!all_) numbers_ = sample_numbers(rows, "rows", samples);
+  }
+  train::Chosen get() const {
+    if (all_) return {.samples = nullptr, .count = count_};
+    return {.samples = numbers_.data(), .count = numbers_.size()};
+  }
 
-py::array predict(const AnyNetwork& any, const py::array& x) {
-  const train::SampleView view = checked_samples(any, x);
+ private:
+  std::size_t count_;
+  bool all_;
+  std::vector<std::size_t> numbers_;
+};
+
+/// [rows][O]; of a network that reads out every step [rows][steps][O], or of a list [steps of all rows][O].
+py::array predict(const AnyNetwork& any, const py::object& x, const py::object& rows) {
+  const std::unique_ptr<Samples> found = checked_samples(any, x);
+  const train::SampleView& view = found->view;
+  const ChosenRows chosen_rows(rows, view.samples);
+  const train::Chosen chosen = chosen_rows.get();
+  const bool every_step = reads_every_step(any), flat = found->ragged && every_step;
+  std::vector<std::size_t> starts;
+  std::size_t total = 0;
+  for (std::size_t i = 0; flat && i < chosen.count; ++i) {
+    starts.push_back(total);
+    total += view.length(chosen[i]);
+  }
   return std::visit(
       [&]<class T>(const std::unique_ptr<network::Network<T>>& net) -> py::array {
-        py::array_t<T> out =
-            result<T>({static_cast<py::ssize_t>(view.samples), static_cast<py::ssize_t>(net->config().outputs)});
-        predict_into(*net, any.mutex, view, out.mutable_data());
+        std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(flat ? total : chosen.count)};
+        if (every_step && !flat) shape.push_back(static_cast<py::ssize_t>(view.steps));
+        shape.push_back(static_cast<py::ssize_t>(net->config().outputs));
+        py::array_t<T> out = result<T>(shape);
+        T* const data = out.mutable_data();
+        without_gil([&](Interrupt& interrupt) {
+          const std::shared_lock lock(any.mutex);
+          train::predict(*net, view, chosen, data, interrupt, flat ? starts.data() : nullptr);
+        });
         return out;
-      },
-      any.net);
-}
-
-double loss(const AnyNetwork& any, const py::array& x, const py::array& y, const py::object& sample_weight) {
-  const train::SampleView view = checked_samples(any, x), targets = checked_targets(any, y, view.samples);
-  const auto weights = checked_weights(sample_weight, view.samples);
-  const double* const weight_data = weights ? weights->data() : nullptr;
-  return std::visit(
-      [&]<class T>(const std::unique_ptr<network::Network<T>>& net) {
-        const std::size_t outputs = net->config().outputs;
-        Buffer<T> predictions(checked_product(view.samples, outputs)), expected(view.samples * outputs);
-        predict_into(*net, any.mutex, view, predictions.data());
-        std::vector<std::size_t> all(view.samples);
-        for (std::size_t n = 0; n < all.size(); ++n) all[n] = n;
-        targets.gather(all.data(), all.size(), expected.data());
-        return train::SquaredError<T>{}(predictions.data(), expected.data(), weight_data, view.samples, outputs,
-                                        nullptr);
       },
       any.net);
 }
@@ -138,7 +203,8 @@ double loss(const AnyNetwork& any, const py::array& x, const py::array& y, const
 /// Trains one network; keeps it alive.
 class AnyTrainer {
  public:
-  AnyTrainer(std::shared_ptr<AnyNetwork> network, const train::TrainerConfig& config) : network(std::move(network)) {
+  AnyTrainer(std::shared_ptr<AnyNetwork> network, const train::TrainerConfig& config)
+      : network(std::move(network)), loss_(config.loss) {
     std::visit(
         [&]<class T>(std::unique_ptr<network::Network<T>>& net) {
           trainer = std::make_unique<train::Trainer<T>>(*net, config);
@@ -146,22 +212,12 @@ class AnyTrainer {
         this->network->net);
   }
 
-  double run_epoch(const py::array& x, const py::array& y, const py::object& sample_weight, const py::object& order,
+  double run_epoch(const py::object& x, const py::object& y, const py::object& sample_weight, const py::object& order,
                    std::size_t batch_size, std::uint64_t epoch, const py::object& progress) {
     require(batch_size >= 1, "batch_size is 0, expected at least 1");
-    train::Batches batches;
-    batches.x = checked_samples(*network, x);
-    batches.y = checked_targets(*network, y, batches.x.samples);
-    const auto weights = checked_weights(sample_weight, batches.x.samples);
-    batches.weights = weights ? weights->data() : nullptr;
-    const py::array_t<std::int64_t> indices = contiguous_indices(order);
-    batches.order.reserve(static_cast<std::size_t>(indices.size()));
-    for (py::ssize_t i = 0; i < indices.size(); ++i) {
-      const std::int64_t sample = indices.data()[i];
-      require(sample >= 0 && static_cast<std::size_t>(sample) < batches.x.samples, "order[", i, "] is ", sample,
-              ", expected the number of a sample, 0 to ", batches.x.samples, " - 1");
-      batches.order.push_back(static_cast<std::size_t>(sample));
-    }
+    const Learnt learnt(*network, loss_, x, y, sample_weight);
+    train::Batches batches{.x = learnt.x->view, .y = learnt.y->view, .weights = learnt.weight_view(), .order = {}};
+    batches.order = sample_numbers(order, "order", batches.x.samples);
     batches.batch_size = batch_size;
     batches.epoch = epoch;
 
@@ -180,6 +236,21 @@ class AnyTrainer {
       const std::unique_lock lock(network->mutex);
       return std::visit([&](auto& t) { return t->run_epoch(batches, interrupt, report); }, trainer);
     });
+  }
+
+  /// The mean loss of samples, or of `rows` of them, under the parameters as they are, without dropout.
+  double loss(const py::object& x, const py::object& y, const py::object& sample_weight, const py::object& rows) const {
+    const Learnt learnt(*network, loss_, x, y, sample_weight);
+    const ChosenRows chosen(rows, learnt.x->view.samples);
+    return std::visit(
+        [&]<class T>(const std::unique_ptr<network::Network<T>>& net) {
+          return without_gil([&](Interrupt& interrupt) {
+            const std::shared_lock lock(network->mutex);
+            return train::mean_loss(*net, loss_, learnt.x->view, learnt.y->view, learnt.weight_view(), chosen.get(),
+                                    interrupt);
+          });
+        },
+        network->net);
   }
 
   py::dict get_state() const {
@@ -225,15 +296,7 @@ class AnyTrainer {
   std::shared_ptr<AnyNetwork> network;
 
  private:
-  static py::array_t<std::int64_t> contiguous_indices(const py::object& order) {
-    const py::array array = py::module_::import("numpy").attr("asarray")(order);
-    if (array.dtype().kind() != 'i' && array.dtype().kind() != 'u') {
-      throw py::type_error("order has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
-                           ", expected integers");
-    }
-    return contiguous<std::int64_t>(array);
-  }
-
+  train::Loss loss_;
   std::variant<std::unique_ptr<train::Trainer<float>>, std::unique_ptr<train::Trainer<double>>> trainer;
 };
 
@@ -243,14 +306,20 @@ void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
                        std::size_t n_outputs, double dropout, const std::string& cell, bool bidirectional,
-                       const std::string& merge, bool residual, const std::string& pooling, std::size_t proj_size) {
+                       const std::string& merge, bool residual, const std::string& pooling, std::size_t proj_size,
+                       std::size_t vocabulary_size, std::optional<std::size_t> padding_token, double input_dropout,
+                       bool variational) {
              return std::make_shared<AnyNetwork>(
                  dtype, network::Config{.cell = kernels::cell_from_name(cell),
                                         .inputs = n_features,
+                                        .vocabulary = vocabulary_size,
+                                        .padding_token = padding_token.value_or(network::no_token),
                                         .hidden_sizes = std::move(hidden_sizes),
                                         .projection = proj_size,
                                         .outputs = n_outputs,
                                         .dropout = dropout,
+                                        .input_dropout = input_dropout,
+                                        .variational = variational,
                                         .bidirectional = bidirectional,
                                         .merge = from_name("merge", network::merge_names, merge),
                                         .residual = residual,
@@ -259,7 +328,8 @@ void register_network(py::module_& module) {
            py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
            py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
            py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last",
-           py::arg("proj_size") = 0)
+           py::arg("proj_size") = 0, py::arg("vocabulary_size") = 0, py::arg("padding_token") = py::none(),
+           py::arg("input_dropout") = 0.0, py::arg("variational") = false)
       .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })
@@ -312,14 +382,19 @@ void register_network(py::module_& module) {
                 n.net);
           },
           py::arg("parameters"))
-      .def("predict", &predict, py::arg("X"))
-      .def("loss", &loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none());
+      .def("predict", &predict, py::arg("X"), py::arg("rows") = py::none());
 
   py::class_<AnyTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<AnyNetwork> network, const std::string& solver, double learning_rate,
                        double momentum, bool nesterov, double beta_1, double beta_2, double epsilon, double rho,
-                       double alpha, std::optional<double> max_grad_norm, std::uint64_t seed) {
+                       double alpha, std::optional<double> max_grad_norm, std::optional<double> max_grad_value,
+                       std::uint64_t seed, const std::string& loss, double delta, std::vector<double> quantiles,
+                       double label_smoothing) {
              train::TrainerConfig config;
+             config.loss = {.kind = from_name("loss", train::loss_names, loss),
+                            .delta = delta,
+                            .quantiles = std::move(quantiles),
+                            .label_smoothing = label_smoothing};
              config.optimiser = {.solver = train::solver_from_name(solver),
                                  .learning_rate = learning_rate,
                                  .momentum = momentum,
@@ -330,12 +405,17 @@ void register_network(py::module_& module) {
                                  .rho = rho,
                                  .alpha = alpha};
              if (max_grad_norm) config.max_grad_norm = *max_grad_norm;
+             if (max_grad_value) config.max_grad_value = *max_grad_value;
              config.seed = seed;
              return std::make_unique<AnyTrainer>(std::move(network), config);
            }),
            py::arg("network"), py::kw_only(), py::arg("solver"), py::arg("learning_rate"), py::arg("momentum") = 0.9,
            py::arg("nesterov") = true, py::arg("beta_1") = 0.9, py::arg("beta_2") = 0.999, py::arg("epsilon") = 1e-8,
-           py::arg("rho") = 0.9, py::arg("alpha") = 0.0, py::arg("max_grad_norm") = py::none(), py::arg("seed") = 0)
+           py::arg("rho") = 0.9, py::arg("alpha") = 0.0, py::arg("max_grad_norm") = py::none(),
+           py::arg("max_grad_value") = py::none(), py::arg("seed") = 0, py::arg("loss") = "squared_error",
+           py::arg("delta") = 1.0, py::arg("quantiles") = std::vector<double>{0.5}, py::arg("label_smoothing") = 0.0)
+      .def("loss", &AnyTrainer::loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none(),
+           py::arg("rows") = py::none())
       .def("run_epoch", &AnyTrainer::run_epoch, py::arg("X"), py::arg("y"), py::arg("sample_weight"), py::arg("order"),
            py::arg("batch_size"), py::arg("epoch"), py::arg("progress") = py::none())
       .def("get_state", &AnyTrainer::get_state)

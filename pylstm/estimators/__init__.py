@@ -1,5 +1,6 @@
 """The scikit-learn face of the engine."""
 
+from ._classifier import GRUClassifier, LSTMClassifier
 from ._regressor import GRURegressor, LSTMRegressor
 
-__all__ = ["GRURegressor", "LSTMRegressor"]
+__all__ = ["GRUClassifier", "GRURegressor", "LSTMClassifier", "LSTMRegressor"]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pylstm.typing import FloatArray
 
-from ._engine import Architecture, Model, Session, Solver
+from ._engine import Architecture, Dropout, Model, Session, Solver
+from ._loss import Loss
 from ._parameters import (
     check_boolean,
     check_choice,
@@ -26,12 +28,13 @@ from ._parameters import (
     check_real,
     check_verbosity,
 )
-from ._samples import Samples, hold_out
-from ._training import Course, Ending, Schedule, train
-from ._validation import check_sequences, check_targets, check_weights
+from ._rates import SCHEDULES
+from ._samples import Samples, Sequences, for_each, hold_out, take
+from ._training import Callback, Course, Ending, Schedule, Validation, train
+from ._validation import TargetForm, check_sequences, check_weights
 
 CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
-POOLINGS = ("last", "mean", "max")
+POOLINGS = ("last", "mean", "max", "attention")
 
 
 class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -47,9 +50,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     validation_scores_: list[float] | None
     _model: Model
     _n_columns_in: int | None  # of a 2-D X in fit
-    _y_is_1d: bool
+    _target_form: TargetForm
 
-    _PRIVATE_STATE = ("_model", "_n_columns_in", "_y_is_1d")
+    _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_target_form")
 
     def __init__(
         self,
@@ -61,10 +64,17 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         bidirectional: bool = False,
         pooling: str = "last",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        variational_dropout: bool = False,
+        targets: str = "auto",
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
+        padding_token: int | None = None,
         n_timesteps: int | None = None,
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 32,
+        learning_rate: str = "constant",
         learning_rate_init: float = 3e-3,
         max_iter: int = 200,
         shuffle: bool = True,
@@ -73,7 +83,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: Any = None,
+        callbacks: Sequence[Callable[..., Any]] | None = None,
         max_grad_norm: float | None = 1.0,
+        max_grad_value: float | None = None,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -91,10 +104,17 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.variational_dropout = variational_dropout
+        self.targets = targets
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.padding_token = padding_token
         self.n_timesteps = n_timesteps
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
+        self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.shuffle = shuffle
@@ -103,7 +123,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.callbacks = callbacks
         self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
@@ -120,8 +143,47 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_is_fitted(self)
         return dict(self._model.snapshot.parameters)
 
+    # What depends on the task.
+
+    def _loss(self) -> Loss:
+        """Return what is minimised."""
+        raise NotImplementedError
+
+    def _encode_targets(
+        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+    ) -> tuple[Sequences, TargetForm]:
+        """Return targets as the engine takes them and what they look like; with `reset`, learn from them."""
+        raise NotImplementedError
+
+    def _item_weights(self, weight: Sequences | None, y: Sequences) -> Sequences | None:
+        """Return weights for the checked targets `y`, those of their classes included."""
+        return weight
+
+    def _n_network_outputs(self, n_targets: int) -> int:
+        """Return how many numbers the network gives for a target."""
+        return self._loss().n_outputs(n_targets)
+
+    def _decode(self, outputs: Sequences) -> Any:
+        """Return the predictions that outputs of the network stand for, in the form of the targets."""
+        raise NotImplementedError
+
+    def _decode_targets(self, y: Sequences) -> Any:
+        """Return targets as users know them from those of the engine."""
+        raise NotImplementedError
+
+    def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
+        """Return the score of predictions for sequences, or for the steps of all of them."""
+        raise NotImplementedError
+
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], *, resume: bool, partial: bool
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any] = (None, None, None),
+        *,
+        resume: bool,
+        partial: bool,
     ) -> Self:
         """Train from new parameters; with ``resume=True`` go on from those of an earlier fit, if there was one.
 
@@ -130,18 +192,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self._check_parameters()
         resume = resume and hasattr(self, "_model")
         draft = self._draft(keep_state=resume)
-        samples, draft._y_is_1d = draft._check_samples(X, y, sample_weight, reset=not resume)
-        held_out = draft._check_validation(*validation, n_outputs=samples.y.shape[1])
-        architecture = Architecture(
-            cell=self.cell,
-            dtype=check_dtype("dtype", self.dtype),
-            n_features=draft.n_features_per_step_,
-            hidden_sizes=self._hidden_sizes(),
-            n_outputs=samples.y.shape[1],
-            bidirectional=bool(self.bidirectional),
-            pooling=self.pooling,
-            proj_size=0 if self.proj_size is None else int(self.proj_size),
-        )
+        samples = draft._check_samples(X, y, sample_weight, reset=not resume)
+        held_out = draft._check_validation(*validation, n_targets=samples.n_targets)
+        architecture = draft._architecture(samples)
         if resume:
             _require_same(self._model.architecture, architecture)
             seed, start = self._model.seed, self._model.snapshot
@@ -153,6 +206,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if self.early_stopping and held_out is None:
             samples, held_out = hold_out(samples, self.validation_fraction, seed if self.shuffle else None)
 
+        loss = draft._loss()
         schedule = Schedule(
             batch_size=int(self.batch_size),
             max_iter=1 if partial else int(self.max_iter),
@@ -160,15 +214,29 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             seed=seed,
             first_epoch=draft.n_iter_,
             tol=self.tol,
+            loss_unit=loss.unit(samples),
             n_iter_no_change=int(self.n_iter_no_change),
             early_stopping=bool(self.early_stopping),
+            learning_rate=self.learning_rate,
+            learning_rate_init=float(self.learning_rate_init),
             verbose=0 if partial else int(self.verbose),
         )
-        session = Session(architecture, self._solver(), float(self.dropout), seed, start)
-        snapshot, course = train(session, samples, held_out, schedule)
+        dropout = Dropout(
+            dropout=float(self.dropout),
+            input_dropout=float(self.input_dropout),
+            variational=bool(self.variational_dropout),
+        )
+        session = Session(architecture, self._solver(), loss, dropout, seed, start)
+        snapshot, course = train(
+            session,
+            samples,
+            None if held_out is None else draft._validation(held_out),
+            schedule,
+            [] if partial else draft._callbacks(),
+        )
 
         draft._model = Model(architecture, snapshot, seed)
-        draft.n_outputs_ = architecture.n_outputs
+        draft.n_outputs_ = samples.n_targets
         draft.n_iter_ += len(course.losses)
         draft.best_loss_ = course.best_loss
         draft.loss_curve_ = draft.loss_curve_ + course.losses
@@ -180,16 +248,86 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
         return self
 
-    def _predict(self, X: Any) -> FloatArray:
-        """Return float predictions of shape (n_samples,) or (n_samples, n_outputs), as `y` was in fit."""
+    def _architecture(self, samples: Samples) -> Architecture:
+        tokens = self.vocabulary_size is not None
+        return Architecture(
+            cell=self.cell,
+            dtype=check_dtype("dtype", self.dtype),
+            n_features=int(self.embedding_size) if tokens else self.n_features_per_step_,
+            hidden_sizes=self._hidden_sizes(),
+            n_outputs=self._n_network_outputs(samples.n_targets),
+            bidirectional=bool(self.bidirectional),
+            pooling="none" if samples.per_step else self.pooling,
+            proj_size=0 if self.proj_size is None else int(self.proj_size),
+            vocabulary_size=int(self.vocabulary_size or 0),
+            padding_token=None if self.padding_token is None else int(self.padding_token),
+        )
+
+    def _with_model_of(self, session: Session) -> Self:
+        """Return a fitted copy with the session's present parameters."""
+        fitted = copy.copy(self)
+        model = self._model if hasattr(self, "_model") else None
+        fitted._model = Model(session.architecture, session.snapshot(), 0 if model is None else model.seed)
+        return fitted
+
+    def _validation(self, samples: Samples) -> Validation:
+        """Return how to measure on `samples`: by `scoring`, or as `score` does."""
+        y = self._decode_targets(take(samples.y, samples.rows))
+        if self.scoring is None:
+            weight = None if samples.weight is None else take(samples.weight, samples.rows)
+
+            def score(session: Session, samples: Samples) -> float:
+                return self._score_items(y, self._decode(session.predict(samples)), weight)
+
+        else:
+            scorer, X = check_scoring(self, self.scoring), take(samples.X, samples.rows)
+
+            def score(session: Session, samples: Samples) -> float:
+                return float(scorer(self._with_model_of(session), X, y))
+
+        return Validation(samples, score, watch_score=self.scoring is not None)
+
+    def _callbacks(self) -> list[Callback]:
+        """Return the callbacks as the loop calls them."""
+
+        def wrap(callback: Callable[..., Any]) -> Callback:
+            return lambda session, epoch: bool(callback(self._with_model_of(session), epoch))
+
+        return [wrap(callback) for callback in self.callbacks or ()]
+
+    def _outputs(self, X: Any) -> Sequences:
+        """Return what the network gives for `X`, as float64, or float32 if X and the network are."""
         check_is_fitted(self)
         engine_dtype = self._model.architecture.dtype
-        sequences = check_sequences(self, X, dtype=engine_dtype, reset=False)
-        predicted = self._model.predict(sequences)
+        sequences, _ = check_sequences(self, X, dtype=engine_dtype, reset=False)
+        outputs = self._model.predict(sequences)
         # As scikit-learn has it: single precision in, single precision out.
         single = engine_dtype == "float32" and getattr(X, "dtype", None) == np.float32
-        predicted = predicted.astype(np.float32 if single else np.float64, copy=False)
-        return predicted[:, 0] if self._y_is_1d else predicted
+        dtype = np.float32 if single else np.float64
+        return for_each(outputs, lambda o: o.astype(dtype, copy=False))  # type: ignore[no-any-return]
+
+    def _items(self, values: Any) -> Any:
+        """Return targets or predictions item by item: of sequences, or of the steps of all of them."""
+        if not self._target_form.per_step:
+            return values
+        return np.concatenate([np.asarray(value) for value in values])
+
+    def _weights_of_items(self, weight: Any, predicted: Any) -> Any:
+        """Return weights of sequences or of steps, item by item."""
+        if weight is None:
+            return None
+        if not self._target_form.per_step:
+            return np.ravel(weight)
+        each = [np.ravel(own) for own in weight]
+        return np.concatenate([np.broadcast_to(own, len(item)) for own, item in zip(each, predicted, strict=True)])
+
+    def _shaped(self, X: Any, predicted: Any) -> Any:
+        """Return predictions for `X`: an array of objects where X is one, as scikit-learn's tools can index it."""
+        if not isinstance(predicted, list) or not isinstance(X, np.ndarray):
+            return predicted
+        objects = np.empty(len(predicted), dtype=object)
+        objects[:] = predicted
+        return objects
 
     def _check_parameters(self) -> None:
         self._hidden_sizes()
@@ -202,11 +340,23 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_boolean("bidirectional", self.bidirectional)
         check_choice("pooling", self.pooling, POOLINGS)
         check_real("dropout", self.dropout, "[0, 1)")
+        check_real("input_dropout", self.input_dropout, "[0, 1)")
+        check_boolean("variational_dropout", self.variational_dropout)
+        check_choice("targets", self.targets, ("auto", "per_sequence", "per_step"))
+        check_integer("embedding_size", self.embedding_size, minimum=1)
+        if self.vocabulary_size is not None:
+            check_integer("vocabulary_size", self.vocabulary_size, minimum=1)
+        if self.padding_token is not None:
+            check_integer("padding_token", self.padding_token, minimum=0)
+            if self.vocabulary_size is None or self.padding_token >= self.vocabulary_size:
+                msg = f"padding_token is {self.padding_token}, expected a token, below vocabulary_size"
+                raise ValueError(msg)
         if self.n_timesteps is not None:
             check_integer("n_timesteps", self.n_timesteps, minimum=1)
         check_choice("solver", self.solver, ("adam", "adamw", "sgd", "rmsprop"))
         check_real("alpha", self.alpha, "[0, inf)")
         check_integer("batch_size", self.batch_size, minimum=1)
+        check_choice("learning_rate", self.learning_rate, SCHEDULES)
         check_real("learning_rate_init", self.learning_rate_init, "(0, inf)")
         check_integer("max_iter", self.max_iter, minimum=1)
         check_boolean("shuffle", self.shuffle)
@@ -215,8 +365,16 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1)
         check_boolean("early_stopping", self.early_stopping)
         check_real("validation_fraction", self.validation_fraction, "(0, 1)")
+        if self.scoring is not None:
+            check_scoring(self, self.scoring)
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                msg = f"callbacks holds {callback!r}, expected functions of (estimator, epoch)"
+                raise TypeError(msg)
         if self.max_grad_norm is not None:
             check_real("max_grad_norm", self.max_grad_norm, "(0, inf)")
+        if self.max_grad_value is not None:
+            check_real("max_grad_value", self.max_grad_value, "(0, inf)")
         check_real("momentum", self.momentum, "[0, 1)")
         check_boolean("nesterovs_momentum", self.nesterovs_momentum)
         check_real("beta_1", self.beta_1, "[0, 1)")
@@ -250,6 +408,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             rho=float(self.rho),
             alpha=float(self.alpha),
             max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
+            max_grad_value=None if self.max_grad_value is None else float(self.max_grad_value),
         )
 
     def _draft(self, *, keep_state: bool) -> Self:
@@ -261,25 +420,31 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     delattr(draft, name)
         return draft
 
-    def _check_samples(
-        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, suffix: str = ""
-    ) -> tuple[Samples, bool]:
-        """Return the checked samples, and whether `y` was 1-D."""
+    def _check_samples(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, suffix: str = "") -> Samples:
+        """Return the checked samples; with `reset`, learn from them what fixes the network's shape."""
         dtype = check_dtype("dtype", self.dtype)
-        sequences = check_sequences(self, X, dtype=dtype, reset=reset, name=f"X{suffix}")
-        targets, is_1d = check_targets(y, len(sequences), dtype=dtype, name=f"y{suffix}")
-        weights = check_weights(sample_weight, len(sequences), name=f"sample_weight{suffix}")
-        return Samples.of(sequences, targets, weights), is_1d
+        sequences, is_table = check_sequences(self, X, dtype=dtype, reset=reset, name=f"X{suffix}")
+        encoded, form = self._encode_targets(y, sequences, is_table=is_table, reset=reset, name=f"y{suffix}")
+        if reset:
+            self._target_form = form
+        elif form.per_step != self._target_form.per_step:
+            had = ("sequence", "step")[self._target_form.per_step]
+            msg = (
+                f"y{suffix} has one target per {('sequence', 'step')[form.per_step]}, expected one per {had}, as before"
+            )
+            raise ValueError(msg)
+        weights = check_weights(sample_weight, sequences, per_step=form.per_step, name=f"sample_weight{suffix}")
+        return Samples.of(sequences, encoded, self._item_weights(weights, encoded))
 
-    def _check_validation(self, X: Any, y: Any, sample_weight: Any, *, n_outputs: int) -> Samples | None:
+    def _check_validation(self, X: Any, y: Any, sample_weight: Any, *, n_targets: int) -> Samples | None:
         if X is None and y is None and sample_weight is None:
             return None
         if X is None or y is None:
             msg = f"{'X_val' if X is None else 'y_val'} is None, expected X_val and y_val together"
             raise ValueError(msg)
-        samples, _ = self._check_samples(X, y, sample_weight, reset=False, suffix="_val")
-        if samples.y.shape[1] != n_outputs:
-            msg = f"y_val has {samples.y.shape[1]} outputs, expected {n_outputs} (as y)"
+        samples = self._check_samples(X, y, sample_weight, reset=False, suffix="_val")
+        if samples.n_targets != n_targets:
+            msg = f"y_val has {samples.n_targets} outputs, expected {n_targets} (as y)"
             raise ValueError(msg)
         return samples
 

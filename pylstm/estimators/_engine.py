@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pylstm import _core
 from pylstm.typing import FloatArray
 
+from ._loss import Loss
+from ._samples import Samples, Sequences
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -28,20 +31,21 @@ class Architecture:
     bidirectional: bool
     pooling: str
     proj_size: int
+    vocabulary_size: int
+    padding_token: int | None
 
-    def build(self, dropout: float = 0.0) -> _core.Network:
-        """Return a compiled network, its parameters not yet set."""
-        return _core.Network(
-            cell=self.cell,
-            dtype=self.dtype,
-            n_features=self.n_features,
-            hidden_sizes=self.hidden_sizes,
-            n_outputs=self.n_outputs,
-            bidirectional=self.bidirectional,
-            pooling=self.pooling,
-            proj_size=self.proj_size,
-            dropout=dropout,
-        )
+    def build(self, **dropout: Any) -> _core.Network:
+        """Return a compiled network, its parameters not yet set; `dropout`: what it does in training only."""
+        return _core.Network(**vars(self), **dropout)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What is dropped in training; arguments of the engine's network."""
+
+    dropout: float
+    input_dropout: float
+    variational: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Solver:
     rho: float
     alpha: float
     max_grad_norm: float | None
+    max_grad_value: float | None
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,22 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_network": None}
 
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Return predictions of shape (n_samples, n_outputs) for X of shape (n_samples, n_steps, n_features)."""
+    def predict(self, X: Sequences) -> Sequences:
+        """Return outputs of shape (n_samples, n_outputs), or one per step as X, for sequences X."""
         # Two threads may both build it; either result serves.
         if self._network is None:
             network = self.architecture.build()
             network.set_parameters(self.snapshot.parameters)
             self._network = network
-        return self._network.predict(X)
+        return _predict(self._network, X)
+
+
+def _predict(network: _core.Network, X: Sequences, rows: NDArray[np.int64] | None = None) -> Sequences:
+    outputs = network.predict(X, rows)
+    if not isinstance(X, list) or network.pooling != "none":
+        return outputs
+    chosen = X if rows is None else [X[row] for row in rows.tolist()]
+    return np.split(outputs, np.cumsum([len(x) for x in chosen])[:-1])
 
 
 class Session:
@@ -113,8 +126,10 @@ class Session:
         Shapes and type.
     solver : Solver
         How to update.
-    dropout : float
-        Share of the outputs dropped between layers.
+    loss : Loss
+        What to minimise.
+    dropout : Dropout
+        What to drop.
     seed : int
         Of the initial parameters and the dropout masks.
     start : Snapshot or None
@@ -122,36 +137,53 @@ class Session:
     """
 
     def __init__(
-        self, architecture: Architecture, solver: Solver, dropout: float, seed: int, start: Snapshot | None
+        self,
+        architecture: Architecture,
+        solver: Solver,
+        loss: Loss,
+        dropout: Dropout,
+        seed: int,
+        start: Snapshot | None,
     ) -> None:
         self.architecture = architecture
         self._solver = solver.solver
-        self._network = architecture.build(dropout)
+        self._network = architecture.build(**vars(dropout))
         if start is None:
             self._network.initialize(seed)
         else:
             self._network.set_parameters(start.parameters)
-        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver))
+        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(loss))
         if start is not None and start.solver == solver.solver:
             self._trainer.set_state(start.solver_state)
 
     def run_epoch(
         self,
-        X: FloatArray,
-        y: FloatArray,
+        samples: Samples,
         *,
-        weight: NDArray[np.float64] | None,
         order: NDArray[np.int64],
         batch_size: int,
         epoch: int,
         progress: Callable[[int], None] | None,
     ) -> float:
         """Update once per batch of `order` and return the mean loss; NaN as soon as a batch's loss is not finite."""
-        return self._trainer.run_epoch(X, y, weight, order, batch_size, epoch, progress)
+        return self._trainer.run_epoch(samples.X, samples.y, samples.weight, order, batch_size, epoch, progress)
 
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Return predictions of shape (n_samples, n_outputs) without dropout."""
-        return self._network.predict(X)
+    def loss(self, samples: Samples) -> float:
+        """Return the mean loss of the samples' rows without dropout."""
+        return self._trainer.loss(samples.X, samples.y, samples.weight, samples.rows)
+
+    def predict(self, samples: Samples) -> Sequences:
+        """Return the outputs of the samples' rows without dropout."""
+        return _predict(self._network, samples.X, samples.rows)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next update."""
+        return self._trainer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._trainer.learning_rate = value
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""

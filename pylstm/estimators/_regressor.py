@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 
 from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
-from ._parameters import check_boolean, with_defaults
+from ._loss import Loss
+from ._parameters import check_boolean, check_choice, check_real, with_parameters
+from ._samples import Sequences, for_each
+from ._validation import TargetForm, check_targets
+
+LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
 
 
 class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the regressors do, whatever their cell."""
+
+    loss: str
+    huber_delta: float
+    quantile: Any
 
     def fit(
         self,
@@ -30,13 +41,16 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_steps, n_features), (n_samples, n_steps) or (n_samples, n_columns)
+        X : array-like of shape (n_samples, n_steps, n_features), (n_samples, n_steps) or (n_samples, n_columns), \
+or list of (n_steps_i, n_features)
             Sequences; finite. A 2-D array has one feature per step, or ``n_timesteps * n_features`` columns if
-            `n_timesteps` is set.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets; finite.
+            `n_timesteps` is set. Unequally long sequences come as a list, or as an array of objects; they are never
+            padded. With `vocabulary_size` every step is a token, a whole number.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs); or one per step
+            Targets; finite. One for each step: (n_samples, n_steps), (n_samples, n_steps, n_outputs), or a list of
+            (n_steps_i,) or (n_steps_i, n_outputs). See the parameter `targets`.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. Default: all ones.
+            Weights, not negative; or one per step where y has one target per step. Default: all ones.
         X_val, y_val, sample_weight_val : array-like, optional
             Samples to validate on, as X, y and sample_weight. Loss and score on them are recorded after each epoch;
             with ``early_stopping=True`` they decide, and no part of X is held out.
@@ -86,22 +100,125 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
             raise ValueError(msg)
-        return self._fit(X, y, sample_weight, (None, None, None), resume=True, partial=True)
+        return self._fit(X, y, sample_weight, resume=True, partial=True)
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Any) -> Any:
         """Predict the targets of `X`.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_steps, n_features), (n_samples, n_steps) or (n_samples, n_columns)
-            Sequences, as for `fit`. A 3-D array may have another number of steps.
+        X : array-like or list
+            Sequences, as for `fit`. They may have other lengths, unless X is a table.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            As y in `fit`. float64; float32 if X is float32 and so is the estimator's `dtype`.
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs); or one per step
+            As y in `fit`: of steps (n_samples, n_steps) or (n_samples, n_steps, n_outputs), or a list of
+            (n_steps_i,) or (n_steps_i, n_outputs) if X is a list. float64; float32 if X is float32 and so is the
+            estimator's `dtype`. Of several quantiles, that next to the median.
         """
-        return self._predict(X)
+        return self._shaped(X, self._decode(self._outputs(X)))
+
+    def predict_quantiles(self, X: Any) -> Any:
+        """Predict all quantiles of the targets of `X`.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles); or one per step
+            In the order of the parameter `quantile`. They never cross: those of one target are sorted (Chernozhukov,
+            Fernandez-Val and Galichon 2010).
+
+        Raises
+        ------
+        AttributeError
+            If ``loss`` is not "quantile".
+        """
+        if self.loss != "quantile":
+            msg = f"predict_quantiles needs loss='quantile', and loss is {self.loss!r}"
+            raise AttributeError(msg)
+        form = self._target_form
+        return self._shaped(X, for_each(self._outputs(X), lambda o: form.outside_quantiles(self._quantiles(o))))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R^2, the share of the variance of y that is predicted.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+        y : array-like or list
+            Targets, as for `fit`.
+        sample_weight : array-like, optional
+            Weights, of sequences or, where y has one target per step, of steps.
+
+        Returns
+        -------
+        r2 : float
+            Over sequences, or over the steps of all of them; the mean over outputs.
+        """
+        predicted = self.predict(X)
+        return float(
+            r2_score(
+                self._items(y), self._items(predicted), sample_weight=self._weights_of_items(sample_weight, predicted)
+            )
+        )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_choice("loss", self.loss, LOSSES)
+        check_real("huber_delta", self.huber_delta, "(0, inf)")
+        levels = self._levels()
+        if len(levels) == 0:
+            msg = "quantile is empty, expected at least one level"
+            raise ValueError(msg)
+        for level in levels:
+            check_real("quantile", level, "(0, 1)")
+
+    def _levels(self) -> list[float]:
+        return [self.quantile] if np.ndim(self.quantile) == 0 else list(self.quantile)
+
+    def _loss(self) -> Loss:
+        return Loss(self.loss, float(self.huber_delta), tuple(float(level) for level in self._levels()))
+
+    def _encode_targets(
+        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+    ) -> tuple[Sequences, TargetForm]:
+        encoded, form = check_targets(y, X, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name)
+        if self.loss == "poisson" and any((item < 0).any() for item in encoded):
+            msg = f"{name} has negative values, expected none: loss='poisson' is for counts"
+            raise ValueError(msg)
+        return encoded, form
+
+    def _quantiles(self, outputs: FloatArray) -> FloatArray:
+        """Return (..., n_outputs, n_quantiles) in the order of `quantile`, sorted by level."""
+        levels = np.asarray(self._levels())
+        rank = np.argsort(np.argsort(levels, kind="stable"), kind="stable")
+        return np.asarray(np.sort(outputs.reshape(*outputs.shape[:-1], -1, len(levels)), axis=-1)[..., rank])
+
+    def _decode(self, outputs: Sequences) -> Any:
+        return self._target_form.outside(for_each(outputs, self._predictions))
+
+    def _predictions(self, outputs: FloatArray) -> FloatArray:
+        if self.loss == "poisson":
+            return np.exp(outputs)
+        if self.loss != "quantile":
+            return outputs
+        middle = int(np.argmin(np.abs(np.asarray(self._levels()) - 0.5)))
+        return np.asarray(self._quantiles(outputs)[..., middle])
+
+    def _decode_targets(self, y: Sequences) -> Any:
+        return self._target_form.outside(y)
+
+    def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
+        expected, found = np.asarray(self._items(y), np.float64), np.asarray(self._items(predicted), np.float64)
+        if len(expected) < 2 or not np.isfinite(found).all():
+            return np.nan
+        return float(r2_score(expected, found, sample_weight=self._weights_of_items(weight, predicted)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -132,12 +249,28 @@ class LSTMRegressor(SequenceRegressor):
     bidirectional : bool, default=False
         Let every layer read the sequence in both directions, with weights of their own (Schuster and Paliwal 1997); the
         outputs of both lie side by side.
-    pooling : {"last", "mean", "max"}, default="last"
-        What is read of the last layer: its state after the last step, or the mean or the largest value of each unit
-        over all steps. "last" of two directions is the state of each after its own last step, which is the first of the
-        sequence for the reverse one: both have then read all of it.
+    pooling : {"last", "mean", "max", "attention"}, default="last"
+        What is read of the last layer where a sequence has one target: its state after the last step; the mean or the
+        largest value of each unit over all steps; or a mean with weights that are learnt (Raffel and Ellis 2015).
+        Where every step has a target every step is read. "last" of two directions is the state of each after its own
+        last step, which is the first of the sequence for the reverse one: both have then read all of it.
     dropout : float, default=0.0
         Share of the outputs of every layer but the last that is set to zero in training, in [0, 1).
+    input_dropout : float, default=0.0
+        Share of the features, or of the elements of an embedding, that is set to zero in training, the same at all
+        steps of a sequence (Gal and Ghahramani 2016), in [0, 1).
+    variational_dropout : bool, default=False
+        Let `dropout`, too, set the same outputs to zero at all steps of a sequence.
+    targets : {"auto", "per_sequence", "per_step"}, default="auto"
+        How to understand y. "auto": a list of arrays and a 3-D array are targets of steps; a 2-D array is, if X is not
+        one and y has as many columns as X has steps (a warning says so); everything else are targets of sequences.
+    vocabulary_size : int, optional
+        Let X hold tokens, whole numbers from 0 to ``vocabulary_size - 1``, one per step, which an embedding turns into
+        vectors. Default: X holds features.
+    embedding_size : int, default=32
+        Elements of these vectors.
+    padding_token : int, optional
+        Token whose vector is zero and stays so.
     n_timesteps : int, optional
         Steps in a row of a 2-D X, which then holds ``n_timesteps * n_features`` columns, step by step. Default: every
         column is a step of one feature. Not used for a 3-D X.
@@ -148,8 +281,13 @@ class LSTMRegressor(SequenceRegressor):
         ``alpha * weight`` is added to the gradient after clipping.
     batch_size : int, default=32
         Sequences per update.
+    learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="constant"
+        What becomes of the learning rate over `max_iter` epochs: it stays; it falls to a hundredth, along half a cosine
+        or by the same factor every epoch; it falls to a tenth after each third; it is halved whenever
+        ``n_iter_no_change / 2`` epochs in a row brought no improvement; or it climbs for 30 % of the epochs and then
+        falls to almost nothing (Smith 2018).
     learning_rate_init : float, default=3e-3
-        Learning rate; it stays constant.
+        Learning rate, of a schedule the highest.
     max_iter : int, default=200
         Most epochs (passes over the data) in one call of fit. It is a budget: using it up is not worth a warning.
     shuffle : bool, default=True
@@ -168,8 +306,17 @@ class LSTMRegressor(SequenceRegressor):
         Share of the training samples to validate on, if `early_stopping` is set and fit is given no `X_val`: drawn at
         random with ``shuffle=True``, the last ones with ``shuffle=False``. Windows of one series overlap, so that
         random ones say little about the future: there, pass `X_val` or set ``shuffle=False``.
+    scoring : str or callable, optional
+        What early stopping watches instead of the loss: any scorer of scikit-learn, the higher the better. It is also
+        what `validation_scores_` holds. Default: R^2, and the loss decides.
+    callbacks : sequence of callables, optional
+        Called as ``callback(estimator, epoch)`` after every epoch: `estimator` is a fitted copy, `epoch` has the
+        attributes `epoch`, `loss`, `validation_loss`, `validation_score` and `learning_rate`. Returning True ends the
+        training.
     max_grad_norm : float or None, default=1.0
         Gradients longer than this, over all parameters, are scaled down to it. None leaves them alone.
+    max_grad_value : float or None, default=None
+        Elements of the gradient beyond this are cut off at it, before `max_grad_norm`. None leaves them alone.
     momentum : float, default=0.9
         Momentum of "sgd".
     nesterovs_momentum : bool, default=True
@@ -187,18 +334,25 @@ class LSTMRegressor(SequenceRegressor):
         the weights cannot change then.
     verbose : int, default=0
         1 shows a progress bar (plain lines if tqdm is not installed), 2 plain lines.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, default="squared_error"
+        What is minimised. "poisson" is for counts: the network gives the logarithm of their mean.
+    huber_delta : float, default=1.0
+        Error up to which "huber" is half its square; beyond it grows linearly (Huber 1964).
+    quantile : float or sequence of float, default=0.5
+        Levels of "quantile", each in (0, 1) (Koenker and Bassett 1978); `predict_quantiles` gives all of them.
 
     Attributes
     ----------
     loss_curve_ : list of float
-        Mean squared error on the training samples, epoch by epoch over all calls, each batch measured before its
-        update; without the penalty.
+        Mean loss on the training samples, epoch by epoch over all calls, each batch measured before its update;
+        without the penalty.
     validation_scores_ : list of float or None
-        R^2 on the validation samples after each epoch; None without such samples.
+        R^2, or what `scoring` gives, on the validation samples after each epoch; None without such samples.
     validation_loss_curve_ : list of float or None
-        Mean squared error on the validation samples after each epoch; None without such samples.
+        Mean loss on the validation samples after each epoch; None without such samples.
     best_loss_ : float
         Lowest loss of the last call: on the validation samples if there were any, otherwise on the training samples.
+        With `scoring` the highest score, negated.
     n_iter_ : int
         Epochs completed, over all calls.
     n_features_in_ : int
@@ -223,7 +377,8 @@ class LSTMRegressor(SequenceRegressor):
 
     Notes
     -----
-    The loss is ``sum_n w_n * mean_o (prediction - y)**2 / sum_n w_n`` over the samples n of a batch. y is not scaled:
+    The loss of a batch is ``sum_n w_n * mean_o loss(prediction, y) / sum_n w_n`` over its sequences n, or over the real
+    steps of all of them where every step has a target; to which `alpha` adds its penalty. y is not scaled:
     wrap the estimator in `sklearn.compose.TransformedTargetRegressor` if y is far from unit variance.
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
@@ -256,6 +411,8 @@ class LSTMRegressor(SequenceRegressor):
     True
     """
 
+    __init__ = with_parameters(RecurrentEstimator.__init__, loss="squared_error", huber_delta=1.0, quantile=0.5)
+
 
 class GRURegressor(SequenceRegressor):
     """Gated recurrent units for regression, trained by mini-batch gradient descent.
@@ -269,9 +426,11 @@ class GRURegressor(SequenceRegressor):
         Units in each layer.
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
-    num_layers, proj_size, bidirectional, pooling, dropout, n_timesteps, solver, alpha, batch_size, \
+    num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, targets, \
+    vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
     learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
-    max_grad_norm, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
+    dtype, warm_start, verbose, loss, huber_delta, quantile
         As for `LSTMRegressor`.
 
     See Also
@@ -293,4 +452,6 @@ class GRURegressor(SequenceRegressor):
     True
     """
 
-    __init__ = with_defaults(RecurrentEstimator.__init__, cell="gru")
+    __init__ = with_parameters(
+        RecurrentEstimator.__init__, cell="gru", loss="squared_error", huber_delta=1.0, quantile=0.5
+    )

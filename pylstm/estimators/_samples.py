@@ -1,6 +1,6 @@
-"""Which rows are learnt from, in which order, and which are held out.
+"""Which sequences are learnt from, in which order, and which are held out.
 
-Rows are always meant by their index: X is never reordered or copied.
+Sequences are always meant by their index: X is never reordered or copied.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +18,70 @@ from numpy.typing import NDArray
 from pylstm.typing import FloatArray
 
 Rows: TypeAlias = NDArray[np.int64]
+# (n, n_steps, width), or a list of (n_steps_i, width).
+Sequences: TypeAlias = FloatArray | list[FloatArray]
 
 
 @dataclass(frozen=True)
 class Samples:
     """Sequences with their targets and weights, and the rows of them that are meant."""
 
-    X: FloatArray  # (n_samples, n_steps, n_features)
-    y: FloatArray  # (n_samples, n_outputs)
-    weight: NDArray[np.float64] | None  # (n_samples,)
+    X: Sequences
+    y: Sequences  # one target per step; or an array (n_samples, n_targets)
+    weight: Sequences | None  # one weight per step; or an array (n_samples, 1)
     rows: Rows  # (n_rows,)
 
     @classmethod
-    def of(cls, X: FloatArray, y: FloatArray, weight: NDArray[np.float64] | None) -> Samples:
+    def of(cls, X: Sequences, y: Sequences, weight: Sequences | None) -> Samples:
         """Return the samples whose weight is not zero: the others are as good as absent."""
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        rows = np.arange(len(X)) if weight is None else np.flatnonzero([bool(np.any(w)) for w in weight])
         return cls(X, y, weight, rows.astype(np.int64))
 
     @property
-    def row_weight(self) -> NDArray[np.float64] | None:
-        """Weights of the rows, of shape (n_rows,)."""
-        return None if self.weight is None else self.weight[self.rows]
+    def per_step(self) -> bool:
+        """Whether every step has a target."""
+        return isinstance(self.y, list) or self.y.ndim == 3
+
+    @property
+    def n_targets(self) -> int:
+        """Numbers in a target."""
+        return int(self.y[0].shape[-1])
+
+
+def take(sequences: Sequences, rows: Rows) -> Sequences:
+    """Return the rows of an array, a view where they lie side by side, or those of a list."""
+    if isinstance(sequences, list):
+        return [sequences[row] for row in rows.tolist()]
+    first, last = int(rows[0]), int(rows[-1])
+    return sequences[first : last + 1] if last - first + 1 == len(rows) else sequences[rows]
+
+
+def for_each(sequences: Sequences, function: Callable[[FloatArray], Any]) -> Any:
+    """Return what a function of (..., width) makes of an array, or the list of what it makes of each sequence."""
+    return [function(item) for item in sequences] if isinstance(sequences, list) else function(sequences)
+
+
+def flat(sequences: Sequences) -> FloatArray:
+    """Return (n_items, width): the rows of an array, or the steps of sequences."""
+    if isinstance(sequences, list):
+        return np.concatenate(sequences)
+    return sequences.reshape(-1, sequences.shape[-1])
+
+
+def flat_targets(samples: Samples) -> FloatArray:
+    """Return the targets of the meant rows, or of their steps, as float64 of shape (n_items, n_targets)."""
+    return flat(take(samples.y, samples.rows)).astype(np.float64)
+
+
+def flat_weights(samples: Samples) -> NDArray[np.float64] | None:
+    """Return the weights of the meant rows, or of their steps, of shape (n_items,)."""
+    if samples.weight is None:
+        return None
+    weights = take(samples.weight, samples.rows)
+    if samples.per_step and isinstance(weights, np.ndarray) and weights.ndim == 2:  # one for all steps
+        steps = [len(samples.y[row]) for row in samples.rows.tolist()]
+        return np.repeat(weights[:, 0], steps)
+    return flat(weights)[:, 0].astype(np.float64)
 
 
 def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Samples, Samples]:
@@ -75,28 +119,25 @@ def merge_equal(samples: Samples) -> Samples:
 
     For the rows of one batch this changes nothing but rounding: the loss is the same sum. What it buys is that the
     result depends, bit for bit, neither on the order of the rows nor on whether a row is repeated or has that weight.
-    Rows are ordered by a hash of their content.
+    Rows are ordered by a hash of their content. Weights of steps are part of it; only those of sequences add up.
     """
+    weight = samples.weight
+    by_step = weight is not None and (isinstance(weight, list) or weight.ndim == 3)
     found: dict[bytes, int] = {}
-    weights: defaultdict[int, list[float]] = defaultdict(list)
-    dtype = samples.y.dtype
+    sums: defaultdict[int, list[float]] = defaultdict(list)
+    dtype = samples.y[0].dtype
     for row in samples.rows.tolist():
         content = hashlib.blake2b(np.ascontiguousarray(samples.X[row], dtype=dtype).tobytes(), digest_size=16)
-        content.update(samples.y[row].tobytes())
+        content.update(np.ascontiguousarray(samples.y[row]).tobytes())
+        if weight is not None and by_step:
+            content.update(np.ascontiguousarray(weight[row]).tobytes())
+            content.update(row.to_bytes(8, "little"))  # equal ones stay apart
         first = found.setdefault(content.digest(), row)
-        weights[first].append(1.0 if samples.weight is None else float(samples.weight[row]))
+        if not by_step:
+            sums[first].append(1.0 if weight is None else float(weight[row][0]))
     rows = np.array([found[digest] for digest in sorted(found)], dtype=np.int64)
-    weight = np.zeros(len(samples.y))
-    weight[rows] = [math.fsum(weights[row]) for row in rows.tolist()]  # fsum: the same in any order
-    return replace(samples, rows=rows, weight=weight)
-
-
-def target_variance(samples: Samples) -> float:
-    """Return the weighted variance of the targets, averaged over the outputs; 1 if they are constant.
-
-    It is the loss of the best constant forecast, and so the natural unit of the loss.
-    """
-    y, weight = samples.y[samples.rows].astype(np.float64), samples.row_weight
-    with np.errstate(over="ignore"):
-        variance = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight).mean()
-    return float(variance) or 1.0
+    if by_step:
+        return replace(samples, rows=rows)
+    merged = np.zeros((len(samples.y), 1))
+    merged[rows, 0] = [math.fsum(sums[row]) for row in rows.tolist()]  # fsum: the same in any order
+    return replace(samples, rows=rows, weight=merged)

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
-from sklearn.metrics import mean_squared_error, r2_score
-
-from pylstm.typing import FloatArray
 
 from ._engine import Session, Snapshot
 from ._progress import make_progress
-from ._samples import Samples, epoch_order, merge_equal, target_variance
-
-# Bytes of X gathered at once to predict rows that do not lie side by side.
-GATHER_BYTES = 16 << 20
+from ._rates import Plateau, fixed_schedule
+from ._samples import Samples, epoch_order, merge_equal
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and in which order to train."""
+    """How long, in which order and how fast to train."""
 
     batch_size: int
     max_iter: int
     shuffle: bool
     seed: int
     first_epoch: int  # epochs that earlier calls have run
-    tol: float | None  # in units of the targets' variance; None never stops early
+    tol: float | None  # in units of `loss_unit`; None never stops early
+    loss_unit: float
     n_iter_no_change: int
     early_stopping: bool
+    learning_rate: str
+    learning_rate_init: float
     verbose: int
 
 
 class Ending(Enum):
     """Why training ended."""
 
-    COMPLETE = "all epochs run, or no more improvement"
+    COMPLETE = "all epochs run, no more improvement, or a callback's word"
     INTERRUPTED = "Ctrl-C"
     NOT_FINITE = "a loss or a parameter that is not finite"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a callback is told of an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Its number, counted over all calls of fit, from 1.
+    loss : float
+        Mean loss on the training samples, each batch measured before its update.
+    validation_loss, validation_score : float or None
+        Of the validation samples, if there are any.
+    learning_rate : float
+        What it was trained with.
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    validation_score: float | None
+    learning_rate: float
 
 
 @dataclass
@@ -55,24 +77,50 @@ class Course:
     ending: Ending = Ending.COMPLETE
 
 
+@dataclass(frozen=True)
+class Validation:
+    """Samples to measure on after every epoch, and how."""
+
+    samples: Samples
+    score: Callable[[Session, Samples], float]
+    watch_score: bool  # the score decides which epoch is best, not the loss
+
+    def measure(self, session: Session) -> tuple[float, float]:
+        """Return loss and score; NaN for the score where there is none."""
+        loss = session.loss(self.samples)
+        return loss, self.score(session, self.samples) if np.isfinite(loss) else np.nan
+
+    def watched(self, loss: float, score: float) -> float:
+        """Return what is to fall."""
+        return -score if self.watch_score else loss
+
+
+# Told of every epoch; True ends the training.
+Callback = Callable[[Session, Epoch], bool]
+
+
 def train(
-    session: Session, samples: Samples, validation: Samples | None, schedule: Schedule
+    session: Session,
+    samples: Samples,
+    validation: Validation | None,
+    schedule: Schedule,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[Snapshot, Course]:
     """Train `session` and return the parameters to keep, with the course of the training.
 
     Kept are the parameters of the last epoch; those of the best epoch with early stopping, and whenever training is cut
-    short by Ctrl-C or by a loss that is not finite. The best epoch is the one with the lowest loss on the validation
-    samples, or on the training samples where there are none.
+    short by Ctrl-C or by a loss that is not finite. The best epoch is the one with the lowest loss, or with the highest
+    score where that is watched, on the validation samples, or on the training samples where there are none.
     """
     course = Course(epoch=schedule.first_epoch)
     start = session.snapshot()
     try:
         if validation is not None and schedule.first_epoch:
             # Early stopping must not return anything worse than what it was given.
-            loss, _ = _measure(session, validation)
-            if np.isfinite(loss):
-                course.best, course.best_loss = start, loss
-        _run_epochs(session, samples, validation, schedule, course)
+            watched = validation.watched(*validation.measure(session))
+            if np.isfinite(watched):
+                course.best, course.best_loss = start, watched
+        _run_epochs(session, samples, validation, schedule, course, callbacks)
     except KeyboardInterrupt:
         course.ending = Ending.INTERRUPTED
 
@@ -87,32 +135,35 @@ def train(
 
 
 def _run_epochs(
-    session: Session, samples: Samples, validation: Samples | None, schedule: Schedule, course: Course
+    session: Session,
+    samples: Samples,
+    validation: Validation | None,
+    schedule: Schedule,
+    course: Course,
+    callbacks: Sequence[Callback],
 ) -> None:
     one_batch = len(samples.rows) <= schedule.batch_size
     if one_batch:
         samples = merge_equal(samples)
-    min_improvement = None if schedule.tol is None else schedule.tol * target_variance(samples)
+    min_improvement = None if schedule.tol is None else schedule.tol * schedule.loss_unit
     loss_to_beat = course.best_loss if schedule.early_stopping else np.inf
     n_unimproved = 0
+    factor, plateau = fixed_schedule(schedule.learning_rate, schedule.max_iter), Plateau(schedule.n_iter_no_change)
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
     try:
         for index in range(schedule.max_iter):
             course.epoch = epoch = schedule.first_epoch + index
+            session.learning_rate = schedule.learning_rate_init * factor(index) * plateau.factor
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
             loss = session.run_epoch(
-                samples.X,
-                samples.y,
-                weight=samples.weight,
-                order=order,
-                batch_size=schedule.batch_size,
-                epoch=epoch,
-                progress=progress.on_samples,
+                samples, order=order, batch_size=schedule.batch_size, epoch=epoch, progress=progress.on_samples
             )
-            validation_loss, score = (None, None) if validation is None else _measure(session, validation)
-            watched = loss if validation_loss is None else validation_loss
-            if not (np.isfinite(loss) and np.isfinite(watched)):
+            validation_loss, score = (None, None) if validation is None else validation.measure(session)
+            watched = loss
+            if validation is not None and validation_loss is not None and score is not None:
+                watched = validation.watched(validation_loss, score)
+            if not (np.isfinite(loss) and np.isfinite(validation_loss or 0.0)):
                 course.ending = Ending.NOT_FINITE
                 return
             if watched < course.best_loss:
@@ -127,37 +178,17 @@ def _run_epochs(
                 course.validation_losses.append(validation_loss)
                 course.validation_scores.append(score)
             progress.on_epoch(loss, validation_loss)
+            told = Epoch(epoch + 1, loss, validation_loss, score, session.learning_rate)
+            if any([callback(session, told) for callback in callbacks]):
+                return
 
-            if min_improvement is None:
-                continue
             stopping_loss = watched if schedule.early_stopping else loss
-            improved = stopping_loss < loss_to_beat - min_improvement
-            n_unimproved = 0 if improved else n_unimproved + 1
+            improved = stopping_loss < loss_to_beat - (min_improvement or 0.0)
             loss_to_beat = min(loss_to_beat, stopping_loss)
-            if n_unimproved >= schedule.n_iter_no_change:
+            if schedule.learning_rate == "plateau":
+                plateau.hear(improved=improved)
+            n_unimproved = 0 if improved else n_unimproved + 1
+            if min_improvement is not None and n_unimproved >= schedule.n_iter_no_change:
                 return
     finally:
         progress.close()
-
-
-def _measure(session: Session, samples: Samples) -> tuple[float, float]:
-    """Return the mean squared error and R^2 of the samples' rows; NaN for R^2 of a single row."""
-    predicted = _predict_rows(session, samples).astype(np.float64)
-    if not np.isfinite(predicted).all():
-        return np.nan, np.nan
-    y = samples.y[samples.rows].astype(np.float64)
-    with np.errstate(over="ignore"):  # an infinite error is an answer
-        loss = float(mean_squared_error(y, predicted, sample_weight=samples.row_weight))
-        if len(y) == 1 or not np.isfinite(loss):
-            return loss, np.nan
-        return loss, float(r2_score(y, predicted, sample_weight=samples.row_weight))
-
-
-def _predict_rows(session: Session, samples: Samples) -> FloatArray:
-    X, rows = samples.X, samples.rows
-    first, last = int(rows[0]), int(rows[-1])
-    if last - first + 1 == len(rows):
-        return session.predict(X[first : last + 1])
-    n_gather = max(1, GATHER_BYTES // (X[:1].size * X.itemsize))
-    pieces = [session.predict(X[rows[i : i + n_gather]]) for i in range(0, len(rows), n_gather)]
-    return np.concatenate(pieces)

@@ -5,13 +5,16 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.typing import FloatArray
+
+from ._samples import Sequences, for_each
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
 PIECE = 1 << 20
@@ -21,19 +24,41 @@ class SequenceEstimator(Protocol):
     """What `check_sequences` reads from an estimator, and sets on it with ``reset=True``."""
 
     n_timesteps: int | None
+    vocabulary_size: int | None
     n_features_in_: int
     n_features_per_step_: int
     _n_columns_in: int | None
 
 
-def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: bool, name: str = "X") -> FloatArray:
+@dataclass(frozen=True)
+class TargetForm:
+    """What targets look like outside, and so predictions."""
+
+    per_step: bool
+    is_1d: bool  # a target is a number, not an array of them
+
+    def outside(self, predicted: Sequences) -> Any:
+        """Return engine outputs as targets look: without their last axis, where that is not wanted."""
+        return for_each(predicted, lambda item: item[..., 0]) if self.is_1d else predicted
+
+    def outside_quantiles(self, quantiles: FloatArray) -> FloatArray:
+        """Return (..., n_outputs, n_quantiles) as targets look, with one more axis."""
+        return quantiles[..., 0, :] if self.is_1d else quantiles
+
+
+def check_sequences(
+    estimator: SequenceEstimator, X: Any, *, dtype: str, reset: bool, name: str = "X"
+) -> tuple[Sequences, bool]:
     """Return `X` as (n_samples, n_steps, n_features) of float32 or float64: a view, unless its type is another.
+
+    A list of sequences becomes a list of C-contiguous (n_steps_i, n_features) arrays of one type. Also returned is
+    whether X was a table.
 
     Parameters
     ----------
     estimator : SequenceEstimator
         With ``reset=True`` it learns names and number of features from `X`, otherwise `X` has to match them.
-    X : array-like of shape (n_samples, n_steps, n_features) or (n_samples, n_columns)
+    X : array-like of shape (n_samples, n_steps, n_features) or (n_samples, n_columns), or list of sequences
         See `LSTMRegressor.fit`.
     dtype : {"float32", "float64"}
         The engine's type; every value has to be finite in it.
@@ -43,28 +68,37 @@ def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: 
         The argument's name, for messages.
     """
     validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
-    array = _real_array(X, dtype, name=name, estimator=estimator, ensure_2d=True, allow_nd=True)
-    if array.ndim > 3 or 0 in array.shape:
-        msg = (
-            f"{name} has shape {array.shape}, "
-            "expected (n_samples, n_steps, n_features) or (n_samples, n_columns), none of them 0"
-        )
-        raise ValueError(msg)
+    items = listed(X)
+    sequences: Sequences
+    if items is not None:
+        n_columns = None
+        sequences = _check_list(items, dtype, name)
+        n_features = sequences[0].shape[1]
+        if reset:
+            estimator.n_features_in_ = n_features
+            estimator._n_columns_in = None
+    else:
+        array = _real_array(X, dtype, name=name, estimator=estimator, ensure_2d=True, allow_nd=True)
+        if array.ndim > 3 or 0 in array.shape:
+            msg = (
+                f"{name} has shape {array.shape}, "
+                "expected (n_samples, n_steps, n_features) or (n_samples, n_columns), none of them 0"
+            )
+            raise ValueError(msg)
+        n_columns = array.shape[1] if array.ndim == 2 else None
+        if reset:
+            estimator.n_features_in_ = array.shape[-1]
+            estimator._n_columns_in = n_columns
+        elif n_columns is not None and estimator._n_columns_in not in {None, n_columns}:
+            # scikit-learn's own wording, which its checks look for.
+            msg = (
+                f"{name} has {n_columns} features, but {type(estimator).__name__} "
+                f"is expecting {estimator._n_columns_in} features as input"
+            )
+            raise ValueError(msg)
+        sequences = array if n_columns is None else _cut_columns(array, estimator.n_timesteps, name)
+        n_features = sequences.shape[2]
 
-    n_columns = array.shape[1] if array.ndim == 2 else None
-    if reset:
-        estimator.n_features_in_ = array.shape[-1]
-        estimator._n_columns_in = n_columns
-    elif n_columns is not None and estimator._n_columns_in not in {None, n_columns}:
-        # scikit-learn's own wording, which its checks look for.
-        msg = (
-            f"{name} has {n_columns} features, but {type(estimator).__name__} "
-            f"is expecting {estimator._n_columns_in} features as input"
-        )
-        raise ValueError(msg)
-
-    sequences = array if n_columns is None else _cut_columns(array, estimator.n_timesteps, name)
-    n_features = sequences.shape[2]
     if reset:
         estimator.n_features_per_step_ = n_features
     elif n_features != estimator.n_features_per_step_:
@@ -73,47 +107,204 @@ def check_sequences(estimator: SequenceEstimator, X: Any, *, dtype: str, reset: 
             f"is expecting {estimator.n_features_per_step_} features per step"
         )
         raise ValueError(msg)
-    _require_finite(sequences, dtype, name, ("step", "feature"))
-    return sequences
+    require_finite(sequences, dtype, name, ("step", "feature"))
+    if estimator.vocabulary_size is not None:
+        _require_tokens(sequences, estimator.vocabulary_size, name)
+    return sequences, n_columns is not None
 
 
-def check_targets(y: Any, n_samples: int, *, dtype: str, name: str = "y") -> tuple[FloatArray, bool]:
-    """Return `y` as a new or shared array of shape (n_samples, n_outputs) in `dtype`, and whether it was 1-D."""
+def listed(value: Any) -> list[Any] | None:
+    """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
+
+    Lists of sequences are lists and tuples of arrays of two dimensions, or of anything unequally long, and arrays of
+    objects that hold such.
+    """
+    if isinstance(value, np.ndarray):
+        if value.dtype != object or value.ndim != 1 or len(value) == 0:
+            return None
+    elif not isinstance(value, list | tuple) or len(value) == 0:
+        return None
+    items = list(value)
+    if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
+        return None
+    if all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
+        return items
+    try:
+        lengths = {len(item) for item in items}
+    except TypeError:  # a scalar array
+        return None
+    return items if len(lengths) > 1 or isinstance(value, np.ndarray) else None
+
+
+def check_targets(
+    y: Any, X: Sequences, *, is_table: bool, targets: str, dtype: str, name: str = "y"
+) -> tuple[Sequences, TargetForm]:
+    """Return numeric targets as the engine takes them, and what they looked like.
+
+    Parameters
+    ----------
+    y : array-like or list of sequences
+        Targets: (n_samples,) or (n_samples, n_outputs); or one for each step, (n_samples, n_steps),
+        (n_samples, n_steps, n_outputs) or a list of (n_steps_i,) or (n_steps_i, n_outputs).
+    X : Sequences
+        What they belong to.
+    is_table : bool
+        Whether X was given as a table, which has no targets per step unless `targets` says so.
+    targets : {"auto", "per_sequence", "per_step"}
+        How to understand y.
+    dtype : {"float32", "float64"}
+        The engine's type.
+    name : str
+        The argument's name, for messages.
+
+    Returns
+    -------
+    y : Sequences
+        (n_samples, n_outputs), or one per step as X.
+    form : TargetForm
+        What y looked like.
+    """
     if y is None:
         msg = f"fit requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True, ensure_min_features=0)
-    if array.ndim not in {1, 2} or len(array) != n_samples or 0 in array.shape:
-        msg = (
-            f"{name} has shape {array.shape}, expected ({n_samples},) or ({n_samples}, n_outputs) "
-            "(one row for each sample of X)"
-        )
+    items = listed(y)
+    array = None
+    if items is None:
+        array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True, ensure_min_features=0)
+    per_step = understand_targets(array, X, is_table=is_table, targets=targets, name=name)
+    if not per_step:
+        assert array is not None
+        if array.ndim not in {1, 2} or len(array) != len(X) or 0 in array.shape:
+            msg = (
+                f"{name} has shape {array.shape}, expected ({len(X)},) or ({len(X)}, n_outputs) "
+                "(one row for each sample of X)"
+            )
+            raise ValueError(msg)
+        values: Sequences = array.reshape(len(array), -1)
+        require_finite(values, dtype, name, ("output",))
+        return np.ascontiguousarray(values, dtype=dtype), TargetForm(per_step=False, is_1d=array.ndim == 1)
+    if array is not None:
+        steps = {len(x) for x in X}
+        if array.ndim > 3 or len(array) != len(X) or steps != {array.shape[1]}:
+            n_steps = steps.pop() if len(steps) == 1 else "n_steps"
+            msg = (
+                f"{name} has shape {array.shape}, expected ({len(X)},) or ({len(X)}, n_outputs), or for one target per "
+                f"step ({len(X)}, {n_steps}) or ({len(X)}, {n_steps}, n_outputs)"
+            )
+            raise ValueError(msg)
+        items = list(array)
+    assert items is not None
+    values, is_1d = _per_step_items([_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)], X, name)
+    require_finite(values, dtype, name, ("step", "output"))
+    return _as_engine(values, X, dtype), TargetForm(per_step=True, is_1d=is_1d)
+
+
+def understand_targets(array: Any | None, X: Sequences, *, is_table: bool, targets: str, name: str) -> bool:
+    """Return whether targets are one per step: `array`, or a list of sequences where that is None."""
+    if targets == "per_sequence" and (array is None or array.ndim > 2):
+        msg = f"{name} has one target per step, expected ({len(X)},) or ({len(X)}, n_outputs): targets='per_sequence'"
         raise ValueError(msg)
-    targets = array.reshape(n_samples, -1)
-    _require_finite(targets, dtype, name, ("output",))
-    return np.ascontiguousarray(targets, dtype=dtype), array.ndim == 1
+    if array is None or array.ndim > 2:
+        return True
+    if targets != "auto":
+        if targets == "per_step" and array.ndim == 1:
+            msg = f"{name} has shape {array.shape}, expected one target per step of X: targets='per_step'"
+            raise ValueError(msg)
+        return targets == "per_step"
+    if array.ndim == 1 or is_table or array.shape[1] == 1 or len(array) != len(X):
+        return False
+    if any(len(x) != array.shape[1] for x in X):
+        return False
+    msg = (
+        f"{name} has shape {array.shape}, and X has {array.shape[1]} steps: it is taken as one target per step. "
+        f"Say targets='per_step', or targets='per_sequence' if a sequence has {array.shape[1]} targets."
+    )
+    warnings.warn(msg, UserWarning, stacklevel=5)
+    return True
 
 
-def check_weights(weight: Any, n_samples: int, *, name: str = "sample_weight") -> NDArray[np.float64] | None:
-    """Return `weight` as float64 of shape (n_samples,), finite, non-negative and not all zero; None stays None."""
+def _per_step_items(items: list[Any], X: Sequences, name: str) -> tuple[list[Any], bool]:
+    """Return (n_steps_i, n_outputs) arrays for the sequences of X, and whether the outputs had no axis."""
+    if len(items) != len(X):
+        msg = f"{name} has {len(items)} sequences, expected {len(X)} (one for each of X)"
+        raise ValueError(msg)
+    is_1d = items[0].ndim == 1
+    shape = items[0].shape[1:]
+    for i, item in enumerate(items):
+        if item.ndim not in {1, 2} or item.shape != (len(X[i]), *shape) or 0 in item.shape:
+            expected = f"({len(X[i])},)" if is_1d else f"({len(X[i])}, {shape[0] if shape else 'n_outputs'})"
+            msg = f"{name}[{i}] has shape {item.shape}, expected {expected} (one target for each step of X[{i}])"
+            raise ValueError(msg)
+    return [item.reshape(len(item), -1) for item in items], is_1d
+
+
+def _as_engine(items: list[FloatArray], X: Sequences, dtype: str) -> Sequences:
+    """Return what belongs to steps as one array where X is one, else as a list."""
+    if isinstance(X, list):
+        return [np.ascontiguousarray(item, dtype=dtype) for item in items]
+    return np.stack(items).astype(dtype, copy=False)
+
+
+def check_weights(weight: Any, X: Sequences, *, per_step: bool, name: str = "sample_weight") -> Sequences | None:
+    """Return `weight` as float64, finite, non-negative and not all zero; None stays None.
+
+    (n_samples, 1) for weights of sequences; as X, of width 1, for weights of steps, which only targets per step have.
+    """
     if weight is None:
         return None
-    array = _real_array(weight, "float64", name=name, ensure_2d=False, allow_nd=True)
-    if array.shape != (n_samples,):
-        msg = f"{name} has shape {array.shape}, expected ({n_samples},) (one weight for each sample of X)"
-        raise ValueError(msg)
-    weights = np.ascontiguousarray(array, dtype=np.float64)
-    _require_finite(weights, "float64", name, ())
-    if (weights < 0).any():
-        row = int(np.argmax(weights < 0))
-        msg = f"{name} is {weights[row]} at row {row}, expected weights that are not negative"
-        raise ValueError(msg)
+    items = listed(weight) if per_step else None
+    array = None
+    if items is None:
+        array = _real_array(weight, "float64", name=name, ensure_2d=False, allow_nd=True)
+        if per_step and array.ndim > 1:
+            items = list(array)
+    if items is None:
+        assert array is not None
+        if array.shape != (len(X),):
+            by_step = ", or one for each step" if per_step else ""
+            msg = f"{name} has shape {array.shape}, expected ({len(X)},) (one weight for each sample of X{by_step})"
+            raise ValueError(msg)
+        weights: Sequences = np.ascontiguousarray(array, dtype=np.float64)[:, np.newaxis]
+    else:
+        columns, _ = _per_step_items([_as_real(w, "float64", f"{name}[{i}]") for i, w in enumerate(items)], X, name)
+        weights = _as_engine(columns, X, "float64")
+    require_finite(weights, "float64", name, ("step",) if items is not None else ())
+    total = 0.0
     with np.errstate(over="ignore"):
-        total = weights.sum()
+        for row, item in enumerate(weights):
+            if item.min() < 0:
+                msg = f"{name} is {item.min()} at row {row}, expected weights that are not negative"
+                raise ValueError(msg)
+            total += float(item.sum())
     if total == 0 or not np.isfinite(total):
         msg = f"{name} sums to {'zero' if total == 0 else 'infinity'}, expected a positive, finite sum"
         raise ValueError(msg)
     return weights
+
+
+def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:
+    """Return C-contiguous (n_steps, n_features) arrays of one type."""
+    arrays = [_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)]
+    common = arrays[0].dtype if len({array.dtype for array in arrays}) == 1 else np.dtype(dtype)
+    for i, array in enumerate(arrays):
+        columns = array[:, np.newaxis] if array.ndim == 1 else array
+        if columns.ndim != 2 or 0 in columns.shape:
+            msg = f"{name}[{i}] has shape {array.shape}, expected (n_steps, n_features), none of them 0"
+            raise ValueError(msg)
+        if columns.shape[1] != (width := arrays[0].shape[1] if arrays[0].ndim == 2 else 1):
+            msg = f"{name}[{i}] has {columns.shape[1]} features, expected {width} (as {name}[0])"
+            raise ValueError(msg)
+        arrays[i] = np.ascontiguousarray(columns, dtype=common)
+    return arrays
+
+
+def _as_real(value: Any, dtype: str, name: str) -> FloatArray:
+    """Return one sequence as a native float array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        msg = f"{name} has dtype {array.dtype}, expected real numbers"
+        raise TypeError(msg)
+    return array if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else array.astype(dtype)
 
 
 def _real_array(value: Any, dtype: str, name: str, **options: Any) -> FloatArray:
@@ -138,21 +329,44 @@ def _cut_columns(array: FloatArray, n_timesteps: int | None, name: str) -> Float
     return array.reshape(n, n_steps, n_columns // n_steps)  # splitting an axis is a view whatever the strides
 
 
-def _require_finite(array: FloatArray, dtype: str, name: str, axes: tuple[str, ...]) -> None:
+def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> None:
+    """Raise ValueError at the first element that is not a whole number from 0 to `vocabulary_size` - 1."""
+    for row, sequence in enumerate(sequences):
+        wrong = (sequence < 0) | (sequence >= vocabulary_size) | (sequence != np.floor(sequence))
+        if sequence.shape[1] != 1:
+            msg = f"{name} has {sequence.shape[1]} features per step, expected 1: vocabulary_size is {vocabulary_size}"
+            raise ValueError(msg)
+        if wrong.any():
+            step = int(np.argmax(wrong[:, 0]))
+            msg = (
+                f"{name} is {sequence[step, 0]:g} at row {row}, step {step}, "
+                f"expected a token: a whole number from 0 to {vocabulary_size - 1} (vocabulary_size - 1)"
+            )
+            raise ValueError(msg)
+
+
+def require_finite(data: Sequences, dtype: str, name: str, axes: tuple[str, ...]) -> None:
     """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`."""
+    if isinstance(data, list):
+        for row, item in enumerate(data):
+            _require_finite_piece(item[np.newaxis], dtype, name, axes, row)
+        return
+    rows = max(1, PIECE // max(1, data[:1].size))
+    for start in range(0, len(data), rows):
+        _require_finite_piece(data[start : start + rows], dtype, name, axes, start)
+
+
+def _require_finite_piece(piece: FloatArray, dtype: str, name: str, axes: tuple[str, ...], start: int) -> None:
     limit = np.finfo(dtype).max
-    rows = max(1, PIECE // max(1, array[:1].size))
-    for start in range(0, len(array), rows):
-        piece = array[start : start + rows]
-        # NaN makes both sides of the comparison false.
-        if piece.max() <= limit and piece.min() >= -limit:
-            continue
-        first = np.argwhere(~(np.abs(piece) <= limit))[0]
-        value = piece[tuple(first)]
-        what = "NaN" if np.isnan(value) else "infinity"
-        if np.isfinite(value):
-            what = f"{value}, too large for {dtype}"
-        first[0] += start
-        place = ", ".join(f"{axis} {index}" for axis, index in zip(("row", *axes), first, strict=True))
-        msg = f"Input {name} contains {what}: {place}"
-        raise ValueError(msg)
+    # NaN makes both sides of the comparison false.
+    if piece.max() <= limit and piece.min() >= -limit:
+        return
+    first = np.argwhere(~(np.abs(piece) <= limit))[0]
+    value = piece[tuple(first)]
+    what = "NaN" if np.isnan(value) else "infinity"
+    if np.isfinite(value):
+        what = f"{value}, too large for {dtype}"
+    first[0] += start
+    place = ", ".join(f"{axis} {index}" for axis, index in zip(("row", *axes), first, strict=False))
+    msg = f"Input {name} contains {what}: {place}"
+    raise ValueError(msg)

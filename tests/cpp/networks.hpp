@@ -17,6 +17,7 @@
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/kernels/choice.hpp"
 #include "pylstm/layers/schedule.hpp"
+#include "pylstm/layers/walk.hpp"
 #include "pylstm/network/network.hpp"
 #include "pylstm/train/loss.hpp"
 
@@ -72,7 +73,7 @@ std::vector<T> random_values(std::size_t size, std::uint64_t seed) {
   return v;
 }
 
-/// A batch for the network itself: x [T][N][I], targets [N][O].
+/// A batch for the network itself: x [T][N][features], targets [N][O], or [T][N][O] for every step of the walk.
 template <class T>
 struct Batch {
   std::size_t T_, N;
@@ -82,15 +83,33 @@ struct Batch {
   bool reverse = false;
   TrainingPass pass;
 
+  /// Items whose loss counts: the sequences, or the steps that the walk meets.  visit(place, weight).
+  template <class Visit>
+  void for_each_item(const Config& config, Visit visit) const {
+    const BatchOrder rows = order();
+    const Schedule schedule = rows.schedule();
+    const auto weight = [&](std::size_t n) { return weights.empty() ? 1 : weights[n]; };
+    if (config.pooling != Pooling::none) {
+      for (std::size_t n = 0; n < N; ++n) visit(n, weight(n));
+    } else {
+      layers::for_each_step(schedule,
+                            [&](std::size_t t, std::size_t n) { visit(t * N + n, weight(schedule.caller_row(n))); });
+    }
+  }
+
   BatchOrder order() const { return lengths.empty() ? BatchOrder(T_, N, reverse) : BatchOrder(T_, lengths, reverse); }
 };
 
 template <class T>
 Batch<T> random_batch(const Config& config, std::size_t steps, std::size_t rows, std::uint64_t seed) {
+  const std::size_t places = rows * (config.pooling == Pooling::none ? steps : 1);
+  std::vector<T> x = random_values<T>(steps * rows * config.features(), seed);
+  if (config.vocabulary > 0)
+    for (T& token : x) token = std::floor((token + 1) / 2 * static_cast<T>(config.vocabulary));
   return {.T_ = steps,
           .N = rows,
-          .x = random_values<T>(steps * rows * config.inputs, seed),
-          .targets = random_values<T>(rows * config.outputs, seed + 1),
+          .x = std::move(x),
+          .targets = random_values<T>(places * config.outputs, seed + 1),
           .weights = {},
           .lengths = {},
           .pass = {.seed = 11, .epoch = 5, .samples = nullptr}};
@@ -108,8 +127,8 @@ template <class T>
 std::vector<T> outputs(const Network<T>& network, const Batch<T>& batch, As how, NetworkWorkspace<T>& work) {
   const BatchOrder order = batch.order();
   const Schedule schedule = order.schedule();
-  const auto x = time_major(batch, schedule, network.config().inputs);
-  std::vector<T> result(batch.N * network.config().outputs);
+  const auto x = time_major(batch, schedule, network.config().features());
+  std::vector<T> result(batch.targets.size());
   Interrupt never;
   if (how == As::prediction) {
     network.predict(schedule, x, result.data(), work, never);
@@ -125,17 +144,16 @@ std::vector<T> outputs(const Network<T>& network, const Batch<T>& batch, As how)
   return outputs(network, batch, how, work);
 }
 
-/// sum_n w_n mean_o (p - y)^2 / sum_n w_n.
+/// sum_i w_i mean_o (p - y)^2 / sum_i w_i.
 template <class T>
 double loss(const Network<T>& network, const Batch<T>& batch, const std::vector<T>& predictions) {
   const std::size_t O = network.config().outputs;
   double sum = 0, weight = 0;
-  for (std::size_t n = 0; n < batch.N; ++n) {
-    const double w = batch.weights.empty() ? 1 : batch.weights[n];
+  batch.for_each_item(network.config(), [&](std::size_t place, double w) {
     weight += w;
-    for (std::size_t o = 0; o < O; ++o)
-      sum += w * std::pow(predictions[n * O + o] - batch.targets[n * O + o], 2) / static_cast<double>(O);
-  }
+    for (std::size_t o = place * O; o < (place + 1) * O; ++o)
+      sum += w * std::pow(predictions[o] - batch.targets[o], 2) / static_cast<double>(O);
+  });
   return sum / weight;
 }
 
@@ -144,16 +162,20 @@ template <class T>
 Buffer<T> gradients(const Network<T>& network, const Batch<T>& batch) {
   NetworkWorkspace<T> work;
   const std::vector<T> predictions = outputs(network, batch, As::training, work);
+  const std::size_t O = network.config().outputs;
   std::vector<T> d(predictions.size());
-  train::SquaredError<T>{}(predictions.data(), batch.targets.data(),
-                           batch.weights.empty() ? nullptr : batch.weights.data(), batch.N, network.config().outputs,
-                           d.data());
+  double total = 0;
+  batch.for_each_item(network.config(), [&](std::size_t, double w) { total += w; });
+  batch.for_each_item(network.config(), [&](std::size_t place, double w) {
+    train::Loss{}.add(predictions.data() + place * O, batch.targets.data() + place * O, &w, 1, O, total,
+                      d.data() + place * O);
+  });
   Buffer<T> result(network.parameters().size(), std::numeric_limits<T>::quiet_NaN());  // to be overwritten
   const BatchOrder order = batch.order();
   const Schedule schedule = order.schedule();
   Interrupt never;
-  network.backward(schedule, time_major(batch, schedule, network.config().inputs), d.data(), batch.pass, result.data(),
-                   work, never);
+  network.backward(schedule, time_major(batch, schedule, network.config().features()), d.data(), batch.pass,
+                   result.data(), work, never);
   return result;
 }
 
@@ -175,7 +197,7 @@ inline const Config stacks[] = {
 };
 
 inline Config with_dropout(Config config, double rate) {
-  config.dropout = rate;
+  config.dropout = config.input_dropout = rate;
   return config;
 }
 
@@ -205,6 +227,14 @@ inline const std::vector<Config>& all_networks() {
                            .merge = directions.merge,
                            .residual = stack.residual,
                            .pooling = pooling});
+    for (const auto& [how, pooling] : network::pooling_names)
+      for (const bool bidirectional : {false, true})
+        all.push_back({.inputs = 3,
+                       .vocabulary = 7,
+                       .hidden_sizes = {5, 6},
+                       .outputs = 2,
+                       .bidirectional = bidirectional,
+                       .pooling = pooling});
     for (const bool bidirectional : {false, true})
       for (const char* const cell : {"lstm", "layernorm_lstm"})
         all.push_back({.cell = kernels::cell_from_name(cell),
@@ -222,6 +252,7 @@ inline const std::vector<Config>& all_networks() {
 inline std::string name(const Config& c) {
   std::ostringstream text;
   text << kernels::cell_name(c.cell);
+  if (c.vocabulary > 0) text << ", embedding";
   if (c.bidirectional) text << ", bidirectional, " << name_of(network::merge_names, c.merge);
   text << (c.residual ? ", residual, " : ", ") << name_of(network::pooling_names, c.pooling) << ", hidden sizes";
   for (const std::size_t hidden : c.hidden_sizes) text << " " << hidden;

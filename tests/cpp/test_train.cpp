@@ -52,10 +52,12 @@ struct Samples {
   Batches batches(std::size_t batch_size, std::uint64_t epoch = 0) const {
     Batches b{.x = view(x, n, steps, inputs),
               .y = view(y, n, 1, outputs),
-              .weights = weights.empty() ? nullptr : weights.data(),
+              .weights = std::nullopt,
               .order = {},
               .batch_size = batch_size,
               .epoch = epoch};
+    constexpr std::ptrdiff_t size = sizeof(double);
+    if (!weights.empty()) b.weights = SampleView{weights.data(), true, n, 1, 1, size, size, size};
     for (std::size_t k = 0; k < n; ++k) b.order.push_back(k);
     return b;
   }

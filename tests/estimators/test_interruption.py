@@ -26,10 +26,10 @@ def in_epoch(monkeypatch):
     def arrange(number, happening):
         run_epoch = Session.run_epoch
 
-        def run_or_happen(self, X, y, *, epoch, **options):
+        def run_or_happen(self, samples, *, epoch, **options):
             if epoch + 1 == number:
-                return happening(self, X, y, epoch=epoch, **options)
-            return run_epoch(self, X, y, epoch=epoch, **options)
+                return happening(self, samples, epoch=epoch, **options)
+            return run_epoch(self, samples, epoch=epoch, **options)
 
         monkeypatch.setattr(Session, "run_epoch", run_or_happen)
 

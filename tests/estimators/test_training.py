@@ -328,11 +328,3 @@ def test_a_random_split_holds_out_every_row_once_or_not():
     training, validation = _samples.hold_out(samples, 0.21, seed=5)
     assert len(validation.rows) == 11
     assert sorted([*training.rows, *validation.rows]) == list(range(50))
-
-
-def test_predicting_scattered_rows_gathers_them_in_pieces(monkeypatch):
-    monkeypatch.setattr("pylstm.estimators._training.GATHER_BYTES", 1000)
-    X, y = waves(100)
-    pieces = regressor(early_stopping=True).fit(X, y)
-    monkeypatch.undo()
-    assert pieces.validation_scores_ == regressor(early_stopping=True).fit(X, y).validation_scores_

@@ -6,14 +6,27 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
 
-/// State after the last step, mean, or largest value of each unit.
-enum class Pooling { last, mean, max };
+/// State after the last step; mean, largest value, or attention's mean of each unit; or nothing is pooled: the read-out
+/// reads every step.
+enum class Pooling { last, mean, max, attention, none };
+
+/// In an order of its own, the same on every machine.
+template <class T>
+T dot(const T* a, const T* b, std::size_t count) {
+  constexpr std::size_t partial = 8;
+  T sums[partial] = {};
+  for (std::size_t k = 0; k < count; ++k) sums[k % partial] += a[k] * b[k];
+  T total = 0;
+  for (const T sum : sums) total += sum;
+  return total;
+}
 
 template <class T>
 void pool_mean(const Schedule& schedule, Sequence<const T> y, std::size_t width, T* pooled) {
@@ -62,6 +75,56 @@ void unpool_max(const Schedule& schedule, const T* dpooled, const std::size_t* s
     const std::size_t from = schedule.caller_row(n) * width;
     T* const row = dy.row(t, n);
     for (std::size_t j = 0; j < width; ++j) row[j] = step[from + j] == t ? dpooled[from + j] : T(0);
+  });
+}
+
+/// Steps weighted by how well they answer a query that is learnt: a = softmax_t(query . y_t), sum_t a_t y_t (Raffel &
+/// Ellis 2015).  `shares` [steps][rows] out: a.
+template <class T>
+void pool_attention(const Schedule& schedule, Sequence<const T> y, const T* query, std::size_t width, T* pooled,
+                    T* shares) {
+  const std::size_t rows = schedule.rows;
+  std::fill_n(pooled, rows * width, T(0));
+  for_each_step(schedule, [&](std::size_t t, std::size_t n) { shares[t * rows + n] = dot(y.row(t, n), query, width); });
+  for (std::size_t n = 0; n < rows; ++n) {
+    const std::size_t length = schedule.length(n);
+    T most = -std::numeric_limits<T>::infinity(), total = 0;
+    for (std::size_t t = 0; t < length; ++t) most = std::max(most, shares[t * rows + n]);
+    for (std::size_t t = 0; t < length; ++t) total += shares[t * rows + n] = std::exp(shares[t * rows + n] - most);
+    for (std::size_t t = 0; t < length; ++t) shares[t * rows + n] /= total;
+  }
+  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+    const T* const row = y.row(t, n);
+    T* const to = pooled + schedule.caller_row(n) * width;
+    for (std::size_t j = 0; j < width; ++j) to[j] += shares[t * rows + n] * row[j];
+  });
+}
+
+/// dy, and what is added to the gradient of the query, from the shares that `pool_attention` left; `dshares`
+/// [steps][rows] is scratch.
+template <class T>
+void unpool_attention(const Schedule& schedule, Sequence<const T> y, const T* query, const T* dpooled, const T* shares,
+                      std::size_t width, T* dshares, T* dquery, Sequence<T> dy) {
+  const std::size_t rows = schedule.rows;
+  const auto gradient = [&](std::size_t n) { return dpooled + schedule.caller_row(n) * width; };
+  for_each_step(schedule,
+                [&](std::size_t t, std::size_t n) { dshares[t * rows + n] = dot(y.row(t, n), gradient(n), width); });
+  for (std::size_t n = 0; n < rows; ++n) {
+    const std::size_t length = schedule.length(n);
+    T mean = 0;
+    for (std::size_t t = 0; t < length; ++t) mean += shares[t * rows + n] * dshares[t * rows + n];
+    for (std::size_t t = 0; t < length; ++t) {
+      dshares[t * rows + n] = shares[t * rows + n] * (dshares[t * rows + n] - mean);  // now of the scores
+    }
+  }
+  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+    const T share = shares[t * rows + n], dscore = dshares[t * rows + n];
+    const T *const row = y.row(t, n), *const from = gradient(n);
+    T* const to = dy.row(t, n);
+    for (std::size_t j = 0; j < width; ++j) {
+      to[j] = share * from[j] + dscore * query[j];
+      dquery[j] += dscore * row[j];
+    }
   });
 }
 

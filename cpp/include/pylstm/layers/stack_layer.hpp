@@ -19,11 +19,6 @@ namespace pylstm::layers {
 /// How the outputs of two directions become one: side by side, or added.
 enum class Merge { concat, sum };
 
-template <class T>
-void add(const T* from, std::size_t count, T* to) {
-  for (std::size_t k = 0; k < count; ++k) to[k] += from[k];
-}
-
 /// Tapes and memory of a layer's calls, kept from one to the next.
 template <class T>
 struct StackLayerWorkspace {

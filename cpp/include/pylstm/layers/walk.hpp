@@ -21,4 +21,10 @@ void for_each_step(const Schedule& schedule, Visit visit) {
   }
 }
 
+/// to += from.
+template <class T>
+void add(const T* from, std::size_t count, T* to) {
+  for (std::size_t k = 0; k < count; ++k) to[k] += from[k];
+}
+
 }  // namespace pylstm::layers

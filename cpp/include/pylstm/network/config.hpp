@@ -18,25 +18,37 @@ namespace pylstm::network {
 using layers::Merge;
 using layers::Pooling;
 
+inline constexpr std::size_t no_token = static_cast<std::size_t>(-1);
+
 struct Config {
   kernels::CellChoice cell = {};
-  std::size_t inputs = 1;
+  std::size_t inputs = 1;      ///< width of what the first layer reads: features, or of an embedding
+  std::size_t vocabulary = 0;  ///< not 0: x holds tokens 0 .. vocabulary - 1, one a step, and an embedding reads them
+  std::size_t padding_token = no_token;          ///< its embedding stays zero
   std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
   std::size_t projection = 0;                    ///< width of every layer's h (LSTMs); 0: as many as units
   std::size_t outputs = 1;
   double dropout = 0;          ///< between layers, in training
+  double input_dropout = 0;    ///< of what the first layer reads, one mask for all steps (Gal & Ghahramani 2016)
+  bool variational = false;    ///< `dropout`, too, has one mask for all steps
   bool bidirectional = false;  ///< every layer, with weights of their own for each direction
   Merge merge = Merge::concat;
   bool residual = false;  ///< every layer above the first adds what it reads to its outputs
-  /// How the head reads the top layer.  `last` of two directions: the state of each at its own end, so that both have
-  /// seen the whole row.
+  /// How the head reads the top layer; `none`: at every step.  `last` of two directions: the state of each at its own
+  /// end, so that both have seen the whole row.
   Pooling pooling = Pooling::last;
+
+  /// Elements of a row of x.
+  std::size_t features() const { return vocabulary > 0 ? 1 : inputs; }
 };
 
 inline constexpr std::array<std::pair<std::string_view, Merge>, 2> merge_names{
     {{"concat", Merge::concat}, {"sum", Merge::sum}}};
-inline constexpr std::array<std::pair<std::string_view, Pooling>, 3> pooling_names{
-    {{"last", Pooling::last}, {"mean", Pooling::mean}, {"max", Pooling::max}}};
+inline constexpr std::array<std::pair<std::string_view, Pooling>, 5> pooling_names{{{"last", Pooling::last},
+                                                                                    {"mean", Pooling::mean},
+                                                                                    {"max", Pooling::max},
+                                                                                    {"attention", Pooling::attention},
+                                                                                    {"none", Pooling::none}}};
 
 inline void check(const Config& c) {
   require(c.inputs >= 1, "inputs is 0, expected at least 1");
@@ -47,7 +59,13 @@ inline void check(const Config& c) {
     require(c.hidden_sizes[l] == c.hidden_sizes[l - 1], "hidden_sizes[", l, "] is ", c.hidden_sizes[l], ", expected ",
             c.hidden_sizes[l - 1], ": a residual layer is as wide as the one below");
   }
-  require(c.dropout >= 0 && c.dropout < 1, "dropout is ", c.dropout, ", expected a number in [0, 1)");
+  const auto check_rate = [](const char* name, double rate) {
+    require(rate >= 0 && rate < 1, name, " is ", rate, ", expected a number in [0, 1)");
+  };
+  check_rate("dropout", c.dropout);
+  check_rate("input_dropout", c.input_dropout);
+  require(c.padding_token == no_token || c.padding_token < c.vocabulary, "padding_token is ", c.padding_token,
+          ", expected a token, 0 to ", c.vocabulary, " - 1");
 }
 
 }  // namespace pylstm::network

@@ -16,6 +16,7 @@
 #include "pylstm/dispatch.hpp"
 #include "pylstm/layers/dense.hpp"
 #include "pylstm/layers/dropout.hpp"
+#include "pylstm/layers/embedding.hpp"
 #include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/pooling.hpp"
 #include "pylstm/layers/schedule.hpp"
@@ -31,10 +32,13 @@ template <class T>
 struct NetworkWorkspace {
   std::vector<layers::StackLayerWorkspace<T>> layers;
   std::vector<Buffer<T>> outputs;          ///< [layer][steps][rows][width]: after dropout; see `Network::forward`
-  std::vector<Sequence<const T>> inputs;   ///< what each layer read in a training pass; the first: the caller's x
+  std::vector<Sequence<const T>> inputs;   ///< what each layer read in a training pass
+  Buffer<T> embedded, dropped;             ///< [steps][rows][I]: what the first layer reads, if not x itself
   Buffer<T> doutputs, dinputs;             ///< [steps][rows][width] between layers
   Buffer<T> read, dread;                   ///< [rows][width] that the head reads
+  Sequence<const T> top;                   ///< outputs of the top layer; null where its last states are read
   std::vector<std::size_t> maximum_steps;  ///< [rows][width]
+  Buffer<T> shares, dshares;               ///< [steps][rows] of attention
   Buffer<T> doutputs_padded, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
@@ -54,6 +58,7 @@ class Network {
         table_(&table),
         layers_(make_layers(config_, table)),
         head_(table, layers_.back().width(), config_.outputs) {
+    if (config_.vocabulary > 0) layout_.add_embedding(config_.vocabulary, config_.inputs, table.lanes);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       first_part_.push_back(layout_.parts().size());
       const std::string name = "layers." + std::to_string(l) + ".";
@@ -63,6 +68,8 @@ class Network {
                               direction.projection_shape());
       }
     }
+    attention_part_ = layout_.parts().size();
+    if (config_.pooling == Pooling::attention) layout_.add_attention(layers_.back().width(), table.lanes);
     first_part_.push_back(layout_.parts().size());
     layout_.add_head(head_.shape());
     parameters_ = Buffer<T>(layout_.size(), T(0));
@@ -103,9 +110,13 @@ class Network {
       const RandomStream random(random_key(seed, index));
       set(index, parameters_, initial_values<T>(layout_.parameters()[index], config_.cell.kind, random).data());
     }
+    if (config_.padding_token != no_token) {
+      std::fill_n(parameters_.data() + config_.padding_token * config_.inputs, config_.inputs, T(0));
+    }
   }
 
-  /// outputs [rows][O] from x: rows of I in the order of the schedule's caller.
+  /// outputs [rows][O] in the order of the schedule's caller; read at every step, [steps][rows][O] in that of the walk,
+  /// those of real steps.
   void predict(const Schedule& schedule, Sequence<const T> x, T* outputs, NetworkWorkspace<T>& work,
                Interrupt& interrupt) const {
     forward(schedule, x, outputs, nullptr, work, interrupt);
@@ -120,27 +131,32 @@ class Network {
   /// Writes the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
   void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass,
                 T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
-    head_backward(schedule.rows, doutputs, gradients, work);
+    head_backward(schedule, doutputs, gradients, work);
+    if (config_.pooling != Pooling::last && config_.pooling != Pooling::none) unpool(schedule, gradients, work);
     for (std::size_t l = layers_.size(); l-- > 0;) {
       layers::StackLayerGradients<T> g;
       g.dpanels = panels(l, gradients);
-      if (l + 1 < layers_.size()) {
-        undrop(schedule, l, pass, work);
+      if (l + 1 < layers_.size() || config_.pooling != Pooling::last) {
         g.dy = layers::in_walk_order<const T>(work.doutputs.data(), schedule, layers_[l].width());
-      } else if (config_.pooling == Pooling::last) {
-        g.dh_n = work.dread.data();
       } else {
-        g.dy = unpool(schedule, work);
+        g.dh_n = work.dread.data();
       }
-      if (l > 0) {
-        const std::size_t below = layers_[l - 1].width();
+      if (l > 0 || config_.vocabulary > 0) {
+        const std::size_t below = l > 0 ? layers_[l - 1].width() : config_.inputs;
         work.dinputs.reserve(checked_product(schedule.steps, schedule.rows, below));
         g.dx = layers::in_walk_order(work.dinputs.data(), schedule, below);
       }
-      layers_[l].backward(panels(l, parameters_.data()), schedule, l == 0 ? x : work.inputs[l], g, work.layers[l],
-                          interrupt);
+      layers_[l].backward(panels(l, parameters_.data()), schedule, l == 0 && reads_x() ? x : work.inputs[l], g,
+                          work.layers[l], interrupt);
       std::swap(work.dinputs, work.doutputs);
+      // The mask once more, in place.
+      if (l > 0) drop(schedule, outputs_dropped(l - 1), pass, work.doutputs.data(), work.doutputs);
     }
+    if (config_.vocabulary == 0) return;
+    drop(schedule, inputs_dropped(), pass, work.doutputs.data(), work.doutputs);
+    layers::unembed(embedding(), schedule, x,
+                    layers::in_walk_order<const T>(work.doutputs.data(), schedule, config_.inputs),
+                    config_.padding_token, cleared_part(0, gradients));
   }
 
  private:
@@ -159,11 +175,37 @@ class Network {
     return made;
   }
 
-  /// Of layer l, or of the head, in the parameters or in a buffer like them.
+  /// In the parameters or in a buffer like them.
+  template <class U>
+  U* part(std::size_t index, U* flat) const {
+    return flat + parts()[index].offset;
+  }
+  /// Zeros, in the padding as well.
+  T* cleared_part(std::size_t index, T* flat) const {
+    std::fill_n(part(index, flat), parts()[index].shape.size(), T(0));
+    return part(index, flat);
+  }
+  /// Of layer l, or of the head.
   template <class U>
   U* panels(std::size_t l, U* flat) const {
-    return flat + parts()[first_part_[l]].offset;
+    return part(first_part_[l], flat);
   }
+
+  /// Whether the first layer reads x itself, in training.
+  bool reads_x() const { return config_.vocabulary == 0 && config_.input_dropout == 0; }
+  layers::EmbeddingShape embedding() const { return {config_.vocabulary, config_.inputs}; }
+
+  /// What a mask is laid over, and with which rate.
+  struct Drop {
+    layers::Dropped what;
+    std::size_t layer, width;
+    double rate;
+    bool every_step;  ///< a mask for each step
+  };
+  Drop outputs_dropped(std::size_t l) const {
+    return {layers::Dropped::outputs, l, layers_[l].width(), config_.dropout, !config_.variational};
+  }
+  Drop inputs_dropped() const { return {layers::Dropped::inputs, 0, config_.inputs, config_.input_dropout, false}; }
 
   /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
   /// A layer of one direction leaves them on its tape.
@@ -175,93 +217,117 @@ class Network {
     work.inputs.resize(count);
     work.read.reserve(checked_product(schedule.rows, width));
     Sequence<const T> input = x;
+    if (config_.vocabulary > 0) {
+      work.embedded.reserve(checked_product(schedule.steps, schedule.rows, config_.inputs));
+      layers::embed(embedding(), schedule, parameters_.data(), x,
+                    layers::in_walk_order(work.embedded.data(), schedule, config_.inputs));
+      input = layers::in_walk_order<const T>(work.embedded.data(), schedule, config_.inputs);
+    }
+    if (pass != nullptr) input = drop(schedule, inputs_dropped(), *pass, input, work.dropped);
     for (std::size_t l = 0; l < count; ++l) {
       const bool top = l + 1 == count, reads_states = top && config_.pooling == Pooling::last;
       Buffer<T>& own = work.outputs[pass ? l : l % 2];
       work.inputs[l] = input;
       input = layers_[l].forward(panels(l, parameters_.data()), schedule, input, reads_states ? nullptr : &own,
                                  reads_states ? work.read.data() : nullptr, pass != nullptr, work.layers[l], interrupt);
-      if (!top && pass != nullptr) input = drop(schedule, l, *pass, input, own);
+      if (!top && pass != nullptr) input = drop(schedule, outputs_dropped(l), *pass, input, own);
     }
-    pool(schedule, input, work);
-    list_read_rows(schedule.rows, work.read, work.in);
-    work.out.resize(schedule.rows);
-    for (std::size_t n = 0; n < schedule.rows; ++n) work.out[n] = outputs + n * config_.outputs;
+    work.top = input;
+    pool(schedule, work);
+    list_read(schedule, work);
+    list_rows(schedule, outputs, config_.outputs, work.out);
     head_.forward(panels(count, parameters_.data()), work.in, work.out);
   }
 
-  void head_backward(std::size_t rows, const T* doutputs, T* gradients, NetworkWorkspace<T>& work) const {
-    const std::size_t O = config_.outputs, padded = head_.shape().padded_units();
-    work.doutputs_padded.reserve(rows * padded);
-    std::fill_n(work.doutputs_padded.data(), rows * padded, T(0));
-    work.dread.reserve(checked_product(rows, head_.shape().inputs));
-    list_read_rows(rows, work.read, work.in);
-    list_read_rows(rows, work.dread, work.out);
-    work.d.resize(rows);
-    for (std::size_t n = 0; n < rows; ++n) {
-      std::copy_n(doutputs + n * O, O, work.doutputs_padded.data() + n * padded);
-      work.d[n] = work.doutputs_padded.data() + n * padded;
+  void head_backward(const Schedule& schedule, const T* doutputs, T* gradients, NetworkWorkspace<T>& work) const {
+    const std::size_t O = config_.outputs, padded = head_.shape().padded_units(), head = layers_.size();
+    list_read(schedule, work);
+    list_rows(schedule, doutputs, O, work.d);
+    Buffer<T>& dread = config_.pooling == Pooling::none ? work.doutputs : work.dread;
+    dread.reserve(
+        checked_product(schedule.rows, config_.pooling == Pooling::none ? schedule.steps : 1, head_.shape().inputs));
+    list_rows(schedule, dread.data(), head_.shape().inputs, work.out);
+    work.doutputs_padded.reserve(checked_product(work.d.size(), padded));
+    std::fill_n(work.doutputs_padded.data(), work.d.size() * padded, T(0));
+    for (std::size_t i = 0; i < work.d.size(); ++i) {
+      std::copy_n(work.d[i], O, work.doutputs_padded.data() + i * padded);
+      work.d[i] = work.doutputs_padded.data() + i * padded;
     }
-    const std::size_t head = layers_.size();
     head_.backward(panels(head, parameters_.data()), work.in, work.d, work.out, panels(head, gradients),
                    work.head_transposed);
   }
 
-  template <class Pointer>
-  void list_read_rows(std::size_t rows, Buffer<T>& buffer, std::vector<Pointer>& list) const {
-    list.resize(rows);
-    for (std::size_t n = 0; n < rows; ++n) list[n] = buffer.data() + n * head_.shape().inputs;
+  /// Lists rows of what goes with the head's items: of every row, or of every real step.
+  template <class U>
+  void list_rows(const Schedule& schedule, U* data, std::size_t width, std::vector<U*>& list) const {
+    list.clear();
+    if (config_.pooling != Pooling::none) {
+      for (std::size_t n = 0; n < schedule.rows; ++n) list.push_back(data + n * width);
+      return;
+    }
+    layers::for_each_step(
+        schedule, [&](std::size_t t, std::size_t n) { list.push_back(data + (t * schedule.rows + n) * width); });
+  }
+
+  /// Lists what the head reads.
+  void list_read(const Schedule& schedule, NetworkWorkspace<T>& work) const {
+    if (config_.pooling != Pooling::none) {
+      return list_rows(schedule, std::as_const(work.read).data(), head_.shape().inputs, work.in);
+    }
+    work.in.clear();
+    layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) { work.in.push_back(work.top.row(t, n)); });
   }
 
   /// What the head reads, of the outputs of the top layer; its last states are there already.
-  void pool(const Schedule& schedule, Sequence<const T> y, NetworkWorkspace<T>& work) const {
+  void pool(const Schedule& schedule, NetworkWorkspace<T>& work) const {
     const std::size_t width = layers_.back().width();
-    if (config_.pooling == Pooling::mean) layers::pool_mean(schedule, y, width, work.read.data());
-    if (config_.pooling != Pooling::max) return;
-    work.maximum_steps.resize(schedule.rows * width);
-    layers::pool_max(schedule, y, width, work.read.data(), work.maximum_steps.data());
+    switch (config_.pooling) {
+      case Pooling::last:
+      case Pooling::none:
+        return;
+      case Pooling::mean:
+        return layers::pool_mean(schedule, work.top, width, work.read.data());
+      case Pooling::max:
+        work.maximum_steps.resize(schedule.rows * width);
+        return layers::pool_max(schedule, work.top, width, work.read.data(), work.maximum_steps.data());
+      case Pooling::attention:
+        work.shares.reserve(checked_product(schedule.steps, schedule.rows));
+        return layers::pool_attention(schedule, work.top, part(attention_part_, parameters_.data()), width,
+                                      work.read.data(), work.shares.data());
+    }
   }
 
-  /// The gradient of the top layer's outputs.
-  Sequence<const T> unpool(const Schedule& schedule, NetworkWorkspace<T>& work) const {
+  /// The gradient of the top layer's outputs, in `work.doutputs`.
+  void unpool(const Schedule& schedule, T* gradients, NetworkWorkspace<T>& work) const {
     const std::size_t width = layers_.back().width();
     work.doutputs.reserve(checked_product(schedule.steps, schedule.rows, width));
     const Sequence<T> dy = layers::in_walk_order(work.doutputs.data(), schedule, width);
-    if (config_.pooling == Pooling::mean) {
-      layers::unpool_mean(schedule, work.dread.data(), width, dy);
-    } else {
-      layers::unpool_max(schedule, work.dread.data(), work.maximum_steps.data(), width, dy);
+    if (config_.pooling == Pooling::mean) return layers::unpool_mean(schedule, work.dread.data(), width, dy);
+    if (config_.pooling == Pooling::max) {
+      return layers::unpool_max(schedule, work.dread.data(), work.maximum_steps.data(), width, dy);
     }
-    return {dy.data, dy.step_stride, dy.row_stride, nullptr};
+    work.dshares.reserve(schedule.steps * schedule.rows);
+    layers::unpool_attention(schedule, work.top, part(attention_part_, parameters_.data()), work.dread.data(),
+                             work.shares.data(), width, work.dshares.data(), cleared_part(attention_part_, gradients),
+                             dy);
   }
 
-  /// Layer l's outputs after dropout, in its own buffer.
-  Sequence<const T> drop(const Schedule& schedule, std::size_t l, const TrainingPass& pass, Sequence<const T> y,
-                         Buffer<T>& own) const {
-    if (config_.dropout == 0) return y;
-    const std::size_t width = layers_[l].width();
-    own.reserve(checked_product(schedule.steps, schedule.rows, width));
-    mask(schedule, l, pass, y, layers::in_walk_order(own.data(), schedule, width));
-    return layers::in_walk_order<const T>(own.data(), schedule, width);
-  }
-
-  /// The gradient of layer l's outputs from that of its outputs after dropout, in place: the mask once more.
-  void undrop(const Schedule& schedule, std::size_t l, const TrainingPass& pass, NetworkWorkspace<T>& work) const {
-    if (config_.dropout == 0) return;
-    T* const dy = work.doutputs.data();
-    const std::size_t width = layers_[l].width();
-    mask(schedule, l, pass, layers::in_walk_order<const T>(dy, schedule, width),
-         layers::in_walk_order(dy, schedule, width));
-  }
-
-  void mask(const Schedule& schedule, std::size_t l, const TrainingPass& pass, Sequence<const T> from,
-            Sequence<T> to) const {
-    const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = l};
+  /// `from` under its mask: in the order of the walk in `to`, which may be where it lies; or as it is without dropout.
+  Sequence<const T> drop(const Schedule& schedule, const Drop& d, const TrainingPass& pass, Sequence<const T> from,
+                         Buffer<T>& to) const {
+    if (d.rate == 0) return from;
+    to.reserve(checked_product(schedule.steps, schedule.rows, d.width));
+    const Sequence<T> masked = layers::in_walk_order(to.data(), schedule, d.width);
+    const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = d.layer, .what = d.what};
     layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) {
       const std::size_t caller = schedule.caller_row(n);
       const std::uint64_t sample = pass.samples == nullptr ? caller : pass.samples[caller];
-      layers::dropout(from.row(t, n), to.row(t, n), layers_[l].width(), config_.dropout, key, sample, t);
+      layers::dropout(from.row(t, n), masked.row(t, n), d.width, d.rate, key, sample, d.every_step ? t : 0);
     });
+    return layers::in_walk_order<const T>(to.data(), schedule, d.width);
+  }
+  void drop(const Schedule& schedule, const Drop& d, const TrainingPass& pass, const T* from, Buffer<T>& to) const {
+    drop(schedule, d, pass, layers::in_walk_order<const T>(from, schedule, d.width), to);
   }
 
   Config config_;
@@ -270,6 +336,7 @@ class Network {
   layers::DenseLayer<T> head_;
   ParameterLayout layout_;
   std::vector<std::size_t> first_part_;  ///< of each layer, then of the head
+  std::size_t attention_part_ = 0;
   Buffer<T> parameters_;
 };
 

@@ -28,7 +28,7 @@ struct Part {
   std::size_t offset;
 };
 
-enum class Role { input, recurrent, projection, gate_bias, zero, gain, head };
+enum class Role { input, recurrent, projection, gate_bias, zero, gain, head, embedding };
 
 /// A parameter and its place in the panels of a part.
 struct Parameter {
@@ -68,6 +68,20 @@ class ParameterLayout {
     end_part(projection);
   }
 
+  /// A table of rows, one after the other.
+  void add_embedding(std::size_t vocabulary, std::size_t width, std::size_t lanes) {
+    const kernels::PanelShape shape = own_weights(vocabulary * width, lanes);
+    add("embedding.weight", shape, kernels::unit_weights_part(shape), 0, Role::embedding);
+    parameters_.back().info = {"embedding.weight", vocabulary, width};
+    end_part(shape);
+  }
+
+  void add_attention(std::size_t width, std::size_t lanes) {
+    const kernels::PanelShape shape = own_weights(width, lanes);
+    add("attention.query", shape, kernels::unit_weights_part(shape), 0, Role::zero);
+    end_part(shape);
+  }
+
   void add_head(const kernels::PanelShape& shape) {
     add("head.weight", shape, kernels::input_part(shape), shape.inputs, Role::head);
     add("head.bias", shape, kernels::bias_part(shape), 0, Role::zero);
@@ -79,6 +93,19 @@ class ParameterLayout {
   std::size_t size() const { return size_; }  ///< of the flat buffer
 
  private:
+  /// A vector: panels of weights that no product reads.
+  static kernels::PanelShape own_weights(std::size_t count, std::size_t lanes) {
+    return {.inputs = 0,
+            .units = count,
+            .recurrent = 0,
+            .lanes = lanes,
+            .input_slots = 1,
+            .recurrent_slots = 1,
+            .slots = 1,
+            .bias_slots = 0,
+            .unit_weights = 1};
+  }
+
   void add(std::string name, const kernels::PanelShape& shape, const kernels::PanelPart& place, std::size_t columns,
            Role role) {
     if (place.gates == 0) return;
@@ -121,7 +148,8 @@ void orthogonal(T* matrix, std::size_t size, RandomStream& random) {
 /// Values a parameter begins with, in the public layout: Glorot-uniform input weights (Glorot & Bengio 2010),
 /// orthogonal recurrent weights gate by gate (Saxe et al. 2014), zero peepholes and biases, but 1 for the forget gates
 /// (Jozefowicz et al. 2015): -1 for the input gates that are coupled to them; gains of 1.  Projections are
-/// Glorot-uniform, and so are recurrent weights behind one.
+/// Glorot-uniform, and so are recurrent weights behind one.  Embeddings are standard normal; a query of zeros begins
+/// with the mean over all steps.
 template <class T>
 std::vector<T> initial_values(const Parameter& parameter, kernels::CellKind cell, RandomStream random) {
   const auto& [info, part, place, role] = parameter;
@@ -131,6 +159,8 @@ std::vector<T> initial_values(const Parameter& parameter, kernels::CellKind cell
     for (std::size_t gate = 0; gate < place.gates; ++gate) orthogonal(values.data() + gate * H * H, H, random);
   } else if (role == Role::gain) {
     std::fill(values.begin(), values.end(), T(1));
+  } else if (role == Role::embedding) {
+    for (T& value : values) value = static_cast<T>(random.next_normal());
   } else if (info.columns > 0) {
     const double limit = std::sqrt(6.0 / static_cast<double>(info.columns + H));
     for (T& value : values) value = static_cast<T>((2 * random.next_uniform() - 1) * limit);

@@ -1,66 +1,131 @@
 /// The mini-batch step as one call: gather, forward, loss, backward, clip, update.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <numeric>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "pylstm/base/interrupt.hpp"
+#include "pylstm/layers/schedule.hpp"
+#include "pylstm/layers/walk.hpp"
 #include "pylstm/network/network.hpp"
 #include "pylstm/train/clip.hpp"
 #include "pylstm/train/loss.hpp"
 #include "pylstm/train/optimiser.hpp"
+#include "pylstm/train/samples.hpp"
 
 namespace pylstm::train {
 
-/// A view of samples [n][steps][features], float or double, any strides (in bytes): an array, its windows, a mapped
-/// file.
-struct SampleView {
-  const void* data = nullptr;
-  bool is_double = false;
-  std::size_t samples = 0, steps = 0, features = 0;
-  std::ptrdiff_t sample_stride = 0, step_stride = 0, feature_stride = 0;
-
-  /// Copies samples[0..rows) to time-major [steps][rows][features]: shuffling, transposing and casting are this one
-  /// pass.
-  template <class T>
-  void gather(const std::size_t* indices, std::size_t rows, T* out) const {
-    if (is_double) {
-      gather_as<double>(indices, rows, out);
-    } else {
-      gather_as<float>(indices, rows, out);
+/// Sequences of one batch, time-major and longest first, and what belongs to each of them.
+template <class T>
+class GatheredBatch {
+ public:
+  /// Takes x of `count` samples.
+  void gather(const SampleView& x, const std::size_t* samples, std::size_t count) {
+    places_.resize(count);
+    std::iota(places_.begin(), places_.end(), std::size_t{0});
+    if (x.lengths != nullptr) {
+      std::stable_sort(places_.begin(), places_.end(),
+                       [&](std::size_t a, std::size_t b) { return x.length(samples[a]) > x.length(samples[b]); });
     }
+    samples_.resize(count);
+    std::vector<std::size_t> lengths(count);
+    for (std::size_t n = 0; n < count; ++n) {
+      samples_[n] = samples[places_[n]];
+      lengths[n] = x.length(samples_[n]);
+    }
+    const std::size_t steps = count > 0 ? lengths[0] : 0;
+    features_ = x.features;
+    order_ = layers::BatchOrder(steps, std::move(lengths), false);
+    x_.reserve(checked_product(steps, count, features_));
+    x.gather(samples_.data(), count, x_.data());
+  }
+
+  Schedule schedule() const { return order_.schedule(); }
+  const std::vector<std::size_t>& samples() const { return samples_; }
+  /// Which of the samples that were asked for each row is.
+  const std::vector<std::size_t>& places() const { return places_; }
+  Sequence<const T> x() const { return layers::in_walk_order<const T>(x_.data(), schedule(), features_); }
+
+ private:
+  std::vector<std::size_t> samples_, places_;
+  layers::BatchOrder order_;
+  std::size_t features_ = 0;
+  Buffer<T> x_;
+};
+
+/// What a batch is to be: targets and weights of its items, which are its sequences or their real steps.
+/// Items lie in runs of neighbours: one run of all sequences, or one for each step.
+template <class T>
+class BatchTargets {
+ public:
+  void gather(const GatheredBatch<T>& batch, const SampleView& y, const std::optional<SampleView>& weights,
+              bool every_step) {
+    const Schedule schedule = batch.schedule();
+    steps_ = every_step ? schedule.steps : 1;
+    stride_ = schedule.rows;
+    per_item_ = y.features;
+    y_.reserve(checked_product(steps_, stride_, per_item_));
+    y.gather(batch.samples().data(), stride_, y_.data());
+    weighted_ = weights.has_value();
+    if (weighted_) {
+      weights_.reserve(checked_product(steps_, stride_));
+      weights->gather(batch.samples().data(), stride_, weights_.data());
+      if (every_step && weights->lengths == nullptr && weights->steps == 1) {  // one for all steps of a sequence
+        for (std::size_t t = 1; t < steps_; ++t) std::copy_n(weights_.data(), stride_, weights_.data() + t * stride_);
+      }
+    }
+    items_.clear();
+    weight_ = 0;
+    for (std::size_t t = 0; t < steps_; ++t) {
+      items_.push_back(every_step ? schedule.active_at(t) : schedule.rows);
+      for (std::size_t n = 0; n < items_.back(); ++n) weight_ += weighted_ ? weights_.data()[t * stride_ + n] : 1;
+    }
+  }
+
+  double weight() const { return weight_; }  ///< sum over the items
+  std::size_t places() const { return steps_ * stride_; }
+
+  /// The loss of outputs [steps][rows][O] and, where wanted, its gradient.
+  double loss(const Loss& of, const T* outputs, std::size_t width, T* gradient) const {
+    double sum = 0;
+    for (std::size_t t = 0; t < steps_; ++t) {
+      const std::size_t at = t * stride_;
+      sum += of.add(outputs + at * width, y_.data() + at * per_item_, weighted_ ? weights_.data() + at : nullptr,
+                    items_[t], width, weight_, gradient ? gradient + at * width : nullptr);
+    }
+    return sum;
   }
 
  private:
-  template <class From, class T>
-  void gather_as(const std::size_t* indices, std::size_t rows, T* out) const {
-    const auto at = [](const char* p) { return static_cast<T>(*reinterpret_cast<const From*>(p)); };
-    for (std::size_t n = 0; n < rows; ++n) {
-      const char* const sample =
-          static_cast<const char*>(data) + static_cast<std::ptrdiff_t>(indices[n]) * sample_stride;
-      T* to = out + n * features;
-      for (std::size_t t = 0; t < steps; ++t, to += rows * features) {
-        const char* from = sample + static_cast<std::ptrdiff_t>(t) * step_stride;
-        for (std::size_t k = 0; k < features; ++k, from += feature_stride) to[k] = at(from);
-      }
-    }
-  }
+  std::size_t steps_ = 1, stride_ = 0, per_item_ = 1;
+  bool weighted_ = false;
+  double weight_ = 0;
+  std::vector<std::size_t> items_;
+  Buffer<T> y_;
+  Buffer<double> weights_;
 };
 
 struct TrainerConfig {
-  OptimiserConfig optimiser;
+  OptimiserConfig optimiser = {};
+  Loss loss = {};
   double max_grad_norm = std::numeric_limits<double>::infinity();
-  std::uint64_t seed = 0;  ///< of the dropout masks
+  double max_grad_value = std::numeric_limits<double>::infinity();  ///< of an element, before the norm is taken
+  std::uint64_t seed = 0;                                           ///< of the dropout masks
 };
 
-/// Samples to learn from.  y: one step, [n][1][outputs].  weights [n] or null.
+/// Samples to learn from: y has one step, or as many as x where the network reads out every step; weights have one
+/// feature, and one step or as many as y; or there are none.
 struct Batches {
   SampleView x, y;
-  const double* weights = nullptr;
+  std::optional<SampleView> weights;
   std::vector<std::size_t> order;  ///< samples in the order in which they are cut into batches
   std::size_t batch_size = 32;
   std::uint64_t epoch = 0;
@@ -74,6 +139,8 @@ class Trainer {
         config_(config),
         optimiser_(config.optimiser, network.parameters().size(), network.table()),
         gradients_(network.parameters().size()) {
+    config.loss.check(network.config().outputs);
+    require(config.max_grad_value > 0, "max_grad_value is ", config.max_grad_value, ", expected a positive number");
     require(config.max_grad_norm > 0, "max_grad_norm is ", config.max_grad_norm, ", expected a positive number");
   }
 
@@ -88,48 +155,40 @@ class Trainer {
     double loss = 0, weight = 0;
     for (std::size_t first = 0; first < batches.order.size(); first += batches.batch_size) {
       const std::size_t rows = std::min(batches.batch_size, batches.order.size() - first);
-      SquaredError<T> error;
-      const double batch_loss = step(batches, batches.order.data() + first, rows, error, interrupt);
+      const double batch_loss = step(batches, batches.order.data() + first, rows, interrupt);
       if (!std::isfinite(batch_loss)) return std::numeric_limits<double>::quiet_NaN();
-      loss += batch_loss * error.weight;
-      weight += error.weight;
+      loss += batch_loss * targets_.weight();
+      weight += targets_.weight();
       if (progress) progress(first + rows);
     }
     return weight > 0 ? loss / weight : 0;
   }
 
  private:
-  double step(const Batches& batches, const std::size_t* samples, std::size_t rows, SquaredError<T>& error,
-              Interrupt& interrupt) {
+  double step(const Batches& batches, const std::size_t* samples, std::size_t rows, Interrupt& interrupt) {
     interrupt.poll();
     interrupt.throw_if_requested();
-    const SampleView& x = batches.x;
     const std::size_t outputs = network_->config().outputs;
-    x_.reserve(checked_product(x.steps, rows, x.features));
-    y_.reserve(rows * outputs);
-    predictions_.reserve(rows * outputs);
-    dpredictions_.reserve(rows * outputs);
-    x.gather(samples, rows, x_.data());
-    batches.y.gather(samples, rows, y_.data());
-    weights_.clear();
-    if (batches.weights) {
-      for (std::size_t n = 0; n < rows; ++n) weights_.push_back(batches.weights[samples[n]]);
-    }
+    batch_.gather(batches.x, samples, rows);
+    targets_.gather(batch_, batches.y, batches.weights, network_->config().pooling == network::Pooling::none);
+    predictions_.reserve(checked_product(targets_.places(), outputs));
+    dpredictions_.reserve(predictions_.size());
 
-    const Schedule schedule{.steps = x.steps, .rows = rows};
-    const Sequence<const T> sequence{x_.data(), static_cast<std::ptrdiff_t>(rows * x.features),
-                                     static_cast<std::ptrdiff_t>(x.features), nullptr};
-    const network::TrainingPass pass{.seed = config_.seed, .epoch = batches.epoch, .samples = samples};
-    network_->forward_training(schedule, sequence, predictions_.data(), pass, work_, interrupt);
-    const double loss = error(predictions_.data(), y_.data(), batches.weights ? weights_.data() : nullptr, rows,
-                              outputs, dpredictions_.data());
-    if (!std::isfinite(loss) || error.weight == 0) return loss;
-    network_->backward(schedule, sequence, dpredictions_.data(), pass, gradients_.data(), work_, interrupt);
+    const Schedule schedule = batch_.schedule();
+    const network::TrainingPass pass{.seed = config_.seed, .epoch = batches.epoch, .samples = batch_.samples().data()};
+    network_->forward_training(schedule, batch_.x(), predictions_.data(), pass, work_, interrupt);
+    const double loss = targets_.loss(config_.loss, predictions_.data(), outputs, dpredictions_.data());
+    if (!std::isfinite(loss) || targets_.weight() == 0) return loss;
+    network_->backward(schedule, batch_.x(), dpredictions_.data(), pass, gradients_.data(), work_, interrupt);
     return apply() ? loss : std::numeric_limits<double>::quiet_NaN();
   }
 
   /// Clips and updates; false, with nothing changed, where the gradient is not finite.
   bool apply() {
+    if (std::isfinite(config_.max_grad_value)) {
+      const T most = static_cast<T>(config_.max_grad_value);
+      for (T& g : gradients_) g = std::isnan(g) ? g : std::clamp(g, -most, most);
+    }
     const double norm = global_norm(*network_, gradients_);
     if (!std::isfinite(norm)) return false;
     const double scale = norm > config_.max_grad_norm ? config_.max_grad_norm / norm : 1;
@@ -153,31 +212,84 @@ class Trainer {
   network::Network<T>* network_;
   TrainerConfig config_;
   Optimiser<T> optimiser_;
-  Buffer<T> gradients_, x_, y_, predictions_, dpredictions_;
-  std::vector<double> weights_;
+  Buffer<T> gradients_, predictions_, dpredictions_;
+  GatheredBatch<T> batch_;
+  BatchTargets<T> targets_;
   network::NetworkWorkspace<T> work_;
 };
 
-/// outputs [samples][O] of samples in order, `batch` at a time.
-template <class T>
-void predict(const network::Network<T>& network, const SampleView& x, T* outputs, Interrupt& interrupt,
-             std::size_t batch = 256) {
+/// Which samples are meant, in which order.
+struct Chosen {
+  const std::size_t* samples = nullptr;  ///< null: the first `count`
+  std::size_t count = 0;
+
+  std::size_t operator[](std::size_t i) const { return samples == nullptr ? i : samples[i]; }
+};
+
+/// Calls visit(first, batch, predictions) for the chosen samples, `size` at a time from the `first` on; predictions lie
+/// as `Network::predict` leaves them.
+template <class T, class Visit>
+void for_each_prediction(const network::Network<T>& network, const SampleView& x, const Chosen& chosen,
+                         Interrupt& interrupt, std::size_t size, Visit visit) {
   network::NetworkWorkspace<T> work;
-  Buffer<T> gathered;
-  std::vector<std::size_t> indices;
-  for (std::size_t first = 0; first < x.samples; first += batch) {
-    const std::size_t rows = std::min(batch, x.samples - first);
-    indices.resize(rows);
-    for (std::size_t n = 0; n < rows; ++n) indices[n] = first + n;
-    gathered.reserve(checked_product(x.steps, rows, x.features));
-    x.gather(indices.data(), rows, gathered.data());
-    const Schedule schedule{.steps = x.steps, .rows = rows};
-    const Sequence<const T> sequence{gathered.data(), static_cast<std::ptrdiff_t>(rows * x.features),
-                                     static_cast<std::ptrdiff_t>(x.features), nullptr};
+  GatheredBatch<T> batch;
+  Buffer<T> predictions;
+  std::vector<std::size_t> samples;
+  const bool every_step = network.config().pooling == network::Pooling::none;
+  for (std::size_t first = 0; first < chosen.count; first += size) {
+    samples.resize(std::min(size, chosen.count - first));
+    for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = chosen[first + i];
+    batch.gather(x, samples.data(), samples.size());
+    const Schedule schedule = batch.schedule();
+    predictions.reserve(checked_product(every_step ? schedule.steps : 1, schedule.rows, network.config().outputs));
     interrupt.poll();
     interrupt.throw_if_requested();
-    network.predict(schedule, sequence, outputs + first * network.config().outputs, work, interrupt);
+    network.predict(schedule, batch.x(), predictions.data(), work, interrupt);
+    visit(first, std::as_const(batch), std::as_const(predictions));
   }
+}
+
+/// outputs [chosen][O].  Of a network that reads out every step: those of the i-th chosen sample from row starts[i] on,
+/// or i * x.steps without `starts`; past a sequence's end they are left as they are.
+template <class T>
+void predict(const network::Network<T>& network, const SampleView& x, const Chosen& chosen, T* outputs,
+             Interrupt& interrupt, const std::size_t* starts = nullptr, std::size_t batch_size = 256) {
+  const std::size_t O = network.config().outputs;
+  const bool every_step = network.config().pooling == network::Pooling::none;
+  const auto copy = [&](std::size_t begin, const GatheredBatch<T>& batch, const Buffer<T>& from) {
+    const Schedule schedule = batch.schedule();
+    for (std::size_t n = 0; n < schedule.rows; ++n) {
+      const std::size_t i = begin + batch.places()[n];
+      const std::size_t row = starts != nullptr ? starts[i] : every_step ? i * x.steps : i;
+      for (std::size_t t = 0; t < (every_step ? schedule.length(n) : 1); ++t) {
+        std::copy_n(from.data() + (t * schedule.rows + n) * O, O, outputs + (row + t) * O);
+      }
+    }
+  };
+  for_each_prediction(network, x, chosen, interrupt, batch_size, copy);
+}
+
+/// Of all samples.
+template <class T>
+void predict(const network::Network<T>& network, const SampleView& x, T* outputs, Interrupt& interrupt) {
+  predict(network, x, {.samples = nullptr, .count = x.samples}, outputs, interrupt);
+}
+
+/// The weighted mean loss of the chosen samples.
+template <class T>
+double mean_loss(const network::Network<T>& network, const Loss& loss, const SampleView& x, const SampleView& y,
+                 const std::optional<SampleView>& weights, const Chosen& chosen, Interrupt& interrupt,
+                 std::size_t batch_size = 256) {
+  double sum = 0, weight = 0;
+  BatchTargets<T> targets;
+  loss.check(network.config().outputs);
+  const auto add = [&](std::size_t, const GatheredBatch<T>& batch, const Buffer<T>& predicted) {
+    targets.gather(batch, y, weights, network.config().pooling == network::Pooling::none);
+    sum += targets.loss(loss, predicted.data(), network.config().outputs, nullptr) * targets.weight();
+    weight += targets.weight();
+  };
+  for_each_prediction(network, x, chosen, interrupt, batch_size, add);
+  return weight > 0 ? sum / weight : 0;
 }
 
 }  // namespace pylstm::train

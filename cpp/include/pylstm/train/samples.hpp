@@ -1,0 +1,52 @@
+/// What is learnt from, where it lies in memory.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/layers/walk.hpp"
+
+namespace pylstm::train {
+
+/// A view of samples [n][steps][features], float or double, any strides (in bytes): an array, its windows, a mapped
+/// file; or of sequences that begin anywhere and have lengths of their own.
+struct SampleView {
+  const void* data = nullptr;
+  bool is_double = false;
+  std::size_t samples = 0, steps = 0, features = 0;  ///< steps: of the longest sequence
+  std::ptrdiff_t sample_stride = 0, step_stride = 0, feature_stride = 0;
+  const void* const* starts = nullptr;   ///< [n] where each sequence begins; null: data + n * sample_stride
+  const std::size_t* lengths = nullptr;  ///< [n] steps of each; null: all `steps`
+
+  std::size_t length(std::size_t sample) const { return lengths == nullptr ? steps : lengths[sample]; }
+
+  /// Copies samples[0..rows) to time-major [steps][rows][features]: shuffling, transposing and casting are this one
+  /// pass.  What lies past a sequence's end is left as it is.
+  template <class T>
+  void gather(const std::size_t* indices, std::size_t rows, T* out) const {
+    if (is_double) {
+      gather_as<double>(indices, rows, out);
+    } else {
+      gather_as<float>(indices, rows, out);
+    }
+  }
+
+ private:
+  template <class From, class T>
+  void gather_as(const std::size_t* indices, std::size_t rows, T* out) const {
+    const auto at = [](const char* p) { return static_cast<T>(*reinterpret_cast<const From*>(p)); };
+    for (std::size_t n = 0; n < rows; ++n) {
+      const char* const sample =
+          starts != nullptr ? static_cast<const char*>(starts[indices[n]])
+                            : static_cast<const char*>(data) + static_cast<std::ptrdiff_t>(indices[n]) * sample_stride;
+      T* to = out + n * features;
+      for (std::size_t t = 0; t < length(indices[n]); ++t, to += rows * features) {
+        const char* from = sample + static_cast<std::ptrdiff_t>(t) * step_stride;
+        for (std::size_t k = 0; k < features; ++k, from += feature_stride) to[k] = at(from);
+      }
+    }
+  }
+};
+
+}  // namespace pylstm::train

@@ -1,0 +1,371 @@
+"""Classification of sequences, or of their steps: `LSTMClassifier`, `GRUClassifier`."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags, compute_class_weight
+
+from pylstm.typing import FloatArray
+
+from ._base import RecurrentEstimator
+from ._labels import Classes, encode_labels
+from ._loss import Loss
+from ._parameters import check_boolean, check_real, with_parameters
+from ._samples import Sequences, flat, for_each
+from ._validation import TargetForm
+
+
+class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What the classifiers do, whatever their cell."""
+
+    label_smoothing: float
+    class_weight: Any
+    _classes: Classes
+    _announced: Classes | None = None  # by the first call of partial_fit
+
+    _PRIVATE_STATE = (*RecurrentEstimator._PRIVATE_STATE, "_classes")
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on `X` and `y`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_steps, n_features), (n_samples, n_steps) or (n_samples, n_columns), \
+or list of (n_steps_i, n_features)
+            Sequences, as for `LSTMRegressor.fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels); or one per step
+            Labels of any type, of sequences (n_samples,) or of steps: (n_samples, n_steps), or a list of (n_steps_i,).
+            Several labels at once as 0 and 1: (n_samples, n_labels) or (n_samples, n_steps, n_labels).
+        sample_weight : array-like of shape (n_samples,), or one per step, optional
+            Weights, not negative. Default: all ones.
+        X_val, y_val, sample_weight_val : array-like, optional
+            Samples to validate on; with ``early_stopping=True`` they decide, and no part of X is held out.
+
+        Returns
+        -------
+        self : object
+            Fitted. If anything is raised it is as it was before the call.
+
+        Raises
+        ------
+        TypeError
+            If a parameter or an array has the wrong type.
+        ValueError
+            If a parameter or a shape is wrong, a number is NaN or infinite, or there is only one class.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training was interrupted, or the loss became NaN or infinite.
+        """
+        validation = (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, validation, resume=bool(self.warm_start), partial=False)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch on `X` and `y`, going on from the weights and the solver's state of an earlier call.
+
+        Parameters
+        ----------
+        X : array-like
+            Sequences, as for `fit`.
+        y : array-like
+            Labels, as for `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All labels there will be. Default: in the first call those of `y`; afterwards not needed.
+        sample_weight : array-like, optional
+            Weights, not negative. Default: all ones.
+
+        Returns
+        -------
+        self : object
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and with ``early_stopping=True``: one epoch cannot be stopped.
+        """
+        if check_boolean("early_stopping", self.early_stopping):
+            msg = "partial_fit does not support early_stopping=True"
+            raise ValueError(msg)
+        if hasattr(self, "_model"):
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                msg = f"classes is {classes!r}, expected {self.classes_!r} (as in the first call)"
+                raise ValueError(msg)
+            return self._fit(X, y, sample_weight, resume=True, partial=True)
+        draft = copy.copy(self)
+        draft._announced = None if classes is None else Classes(np.unique(classes), several=False)
+        draft._fit(X, y, sample_weight, resume=True, partial=True)
+        draft._announced = None
+        self.__dict__ = draft.__dict__
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict the labels of `X`.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `fit`. They may have other lengths, unless X is a table.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels); or one per step
+            As y in `fit`: of steps (n_samples, n_steps), or a list of (n_steps_i,) if X is a list.
+        """
+        return self._shaped(X, self._decode(self._outputs(X)))
+
+    def decision_function(self, X: Any) -> Any:
+        """Return the network's outputs for `X`.
+
+        They are the logarithms of odds or, of more than two classes, those of probabilities up to a constant.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels); or one per step
+            Positive for the second of two classes.
+        """
+        outputs = self._outputs(X)
+        return self._shaped(X, for_each(outputs, lambda o: o[..., 0]) if self._classes.binary else outputs)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels); or one per step
+            In the order of `classes_`; of several labels at once, that of each being 1.
+        """
+        return self._shaped(X, for_each(self._outputs(X), self._classes.probabilities))
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Predict the logarithm of the probability of every class.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+
+        Returns
+        -------
+        log_probabilities : ndarray
+            As `predict_proba`.
+        """
+        with np.errstate(divide="ignore"):
+            return self._shaped(X, for_each(self._outputs(X), lambda o: np.log(self._classes.probabilities(o))))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of `X` that is labelled right; of several labels at once, with all of them right.
+
+        Parameters
+        ----------
+        X : array-like or list
+            Sequences, as for `predict`.
+        y : array-like or list
+            Labels, as for `fit`.
+        sample_weight : array-like, optional
+            Weights, of sequences or, where y has one label per step, of steps.
+
+        Returns
+        -------
+        accuracy : float
+            Of sequences, or of the steps of all of them.
+        """
+        predicted = self.predict(X)
+        return self._score_items(y, predicted, sample_weight)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, in order; of several labels at once the numbers of their columns."""
+        return self._classes.labels
+
+    def _loss(self) -> Loss:
+        kind = "binary_cross_entropy" if self._classes.several or self._classes.binary else "cross_entropy"
+        return Loss(kind, label_smoothing=float(self.label_smoothing))
+
+    def _n_network_outputs(self, n_targets: int) -> int:
+        return self._loss().n_outputs(n_targets, 1 if self._classes.binary else len(self._classes.labels))
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_real("label_smoothing", self.label_smoothing, "[0, 1)")
+        if not (self.class_weight is None or self.class_weight == "balanced" or isinstance(self.class_weight, dict)):
+            msg = f"class_weight is {self.class_weight!r}, expected None, 'balanced' or a dict of labels and weights"
+            raise ValueError(msg)
+
+    def _encode_targets(
+        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+    ) -> tuple[Sequences, TargetForm]:
+        known = None if reset else self._classes
+        encoded, form, self._classes = encode_labels(
+            y, X, known or self._announced, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name
+        )
+        return encoded, form
+
+    def _item_weights(self, weight: Sequences | None, y: Sequences) -> Sequences | None:
+        if self.class_weight is None:
+            return weight
+        if self._classes.several:
+            msg = "class_weight is set, expected None for several labels at once"
+            raise ValueError(msg)
+        numbers = flat(y)[:, 0].astype(np.int64)
+        by_label = self.class_weight
+        present = np.unique(numbers)
+        of_class = np.ones(len(self._classes.labels))
+        if by_label == "balanced":
+            of_class[present] = compute_class_weight("balanced", classes=present, y=numbers)
+        else:
+            unknown = set(by_label) - set(self.classes_.tolist())
+            if unknown:
+                msg = f"class_weight has {sorted(map(str, unknown))}, expected labels of {self.classes_.tolist()}"
+                raise ValueError(msg)
+            for label, value in by_label.items():
+                check_real(f"class_weight[{label!r}]", value, "[0, inf)")
+                of_class[np.searchsorted(self.classes_, label)] = value
+
+        def weigh(item: FloatArray, own: FloatArray | float) -> FloatArray:
+            return np.asarray(of_class[item[..., :1].astype(np.int64)] * own)
+
+        if isinstance(y, list):
+            return [weigh(item, 1.0 if weight is None else weight[i]) for i, item in enumerate(y)]
+        own = np.asarray(1.0) if weight is None else np.asarray(weight)
+        return weigh(y, own[:, np.newaxis] if y.ndim > own.ndim > 0 else own)
+
+    def _decode(self, outputs: Sequences) -> Any:
+        return for_each(outputs, self._classes.choose)
+
+    def _decode_targets(self, y: Sequences) -> Any:
+        return for_each(y, self._classes.label)
+
+    def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
+        return float(
+            accuracy_score(
+                self._items(y), self._items(predicted), sample_weight=self._weights_of_items(weight, predicted)
+            )
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class LSTMClassifier(SequenceClassifier):
+    """Long short-term memory network for classification, trained by mini-batch gradient descent.
+
+    Two classes share one output, whose sigmoid is the probability of the second; more have one each, of which the
+    softmax is taken; several labels at once have a sigmoid each.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of each label that goes to all classes alike (Szegedy et al. 2016), in [0, 1).
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply `sample_weight`; labels that a dict lacks weigh 1. "balanced": inversely
+        proportional to how often each occurs, among sequences or, with a label per step, among steps.
+    hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, \
+    targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
+    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
+    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
+    dtype, warm_start, verbose
+        As for `LSTMRegressor`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, in order; of several labels at once their columns.
+    loss_curve_ : list of float
+        Mean cross-entropy on the training samples, epoch by epoch, in nats.
+    validation_scores_ : list of float or None
+        Accuracy on the validation samples after each epoch; None without such samples.
+    n_iter_, n_features_in_, n_features_per_step_, feature_names_in_, n_outputs_, parameters_, best_loss_, \
+    validation_loss_curve_
+        As for `LSTMRegressor`.
+
+    See Also
+    --------
+    LSTMRegressor : Says what the parameters mean.
+    GRUClassifier : The same with gated recurrent units.
+
+    Notes
+    -----
+    The loss is the mean over sequences, or over the real steps of all of them where every step has a label, weighted by
+    `sample_weight` and `class_weight`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from pylstm import LSTMClassifier
+    >>> images, labels = load_digits(return_X_y=True)
+    >>> X = images.reshape(-1, 8, 8) / 16  # eight steps: the rows of the image
+    >>> X, X_test, y, y_test = train_test_split(X, labels, random_state=0)
+    >>> model = LSTMClassifier(max_iter=20, random_state=0).fit(X, y)
+    >>> bool(model.score(X_test, y_test) > 0.9)
+    True
+    """
+
+    __init__ = with_parameters(RecurrentEstimator.__init__, label_smoothing=0.0, class_weight=None)
+
+
+class GRUClassifier(SequenceClassifier):
+    """Gated recurrent units for classification, trained by mini-batch gradient descent.
+
+    `LSTMClassifier` with another default of `cell`.
+
+    Parameters
+    ----------
+    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
+        What a layer is made of.
+    label_smoothing, class_weight
+        As for `LSTMClassifier`.
+    hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, targets, \
+    vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
+    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
+    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
+    dtype, warm_start, verbose
+        As for `LSTMRegressor`.
+
+    See Also
+    --------
+    LSTMClassifier : Says what the attributes mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm import GRUClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 20, size=200)]  # unequally long
+    >>> y = np.array(["falling", "rising"])[[int(x[:, 0].sum() > 0) for x in X]]
+    >>> model = GRUClassifier(hidden_size=8, max_iter=40, random_state=0).fit(X[:150], y[:150])
+    >>> bool(model.score(X[150:], y[150:]) > 0.8)
+    True
+    """
+
+    __init__ = with_parameters(RecurrentEstimator.__init__, cell="gru", label_smoothing=0.0, class_weight=None)

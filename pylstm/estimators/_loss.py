@@ -1,0 +1,57 @@
+"""What is minimised, and its natural unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pylstm.typing import FloatArray
+
+from ._samples import Samples, flat_targets, flat_weights
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Arguments of the engine's trainer."""
+
+    loss: str
+    delta: float = 1.0
+    quantiles: tuple[float, ...] = (0.5,)
+    label_smoothing: float = 0.0
+
+    def n_outputs(self, n_targets: int, n_classes: int = 0) -> int:
+        """Return how many numbers a network has to give for a target."""
+        if self.loss == "cross_entropy":
+            return n_classes
+        return n_targets * (len(self.quantiles) if self.loss == "quantile" else 1)
+
+    def unit(self, samples: Samples) -> float:
+        """Return about the loss of the best constant forecast of `samples`: what a loss is small beside.
+
+        1 where that is zero, and for a loss whose zero means nothing.
+        """
+        y, weight = flat_targets(samples), flat_weights(samples)
+        with np.errstate(over="ignore"):
+            spread = float(_spread(self, y, weight))
+        return spread if np.isfinite(spread) and spread > 0 else 1.0
+
+
+def _spread(loss: Loss, y: FloatArray, weight: NDArray[np.float64] | None) -> float:
+    """Of flat targets (n_items, n_targets)."""
+    if loss.loss == "cross_entropy":
+        share = np.bincount(y[:, 0].astype(np.int64), weights=weight)
+        return float(_entropy(share / share.sum()).sum())
+    mean = np.average(y, axis=0, weights=weight)
+    if loss.loss == "binary_cross_entropy":
+        return float(np.mean(_entropy(mean) + _entropy(1 - mean)))
+    if loss.loss == "poisson":
+        return float(np.mean(mean))
+    variance = np.average((y - mean) ** 2, axis=0, weights=weight)
+    return float(variance.mean() if loss.loss in {"squared_error", "huber"} else np.sqrt(variance).mean())
+
+
+def _entropy(share: FloatArray) -> FloatArray:
+    """Return -p log p of each share p."""
+    return -share * np.log(share, out=np.zeros_like(share), where=share > 0)
