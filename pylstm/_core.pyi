@@ -65,6 +65,8 @@ class Network:
         padding_token: int | None = None,
         input_dropout: float = 0.0,
         variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
     ) -> None: ...
     @property
     def cell(self) -> str: ...

@@ -308,7 +308,7 @@ void register_network(py::module_& module) {
                        std::size_t n_outputs, double dropout, const std::string& cell, bool bidirectional,
                        const std::string& merge, bool residual, const std::string& pooling, std::size_t proj_size,
                        std::size_t vocabulary_size, std::optional<std::size_t> padding_token, double input_dropout,
-                       bool variational) {
+                       bool variational, double recurrent_dropout, double zoneout) {
              return std::make_shared<AnyNetwork>(
                  dtype, network::Config{.cell = kernels::cell_from_name(cell),
                                         .inputs = n_features,
@@ -319,6 +319,8 @@ void register_network(py::module_& module) {
                                         .outputs = n_outputs,
                                         .dropout = dropout,
                                         .input_dropout = input_dropout,
+                                        .recurrent_dropout = recurrent_dropout,
+                                        .zoneout = zoneout,
                                         .variational = variational,
                                         .bidirectional = bidirectional,
                                         .merge = from_name("merge", network::merge_names, merge),
@@ -329,7 +331,8 @@ void register_network(py::module_& module) {
            py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
            py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last",
            py::arg("proj_size") = 0, py::arg("vocabulary_size") = 0, py::arg("padding_token") = py::none(),
-           py::arg("input_dropout") = 0.0, py::arg("variational") = false)
+           py::arg("input_dropout") = 0.0, py::arg("variational") = false,
+           py::arg("recurrent_dropout") = 0.0, py::arg("zoneout") = 0.0)
       .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })

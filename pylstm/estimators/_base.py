@@ -65,6 +65,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         pooling: str = "last",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
         variational_dropout: bool = False,
         targets: str = "auto",
         vocabulary_size: int | None = None,
@@ -105,6 +107,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.pooling = pooling
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.zoneout = zoneout
         self.variational_dropout = variational_dropout
         self.targets = targets
         self.vocabulary_size = vocabulary_size
@@ -224,6 +228,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         dropout = Dropout(
             dropout=float(self.dropout),
             input_dropout=float(self.input_dropout),
+            recurrent_dropout=float(self.recurrent_dropout),
             variational=bool(self.variational_dropout),
         )
         session = Session(architecture, self._solver(), loss, dropout, seed, start)
@@ -261,6 +266,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             proj_size=0 if self.proj_size is None else int(self.proj_size),
             vocabulary_size=int(self.vocabulary_size or 0),
             padding_token=None if self.padding_token is None else int(self.padding_token),
+            zoneout=float(self.zoneout),
         )
 
     def _with_model_of(self, session: Session) -> Self:
@@ -340,7 +346,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_boolean("bidirectional", self.bidirectional)
         check_choice("pooling", self.pooling, POOLINGS)
         check_real("dropout", self.dropout, "[0, 1)")
-        check_real("input_dropout", self.input_dropout, "[0, 1)")
+        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
+            check_real(name, getattr(self, name), "[0, 1)")
+        if self.proj_size is not None and (self.recurrent_dropout or self.zoneout):
+            msg = f"proj_size is {self.proj_size}, expected None with recurrent_dropout or zoneout"
+            raise ValueError(msg)
         check_boolean("variational_dropout", self.variational_dropout)
         check_choice("targets", self.targets, ("auto", "per_sequence", "per_step"))
         check_integer("embedding_size", self.embedding_size, minimum=1)

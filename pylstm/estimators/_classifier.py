@@ -289,8 +289,8 @@ class LSTMClassifier(SequenceClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply `sample_weight`; labels that a dict lacks weigh 1. "balanced": inversely
         proportional to how often each occurs, among sequences or, with a label per step, among steps.
-    hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, \
-    targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
+    hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
+    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
     learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
     scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
     dtype, warm_start, verbose
@@ -345,8 +345,8 @@ class GRUClassifier(SequenceClassifier):
         What a layer is made of.
     label_smoothing, class_weight
         As for `LSTMClassifier`.
-    hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, targets, \
-    vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
+    hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
     learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
     scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
     dtype, warm_start, verbose

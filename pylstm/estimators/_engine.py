@@ -33,6 +33,7 @@ class Architecture:
     proj_size: int
     vocabulary_size: int
     padding_token: int | None
+    zoneout: float  # prediction takes its expectation
 
     def build(self, **dropout: Any) -> _core.Network:
         """Return a compiled network, its parameters not yet set; `dropout`: what it does in training only."""
@@ -45,6 +46,7 @@ class Dropout:
 
     dropout: float
     input_dropout: float
+    recurrent_dropout: float
     variational: bool
 
 

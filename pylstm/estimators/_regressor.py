@@ -259,6 +259,12 @@ class LSTMRegressor(SequenceRegressor):
     input_dropout : float, default=0.0
         Share of the features, or of the elements of an embedding, that is set to zero in training, the same at all
         steps of a sequence (Gal and Ghahramani 2016), in [0, 1).
+    recurrent_dropout : float, default=0.0
+        Share of the state h that is set to zero in training where the recurrent weights read it, the same units at all
+        steps of a sequence (Gal and Ghahramani 2016), in [0, 1). Not with `proj_size`.
+    zoneout : float, default=0.0
+        Share of the units that keep their h, and share that keep their c, from one step to the next in training
+        (Krueger et al. 2017), in [0, 1); predictions take the expectation. Not with `proj_size`.
     variational_dropout : bool, default=False
         Let `dropout`, too, set the same outputs to zero at all steps of a sequence.
     targets : {"auto", "per_sequence", "per_step"}, default="auto"
@@ -426,8 +432,8 @@ class GRURegressor(SequenceRegressor):
         Units in each layer.
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
-    num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, variational_dropout, targets, \
-    vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
+    num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
     learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
     scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
     dtype, warm_start, verbose, loss, huber_delta, quantile

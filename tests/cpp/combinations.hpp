@@ -52,6 +52,7 @@ struct Variant {
   reference::Cell cell = reference::Cell::lstm;
   bool unit_weights = false, clips = false;
   bool projects = false;
+  bool noisy = false;  ///< dropout of h in the recurrent product, and zoneout
 
   /// Elements that H units are projected to; 0: none.
   std::size_t projection(std::size_t H) const { return projects ? 1 + H / 2 : 0; }
@@ -67,6 +68,11 @@ inline const std::vector<Variant>& all_variants() {
     for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu,
                                        reference::Cell::layer_norm_lstm, reference::Cell::layer_norm_gru})
       all.push_back({cell, is_layer_norm(cell), false});
+    all.push_back({reference::Cell::lstm, false, false, false, true});
+    all.push_back({reference::Cell::coupled_lstm, true, true, false, true});
+    all.push_back({reference::Cell::gru, false, false, false, true});
+    all.push_back({reference::Cell::rnn_tanh, false, false, false, true});
+    all.push_back({reference::Cell::layer_norm_lstm, true, false, false, true});
     all.push_back({reference::Cell::lstm, false, false, true});
     all.push_back({reference::Cell::coupled_lstm, true, true, true});
     all.push_back({reference::Cell::layer_norm_lstm, true, false, true});
@@ -92,9 +98,9 @@ inline std::string name(const Combination& c) {
                                           "RNN with relu", "layer-norm LSTM", "layer-norm GRU"};
   return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.unit_weights ? " with weights of units" : "") +
          (c.variant.clips ? ", clipped" : "") + (c.variant.projects ? ", projected" : "") +
-         "; lengths: " + lengths[static_cast<int>(c.lengths)] + (c.reverse ? "; reverse" : "; forward") +
-         "; initial state: " + initial[static_cast<int>(c.initial)] + (c.bias ? "; bias" : "; no bias") +
-         "; gradients from " + incoming[static_cast<int>(c.incoming)];
+         (c.variant.noisy ? ", noisy" : "") + "; lengths: " + lengths[static_cast<int>(c.lengths)] +
+         (c.reverse ? "; reverse" : "; forward") + "; initial state: " + initial[static_cast<int>(c.initial)] +
+         (c.bias ? "; bias" : "; no bias") + "; gradients from " + incoming[static_cast<int>(c.incoming)];
 }
 
 inline const std::vector<Combination>& legal_combinations() {
@@ -158,17 +164,21 @@ Case<To> convert(const Case<From>& a) {
                       .h0 = convert<To>(p.h0),
                       .c0 = convert<To>(p.c0),
                       .lengths = p.lengths,
-                      .reverse = p.reverse},
+                      .reverse = p.reverse,
+                      .dropout = convert<To>(p.dropout),
+                      .hold_h = convert<To>(p.hold_h),
+                      .hold_c = convert<To>(p.hold_c)},
           .dy = convert<To>(a.dy),
           .dh_n = convert<To>(a.dh_n),
           .dc_n = convert<To>(a.dc_n)};
 }
 
 /// Fills a case: `weight(fan_in)` gives one weight of a row of fan_in of them, `value()` everything else; `clip` is the
-/// bound where the variant has one.
+/// bound where the variant has one, `shares` what zoneout chooses from.
 /// The padding of x and dy is NaN: whoever reads it shows.
 template <class Real, class Weight, class Value>
-Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weight weight, Value value, Real clip) {
+Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weight weight, Value value, Real clip,
+                     const std::vector<double>& shares) {
   const auto fill = [&](std::size_t size, auto&& draw) {
     std::vector<Real> v(size);
     for (Real& a : v) a = static_cast<Real>(draw());
@@ -181,6 +191,8 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
 
   const reference::CellShape shape = c.variant.shape();
   const std::size_t P = c.variant.projection(s.H), W = P > 0 ? P : s.H;
+  const bool noisy = c.variant.noisy;
+  const auto share = [&] { return shares[random.below(shares.size())]; };
   Case<Real> made{.problem = {.cell = c.variant.cell,
                               .T = s.T,
                               .N = s.N,
@@ -198,7 +210,10 @@ Case<Real> make_case(const Sizes& s, const Combination& c, Random& random, Weigh
                               .h0 = fill(has_h0 ? s.N * W : 0, value),
                               .c0 = fill(has_c0 ? s.N * s.H : 0, value),
                               .lengths = {},
-                              .reverse = c.reverse},
+                              .reverse = c.reverse,
+                              .dropout = fill(noisy ? s.N * W : 0, [&] { return random.below(2) == 0 ? 0 : 2; }),
+                              .hold_h = fill(noisy ? s.T * s.N * s.H : 0, share),
+                              .hold_c = fill(noisy ? s.T * s.N * s.H : 0, share)},
                   .dy = fill(arrives(Incoming::dy) ? s.T * s.N * W : 0, value),
                   .dh_n = fill(arrives(Incoming::dh_n) ? s.N * W : 0, value),
                   .dc_n = fill(arrives(Incoming::dc_n) ? s.N * s.H : 0, value)};
@@ -228,7 +243,7 @@ Case<Real> random_case(const Sizes& s, const Combination& c, std::uint64_t seed)
   Random random(seed);
   return make_case<Real>(
       s, c, random, [&](std::size_t fan_in) { return random.uniform(3 / std::sqrt(static_cast<double>(fan_in))); },
-      [&] { return random.uniform(); }, Real(0.5));
+      [&] { return random.uniform(); }, Real(0.5), {0, 0.25, 1});
 }
 
 /// -1, 0 and 1 everywhere, about `per_row` weights of a row not zero.
@@ -241,7 +256,7 @@ Case<Real> integer_case(const Sizes& s, const Combination& c, double per_row, st
       [&](std::size_t fan_in) {
         return random.uniform(0.5) + 0.5 < per_row / static_cast<double>(fan_in) ? sign() : 0;
       },
-      [&] { return random.below(4) == 0 ? 0 : sign(); }, Real(2));
+      [&] { return random.below(4) == 0 ? 0 : sign(); }, Real(2), {0, 1});
 }
 
 /// Integers that grow slowly with T: a row has one element that is not zero (its bias, or a weight), and at most one

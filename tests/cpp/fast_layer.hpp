@@ -13,6 +13,7 @@
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/recurrent.hpp"
 #include "pylstm/layers/schedule.hpp"
+#include "pylstm/layers/walk.hpp"
 
 namespace pylstm::testing {
 
@@ -85,7 +86,7 @@ class FastLayer {
     layer_.forward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule),
                    time_major<T>(r.y, p.N, p.width(), schedule),
                    {.h0 = or_null(p.h0), .c0 = or_null(p.c0), .h_n = r.h_n.data(), .c_n = r.c_n.data()},
-                   mode == Mode::training ? &tape_ : nullptr, work_, never);
+                   mode == Mode::training ? &tape_ : nullptr, work_, never, noise_of(p, schedule));
     r.written_past_end = clear_padding(p, r.y, p.width());
     return r;
   }
@@ -117,7 +118,7 @@ class FastLayer {
                      .dh0 = g.d.h0.data(),
                      .dc0 = g.d.c0.data(),
                      .dpanels = dpanels.data()},
-                    work_, never);
+                    work_, never, noise_of(p, schedule));
     layer_.unpack(dpanels.data(), {.weight_ih = g.d.weight_ih.data(),
                                    .weight_hh = g.d.weight_hh.data(),
                                    .bias = g.d.bias.data(),
@@ -139,6 +140,32 @@ class FastLayer {
 
  private:
   static constexpr T untouched = T(-12345), nan = std::numeric_limits<T>::quiet_NaN();
+
+  /// From the reference's order of rows and times to that of the walk.
+  kernels::StateNoise<T> noise_of(const reference::Problem<T>& p, const Schedule& schedule) {
+    kernels::StateNoise<T> noise;
+    const std::size_t width = layer_.shape().padded_units();
+    if (!p.dropout.empty()) {
+      drop_.assign(p.N * width, 0);
+      for (std::size_t n = 0; n < p.N; ++n)
+        std::copy_n(p.dropout.data() + schedule.caller_row(n) * p.H, p.H, drop_.data() + n * width);
+      noise.dropout = drop_.data();
+    }
+    if (p.hold_h.empty()) return noise;
+    hold_.assign(2 * p.T * p.N * width, 0);
+    noise.hold_h = hold_.data();
+    noise.hold_c = hold_.data() + p.N * width;
+    noise.hold_step_stride = 2 * p.N * width;
+    noise.hold_row_stride = width;
+    layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+      const std::size_t time = p.reverse ? schedule.length(n) - 1 - t : t;
+      const std::size_t from = (time * p.N + schedule.caller_row(n)) * p.H;
+      T* const to = hold_.data() + t * noise.hold_step_stride + n * width;
+      std::copy_n(p.hold_h.data() + from, p.H, to);
+      std::copy_n(p.hold_c.data() + from, p.H, to + p.N * width);
+    });
+    return noise;
+  }
 
   static const T* or_null(const std::vector<T>& v) { return v.empty() ? nullptr : v.data(); }
 
@@ -165,15 +192,15 @@ class FastLayer {
   }
 
   void poison_workspace() {
-    for (Buffer<T>* buffer :
-         {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh, &work_.dm,
-          &work_.dh_shortcut, &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
+    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc,
+                              &work_.dh, &work_.dm, &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held,
+                              &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 
   void poison() {
     poison_workspace();
-    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.m, &tape_.gates})
+    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.m, &tape_.c_new, &tape_.gates})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 
@@ -181,6 +208,7 @@ class FastLayer {
   Buffer<T> panels_;
   layers::Tape<T> tape_;
   layers::Workspace<T> work_;
+  std::vector<T> drop_, hold_;
 };
 
 }  // namespace pylstm::testing

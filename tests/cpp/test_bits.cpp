@@ -102,6 +102,9 @@ Case<T> rows_of(const Case<T>& a, std::size_t begin, std::size_t end) {
   for (auto* v : {&p.h0, &part.dy, &part.dh_n}) cut(*v, p.width());
   for (auto* v : {&p.c0, &part.dc_n}) cut(*v, p.H);
   cut(p.lengths, 1);
+  cut(p.dropout, p.H);
+  cut(p.hold_h, p.H);
+  cut(p.hold_c, p.H);
   p.N = end - begin;
   return part;
 }
@@ -125,6 +128,12 @@ LayerOutputs<T> step_by_step(const reference::Problem<T>& p, FastLayer<T>& layer
       if (s >= length) continue;
       at[n] = (p.reverse ? length - 1 - s : s) * p.N + n;
       std::copy_n(p.x.data() + at[n] * p.I, p.I, step.x.data() + n * p.I);
+    }
+    step.dropout = p.dropout;
+    for (std::size_t n = 0; n < p.N && !p.hold_h.empty(); ++n) {
+      for (auto* const shares : {&step.hold_h, &step.hold_c}) shares->resize(p.N * p.H);
+      std::copy_n(p.hold_h.data() + at[n] * p.H, p.H, step.hold_h.data() + n * p.H);
+      std::copy_n(p.hold_c.data() + at[n] * p.H, p.H, step.hold_c.data() + n * p.H);
     }
     const LayerOutputs<T> r = layer.forward(step, Mode::inference);
     whole.h_n = r.h_n;

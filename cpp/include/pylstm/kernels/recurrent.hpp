@@ -13,6 +13,7 @@
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/pointwise.hpp"
 #include "pylstm/kernels/product.hpp"
+#include "pylstm/kernels/state_noise.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
 
@@ -35,7 +36,6 @@ struct Projection {
   PanelShape shape;     ///< of a dense layer from H to P
   const T* panels;      ///< or null: h is m
   const T* transposed;  ///< transposed panels, backward
-  History<T> m;         ///< m.row(t + 1) is that of step t, as h.row(t + 1) is
 
   PYLSTM_INLINE explicit operator bool() const { return panels != nullptr; }
 };
@@ -49,11 +49,15 @@ struct ForwardOperands {
   CellOptions<T> options;
   void (*pointwise)(const PointwiseForward<T>&);
   Projection<T> projection;
+  StateNoise<T> noise;
   Sequence<const T> x;  ///< rows of I
-  Sequence<T> y;        ///< rows of h; may be null
-  History<T> h, c;      ///< c may be null: a cell without memory
-  History<T> gates;     ///< [slots][S] for each block
-  bool gates_kept;  ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
+  Sequence<T> y;        ///< rows of the outputs; may be null
+  History<T> h, c;      ///< h: what products read; c may be null: a cell without memory
+  /// What the equations give, of step t at t + 1.  m: h itself, unless a projection or a dropout comes between;
+  /// c_new: c itself without zoneout.
+  History<T> m, c_new;
+  History<T> gates;  ///< [slots][S] for each block
+  bool gates_kept;   ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
   bool input_product_ready;  ///< gates hold bias + W x (`input_product`)
   bool keep_gates;           ///< leave in `gates` what backward needs
 };
@@ -61,21 +65,24 @@ struct ForwardOperands {
 /// Where one step's operands lie: rows n of `width` elements, of gates in every block.
 template <class T>
 struct ForwardStep {
+  std::size_t t;
   Rows<const T> x;
   Rows<T> y;
-  const T *h_prev, *c_prev;
-  T *h, *c, *gates;
-  T* m;  ///< what the equations give: h, or what is projected to it
+  const T *h_prev, *m_prev, *c_prev;
+  T *h, *m, *c, *c_new, *gates;
 
-  PYLSTM_INLINE ForwardStep(const ForwardOperands<T>& a, std::size_t t)
-      : x(a.x.at(t)),
+  PYLSTM_INLINE ForwardStep(const ForwardOperands<T>& a, std::size_t step)
+      : t(step),
+        x(a.x.at(t)),
         y(a.y.at(t)),
         h_prev(a.h.at(t)),
+        m_prev(a.m.at(t)),
         c_prev(a.c.at(t)),
         h(a.h.at(t + 1)),
+        m(a.m.at(t + 1)),
         c(a.c.at(t + 1)),
-        gates(a.gates.at(t)),
-        m(a.projection ? a.projection.m.at(t + 1) : h) {}
+        c_new(a.c_new.at(t + 1)),
+        gates(a.gates.at(t)) {}
 };
 
 /// Recurrent inputs whose weights make a chunk; where that is not all of them, `gates` holds the sums in between.
@@ -172,15 +179,34 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
 template <class V, class T>
 void copy_outputs(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t row_begin, std::size_t row_end,
                   std::size_t j_begin, std::size_t j_end) {
+  const T* const outputs = a.projection ? step.h : step.m;
   for (std::size_t n = row_begin; n < row_end; ++n) {
-    const T* const h = step.h + n * a.h.row_width;
+    const T* const h = outputs + n * a.h.row_width;
     T* const y = step.y.row(n);
     for (std::size_t j = j_begin; j < j_end; j += V::lanes) store_within(V::load(h + j), y + j, j_end - j);
   }
 }
 
+/// What the regularisers make of the states of rows and blocks of one step.
+template <class V, class T>
+void disturb(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin, std::size_t end,
+             std::size_t j_begin, std::size_t j_end) {
+  const std::size_t width = a.shape.padded_units();
+  for (std::size_t n = begin; n < end; ++n) {
+    const std::size_t at = n * width;
+    if (a.noise.holds()) {
+      hold<V>(a.noise.hold_h_row(step.t, n), step.m_prev + at, step.m + at, step.m + at, j_begin, j_end);
+      if (a.c) hold<V>(a.noise.hold_c_row(step.t, n), step.c_prev + at, step.c_new + at, step.c + at, j_begin, j_end);
+    }
+    if (!a.noise.drops()) continue;
+    for (std::size_t j = at + j_begin; j < at + j_end; j += V::lanes) {
+      (V::load(step.m + j) * V::load(a.noise.dropout + j)).store(step.h + j);
+    }
+  }
+}
+
 /// The equations of rows and blocks of one step.
-template <class T>
+template <class V, class T>
 PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<T>& step, T* gates, std::size_t n,
                                  std::size_t rows, std::size_t block, std::size_t blocks) {
   const std::size_t width = a.shape.padded_units(), at = n * width + block * a.shape.lanes;
@@ -193,11 +219,14 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                          .unit_weights_stride = a.shape.block_size(),
                          .clip = a.options.clip},
                .gates = gates + n * a.gates.row_width,
-               .h_prev = step.h_prev + at,
+               .h_prev = step.m_prev + at,
                .c_prev = shifted(step.c_prev, at),
                .h = step.m + at,
-               .c = shifted(step.c, at),
+               .c = shifted(step.c_new, at),
                .keep_gates = a.keep_gates});
+  if (a.noise.holds() || a.noise.drops()) {
+    disturb<V>(a, step, n, n + rows, block * V::lanes, (block + blocks) * V::lanes);
+  }
 }
 
 /// Calls work(in, out, count) on the rows of a step in lists of pointers.
@@ -221,7 +250,7 @@ PYLSTM_INLINE void for_each_row_list(const T* in, std::size_t in_width, T* out, 
 template <class T, class Isa>
 void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin, std::size_t end) {
   const PanelShape& shape = a.projection.shape;
-  for_each_row_list(step.m, a.projection.m.row_width, step.h, a.h.row_width, begin, end,
+  for_each_row_list(step.m, a.m.row_width, step.h, a.h.row_width, begin, end,
                     [&](const T* const* in, T* const* out, std::size_t count) {
                       affine<T, Isa, 1, all_slots<1>(), false>({.shape = shape,
                                                                 .panels = a.projection.panels,
@@ -261,7 +290,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         forward_tile<Layout, fused, V, R, P>(a, step, gates, n, block, 0, K, {a.panels, 0});
-        if (!Layout::whole_rows) forward_units(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);
       }
     };
     constexpr std::integral_constant<std::size_t, 1> one;
@@ -291,12 +320,12 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
                                       : Ahead<T>{next, 0});
               });
         }
-        if (!Layout::whole_rows) forward_units(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);
       }
     };
     if constexpr (wide > 1) all_rows(std::integral_constant<std::size_t, wide>{});
     all_rows(one);
-    if (Layout::whole_rows) forward_units(a, step, step.gates, n, rows, 0, a.shape.blocks());
+    if (Layout::whole_rows) forward_units<V>(a, step, step.gates, n, rows, 0, a.shape.blocks());
     if (a.projection) project<T, Isa>(a, step, n, row_end);
     if (step.y) {
       const std::size_t end = a.projection ? a.shape.padded_recurrent() : range.block_end * V::lanes;
@@ -324,14 +353,17 @@ struct BackwardOperands {
   CellOptions<T> options;
   GateRows recurrent_gates;
   void (*pointwise)(const PointwiseBackward<T>&);
-  History<const T> h, c, gates;  ///< the tape of the forward recurrence
-  History<T> dgates;             ///< out: gradients of the sums, [slots][S] for each block
-  History<T> dweights;           ///< out: parts of the gradients of the units' own weights, likewise; null: none
-  bool whole_rows;               ///< the equations need all units of a row
+  StateNoise<T> noise;
+  History<const T> h, c, m, c_new, gates;  ///< the tape of the forward recurrence
+  History<T> dgates;                       ///< out: gradients of the sums, [slots][S] for each block
+  History<T> dweights;  ///< out: parts of the gradients of the units' own weights, likewise; null: none
+  bool whole_rows;      ///< the equations need all units of a row
   Projection<T> projection;
   Sequence<const T> dy;  ///< rows of h; may be null
   const T *dh_n, *dc_n;  ///< [rows][width of h], [rows][H] in the caller's row order; may be null
   T *dc, *dh_shortcut;   ///< [rows][padded H] carried from step to step; null: the cell has none
+  bool has_shortcut;     ///< the equations write dh_shortcut; otherwise zoneout alone does
+  T *dh_held, *dc_held;  ///< [rows][padded H] what zoneout hands on of a step's gradients
   History<T> dh;         ///< gradients of h, of a step or of a chunk of them
   T* dm;                 ///< [rows][padded H] gradients of m, zero past H; with a projection
 };
@@ -371,6 +403,10 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
         dh[r][v] = V::load(dh_rows + (n + r) * width + j);
         continue;
       }
+      if (a.noise.drops()) {  // the mask is over the product alone
+        dh[r][v] = V::zero();
+        continue;
+      }
       dh[r][v] = dy_row != nullptr ? load_within<V>(dy_row + j, columns - j) : V::zero();
       if (a.dh_shortcut != nullptr) dh[r][v] = dh[r][v] + V::load(a.dh_shortcut + (n + r) * width + j);
     }
@@ -384,6 +420,21 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
   for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (std::size_t v = 0; v < NV; ++v) dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S);
+  }
+}
+
+/// dh of rows [begin, end) where it is the product alone: under its mask, and with what bypasses the product.
+template <class V, class T>
+void mask_product(const BackwardOperands<T>& a, const Rows<const T>& dy, T* dh, std::size_t begin, std::size_t end,
+                  std::size_t j_begin, std::size_t j_end) {
+  for (std::size_t n = begin; n < end; ++n) {
+    const T* const dy_row = dy ? dy.row(n) : nullptr;
+    for (std::size_t j = j_begin; j < j_end; j += V::lanes) {
+      const std::size_t at = n * a.dh.row_width + j;
+      V around = dy_row != nullptr ? load_within<V>(dy_row + j, a.shape.recurrent - j) : V::zero();
+      if (a.dh_shortcut != nullptr) around = around + V::load(a.dh_shortcut + at);
+      fma(V::load(a.noise.dropout + at), V::load(dh + at), around).store(dh + at);
+    }
   }
 }
 
@@ -456,6 +507,30 @@ void unproject(const BackwardOperands<T>& a, const T* dh, std::size_t begin, std
                     });
 }
 
+/// Zoneout: what of a step's gradients goes to the states before it is set aside.
+template <class V, class T>
+void release_states(const BackwardOperands<T>& a, std::size_t t, T* dh, std::size_t begin, std::size_t end,
+                    std::size_t j_begin, std::size_t j_end) {
+  for (std::size_t n = begin; n < end; ++n) {
+    const std::size_t at = n * a.shape.padded_units();
+    release<V>(a.noise.hold_h_row(t, n), dh + at, a.dh_held + at, j_begin, j_end);
+    if (a.dc != nullptr) release<V>(a.noise.hold_c_row(t, n), a.dc + at, a.dc_held + at, j_begin, j_end);
+  }
+}
+
+/// And joins, after the equations, what these hand on.
+template <class V, class T>
+void add_held(const BackwardOperands<T>& a, std::size_t begin, std::size_t end, std::size_t j_begin,
+              std::size_t j_end) {
+  for (std::size_t n = begin; n < end; ++n) {
+    for (std::size_t j = n * a.shape.padded_units() + j_begin; j < n * a.shape.padded_units() + j_end; j += V::lanes) {
+      const V held = V::load(a.dh_held + j);
+      (a.has_shortcut ? V::load(a.dh_shortcut + j) + held : held).store(a.dh_shortcut + j);
+      if (a.dc != nullptr) (V::load(a.dc + j) + V::load(a.dc_held + j)).store(a.dc + j);
+    }
+  }
+}
+
 /// Runs the steps of a range, last first.  A block range must begin and end at groups of the transposed panels.
 template <class T, class Isa>
 void backward_steps(const BackwardOperands<T>& a, const Range& range) {
@@ -477,6 +552,9 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
     }
     const auto equations = [&](std::size_t block, std::size_t blocks) {
       const std::size_t n = range.row_begin, at = n * width + block * S;
+      const std::size_t j_begin = block * S, j_end = j_begin + blocks * S;
+      if (a.noise.drops()) mask_product<V>(a, dy, dh, n, running, j_begin, j_end);
+      if (a.noise.holds()) release_states<V>(a, t, dh, n, started, j_begin, j_end);
       const std::size_t gates_stride = a.gates.block_stride(), dgates_stride = a.dgates.block_stride();
       a.pointwise({.shape = {.rows = started - n,
                              .blocks = blocks,
@@ -491,12 +569,13 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .dgates_block_stride = dgates_stride,
                    .dweights = shifted(a.dweights.at(t), block * a.dweights.block_stride() + n * a.dweights.row_width),
                    .dweights_block_stride = a.dweights.block_stride(),
-                   .h_prev = a.h.at(t) + at,
+                   .h_prev = a.m.at(t) + at,
                    .c_prev = shifted(a.c.at(t), at),
-                   .c = shifted(a.c.at(t + 1), at),
+                   .c = shifted(a.c_new.at(t + 1), at),
                    .dh = (a.projection ? a.dm : dh) + at,
                    .dc = shifted(a.dc, at),
                    .dh_shortcut = shifted(a.dh_shortcut, at)});
+      if (a.noise.holds()) add_held<V>(a, n, started, j_begin, j_end);
     };
     // Otherwise the equations follow their group of blocks, whose gradients of h are in L1.
     const bool at_once = a.whole_rows || a.projection || running == range.row_begin;
@@ -531,7 +610,11 @@ void initial_gradient(const BackwardOperands<T>& a, const Range& range) {
   if (running > range.row_begin) {
     recurrent_gradient<T, Isa>(
         a, range, {}, a.dgates.at(0), dh, running, [](std::size_t, std::size_t, std::size_t, std::size_t) {},
-        [](std::size_t, std::size_t) {});
+        [&](std::size_t block, std::size_t blocks) {
+          if (a.noise.drops()) {
+            mask_product<V>(a, {}, dh, range.row_begin, running, block * S, (block + blocks) * S);
+          }
+        });
   }
 }
 

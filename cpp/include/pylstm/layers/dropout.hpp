@@ -8,23 +8,33 @@
 
 namespace pylstm::layers {
 
-/// What is dropped: each has masks of its own.
-enum class Dropped : std::uint64_t { outputs, inputs };
+/// What a mask is for: each kind, and each direction of a layer, has masks of its own.
+enum class Masked : std::uint64_t { outputs, inputs, recurrent, held_h, held_c };
 
 /// Which mask: together with the sample, the step and the unit it decides what is dropped.
 struct DropoutKey {
   std::uint64_t seed = 0, epoch = 0, layer = 0;
-  Dropped what = Dropped::outputs;
+  Masked what = Masked::outputs;
+  std::uint64_t direction = 0;
+
+  std::uint64_t row(std::uint64_t sample, std::size_t step) const {
+    return random_key(seed, epoch, sample, layer | static_cast<std::uint64_t>(what) << 32 | direction << 48, step);
+  }
 };
+
+/// Calls visit(j, hit): `hit` with probability `rate`, for the units of one sample at one step.
+template <class Visit>
+void for_each_unit(std::size_t units, double rate, std::uint64_t row, Visit visit) {
+  for (std::size_t j = 0; j < units; ++j) visit(j, uniform(mix(row ^ j)) < rate);
+}
 
 /// to[j] = from[j] / (1 - rate), or 0 with probability `rate`, for the units of one sample at one step.
 template <class T>
 void dropout(const T* from, T* to, std::size_t units, double rate, const DropoutKey& key, std::uint64_t sample,
              std::size_t step) {
-  const std::uint64_t row =
-      random_key(key.seed, key.epoch, sample, key.layer | static_cast<std::uint64_t>(key.what) << 32, step);
   const T scale = static_cast<T>(1 / (1 - rate));
-  for (std::size_t j = 0; j < units; ++j) to[j] = uniform(mix(row ^ j)) < rate ? T(0) : from[j] * scale;
+  for_each_unit(units, rate, key.row(sample, step),
+                [&](std::size_t j, bool hit) { to[j] = hit ? T(0) : from[j] * scale; });
 }
 
 }  // namespace pylstm::layers

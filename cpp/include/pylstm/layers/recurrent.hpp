@@ -12,6 +12,7 @@
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/plan.hpp"
+#include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
 
@@ -39,7 +40,8 @@ template <class T>
 struct Tape {
   Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
   Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
-  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what was projected to h, if anything is
+  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
+  Buffer<T> c_new;  ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
 };
 
 /// Gradients that come in and go out of BPTT, in the caller's order.
@@ -55,7 +57,7 @@ struct SequenceGradients {
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, m, gates, dgates, dweights, dc, dh, dm, dh_shortcut;
+  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held;
   Buffer<T> recurrent_transposed, input_transposed, projection_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
@@ -93,6 +95,11 @@ class RecurrentLayer {
   const kernels::PanelShape& shape() const { return shape_; }
 
   bool has_memory() const { return cell_->has_memory; }
+  /// The outputs that a forward pass left on its tape, [steps][rows][padded width].
+  Sequence<const T> taped_outputs(const Tape<T>& tape, const Schedule& schedule, bool drops) const {
+    const std::size_t padded = shape_.padded_recurrent();
+    return in_walk_order<const T>((drops ? tape.m : tape.h).data() + schedule.rows * padded, schedule, padded);
+  }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape_.recurrent; }
   bool projected() const { return projection_.units > 0; }
@@ -130,14 +137,16 @@ class RecurrentLayer {
 
   /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
-               Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt) const {
+               Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
+               const kernels::StateNoise<T>& noise = {}) const {
+    require(!projected() || (!noise.drops() && !noise.holds()), "a projected state takes neither dropout nor zoneout");
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = forward_plan(schedule);
     const std::size_t chunk = plan.chunk_steps;
 
     History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows};
-    History<T> m{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
+    History<T> m{.period = tape ? steps + 1 : projected() ? 1 : 2, .row_width = width, .rows = rows};
     History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
     const bool gates_kept = tape || plan.input_product || plan.split_units;
     History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
@@ -156,11 +165,21 @@ class RecurrentLayer {
     };
     place(h, tape ? tape->h : work.h);
     if (cell_->has_memory) place(c, tape ? tape->c : work.c);
-    if (projected()) place(m, tape ? tape->m : work.m);
+    if (projected() || noise.drops()) {
+      place(m, tape ? tape->m : work.m);
+    } else {
+      m = h;
+    }
+    History<T> c_new = c;
+    if (cell_->has_memory && noise.holds()) place(c_new, tape ? tape->c_new : work.c_new);
     place_blocks(gates, tape ? tape->gates : work.gates,
                  gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
     for (std::size_t n = 0; n < rows; ++n) {
       load_state(states.h0, schedule.caller_row(n), outputs(), h.row(0, n), h.row_width);
+      if (noise.drops()) {
+        std::copy_n(h.row(0, n), width, m.row(0, n));
+        for (std::size_t j = 0; j < width; ++j) h.row(0, n)[j] *= noise.dropout[n * width + j];
+      }
       if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), shape_.units, c.row(0, n), width);
     }
 
@@ -169,11 +188,14 @@ class RecurrentLayer {
                                                .panels = panels,
                                                .options = options_,
                                                .pointwise = cell_->pointwise_forward,
-                                               .projection = projection(panels, nullptr, m),
+                                               .projection = projection(panels, nullptr),
+                                               .noise = noise,
                                                .x = x,
                                                .y = y,
                                                .h = h,
                                                .c = c,
+                                               .m = m,
+                                               .c_new = c_new,
                                                .gates = gates,
                                                .gates_kept = gates_kept,
                                                .input_product_ready = plan.input_product,
@@ -204,15 +226,18 @@ class RecurrentLayer {
 
     for (std::size_t n = 0; n < rows; ++n) {
       const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
-      if (states.h_n) std::copy_n(h.row(length, n), outputs(), states.h_n + row * outputs());
+      const T* const last = projected() ? h.row(length, n) : m.row(length, n);
+      if (states.h_n) std::copy_n(last, outputs(), states.h_n + row * outputs());
       if (states.c_n && cell_->has_memory) std::copy_n(c.row(length, n), shape_.units, states.c_n + row * shape_.units);
     }
   }
 
   /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of
   /// their gates are in cache, the products over time take them.
+  /// `noise`: that of the forward pass.
   void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const Tape<T>& tape,
-                const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt) const {
+                const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt,
+                const kernels::StateNoise<T>& noise = {}) const {
     const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = backward_plan(schedule);
@@ -238,7 +263,12 @@ class RecurrentLayer {
       std::fill_n(work.dm.data(), rows * width, T(0));
     }
     if (cell_->has_memory) work.dc.reserve(rows * width);
-    if (cell_->has_shortcut) work.dh_shortcut.reserve(rows * width);
+    const bool has_shortcut = cell_->has_shortcut || noise.holds();
+    if (has_shortcut) work.dh_shortcut.reserve(rows * width);
+    if (noise.holds()) {
+      work.dh_held.reserve(rows * width);
+      work.dc_held.reserve(rows * width);
+    }
     work.in.resize(4 * chunk * rows);
     work.d.resize(2 * chunk * rows);
     work.out.resize(chunk * rows);
@@ -251,11 +281,22 @@ class RecurrentLayer {
         .options = options_,
         .recurrent_gates = cell_->recurrent.gates,
         .pointwise = cell_->pointwise_backward,
+        .noise = noise,
         .h = {.data = tape.h.data(), .period = steps + 1, .row_width = shape_.padded_recurrent(), .rows = rows},
         .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
               .period = steps + 1,
               .row_width = width,
               .rows = rows},
+        .m = {.data = noise.drops() || projected() ? tape.m.data() : tape.h.data(),
+              .period = steps + 1,
+              .row_width = width,
+              .rows = rows},
+        .c_new = {.data = !cell_->has_memory ? nullptr
+                          : noise.holds()    ? tape.c_new.data()
+                                             : tape.c.data(),
+                  .period = steps + 1,
+                  .row_width = width,
+                  .rows = rows},
         .gates = {.data = tape.gates.data(),
                   .period = std::max<std::size_t>(steps, 1),
                   .row_width = gate_width,
@@ -263,12 +304,15 @@ class RecurrentLayer {
         .dgates = dgates,
         .dweights = dweights,
         .whole_rows = cell_->whole_rows,
-        .projection = projection(panels, work.projection_transposed.data(), {}),
+        .projection = projection(panels, work.projection_transposed.data()),
         .dy = g.dy,
         .dh_n = g.dh_n,
         .dc_n = g.dc_n,
         .dc = cell_->has_memory ? work.dc.data() : nullptr,
-        .dh_shortcut = cell_->has_shortcut ? work.dh_shortcut.data() : nullptr,
+        .dh_shortcut = has_shortcut ? work.dh_shortcut.data() : nullptr,
+        .has_shortcut = cell_->has_shortcut,
+        .dh_held = work.dh_held.data(),
+        .dc_held = work.dc_held.data(),
         .dh = dh,
         .dm = work.dm.data()};
     ThreadPool& pool = ThreadPool::instance();
@@ -349,8 +393,8 @@ class RecurrentLayer {
     return range;
   }
 
-  kernels::Projection<T> projection(const T* panels, const T* transposed_panels, const History<T>& m) const {
-    return {projection_, projected() ? panels + shape_.size() : nullptr, transposed_panels, m};
+  kernels::Projection<T> projection(const T* panels, const T* transposed_panels) const {
+    return {projection_, projected() ? panels + shape_.size() : nullptr, transposed_panels};
   }
 
   void load_state(const T* from, std::size_t row, std::size_t columns, T* to, std::size_t width) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
+#include "pylstm/layers/dropout.hpp"
 #include "pylstm/layers/plan.hpp"
 #include "pylstm/layers/recurrent.hpp"
 #include "pylstm/layers/walk.hpp"
@@ -26,6 +28,9 @@ struct StackLayerWorkspace {
     Tape<T> tape;
     Workspace<T> recurrent;
     Buffer<T> states;  ///< [rows][width of h]: this direction's half of h_n, or of its gradient
+    Buffer<T> drop;    ///< [rows][padded H]: factors of h in the recurrent product
+    Buffer<T> hold;    ///< [steps][2][rows][padded H], or one row for all: shares of zoneout, of h and of c
+    kernels::StateNoise<T> noise;
   };
   Direction directions[2];
   Buffer<T> addend;  ///< [steps][rows][...]: outputs or dx of the second direction, to be added to the first's
@@ -42,8 +47,21 @@ struct StackLayerGradients {
 struct StackLayerOptions {
   bool bidirectional = false;
   Merge merge = Merge::concat;
-  std::size_t projection = 0;  ///< width of h; 0: as many as units
-  bool residual = false;       ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
+  std::size_t projection = 0;    ///< width of h; 0: as many as units
+  bool residual = false;         ///< adds x, as wide as the outputs and in the order of the walk, to the outputs
+  double recurrent_dropout = 0;  ///< of h where the recurrent product reads it, one mask for all steps
+  double zoneout = 0;            ///< share of the units that keep their state for a step
+};
+
+/// The keys of a pass in training.
+struct PassKeys {
+  std::uint64_t seed = 0, epoch = 0, layer = 0;
+  const std::size_t* samples = nullptr;  ///< [rows] numbers of the samples, in the caller's order; null: 0, 1, ...
+
+  std::uint64_t sample(const Schedule& schedule, std::size_t n) const {
+    const std::size_t row = schedule.caller_row(n);
+    return samples == nullptr ? row : samples[row];
+  }
 };
 
 template <class T>
@@ -63,11 +81,12 @@ class StackLayer {
 
   /// Returns the outputs [steps][rows][width()] in the order of the walk; they lie in `outputs` or on the tape, and are
   /// not wanted if `outputs` is null.
-  /// h_n [rows][width()], in the caller's order, may be null: of two directions the state of each at its own end,
-  /// merged as outputs are.  A residual layer adds what it read there; where directions are summed, at the end of the
-  /// first.
+  /// A pass in training has `keys`.  h_n [rows][width()], in the caller's order, may be null: of two directions the
+  /// state of each at its own end, merged as outputs are.  A residual layer adds what it read there; where directions
+  /// are summed, at the end of the first.
   Sequence<const T> forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Buffer<T>* outputs, T* h_n,
-                            bool training, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
+                            const PassKeys* keys, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
+    const bool training = keys != nullptr;
     const OtherWay other(schedule, x.schedule);
     auto& [first, second] = work.directions;
     const bool on_tape = training && directions_ == 1 && !options_.residual;
@@ -86,9 +105,10 @@ class StackLayer {
 
     const std::size_t threads = recurrent_.forward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
-      auto& [tape, memory, states] = work.directions[d];
+      auto& at = work.directions[d];
+      at.noise = make_noise(schedule, keys, d, at);
       recurrent_.forward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), parts[d],
-                         {.h_n = ends[d]}, training ? &tape : nullptr, memory, heard);
+                         {.h_n = ends[d]}, training ? &at.tape : nullptr, at.recurrent, heard, at.noise);
     });
 
     if (directions_ == 2 && !concatenates() && y) {
@@ -107,8 +127,7 @@ class StackLayer {
     }
     if (outputs == nullptr) return {};
     if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
-    const std::size_t padded = recurrent_.shape().padded_recurrent();
-    return in_walk_order<const T>(first.tape.h.data() + schedule.rows * padded, schedule, padded);
+    return recurrent_.taped_outputs(first.tape, schedule, first.noise.drops());
   }
 
   /// Backpropagation over the tapes of a forward pass in training.
@@ -133,10 +152,10 @@ class StackLayer {
 
     const std::size_t threads = recurrent_.backward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
-      auto& [tape, memory, states] = work.directions[d];
-      recurrent_.backward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), tape,
+      auto& at = work.directions[d];
+      recurrent_.backward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), at.tape,
                           {.dy = dy[d], .dh_n = dends[d], .dx = dx[d], .dpanels = g.dpanels + d * recurrent_.size()},
-                          memory, heard);
+                          at.recurrent, heard, at.noise);
     });
 
     if (directions_ == 2 && g.dx) {
@@ -173,6 +192,49 @@ class StackLayer {
    private:
     Schedule walk_, x_;
   };
+
+  /// What lies over the states of direction d, in the order of the walk: masks in training, expectations in prediction.
+  kernels::StateNoise<T> make_noise(const Schedule& schedule, const PassKeys* keys, std::size_t d,
+                                    typename StackLayerWorkspace<T>::Direction& at) const {
+    const std::size_t H = recurrent_.shape().units, width = recurrent_.shape().padded_units(), rows = schedule.rows;
+    kernels::StateNoise<T> noise;
+    const auto key = [&](Masked what) {
+      return DropoutKey{.seed = keys->seed, .epoch = keys->epoch, .layer = keys->layer, .what = what, .direction = d};
+    };
+    if (keys != nullptr && options_.recurrent_dropout > 0) {
+      at.drop.reserve(checked_product(rows, width));
+      const T scale = static_cast<T>(1 / (1 - options_.recurrent_dropout));
+      for (std::size_t n = 0; n < rows; ++n) {
+        T* const row = at.drop.data() + n * width;
+        std::fill_n(row, width, T(0));
+        for_each_unit(H, options_.recurrent_dropout, key(Masked::recurrent).row(keys->sample(schedule, n), 0),
+                      [&](std::size_t j, bool hit) { row[j] = hit ? T(0) : scale; });
+      }
+      noise.dropout = at.drop.data();
+    }
+    if (options_.zoneout == 0) return noise;
+    if (keys == nullptr) {
+      at.hold.reserve(width);
+      std::fill_n(at.hold.data(), width, static_cast<T>(options_.zoneout));
+      noise.hold_h = noise.hold_c = at.hold.data();
+      return noise;
+    }
+    at.hold.reserve(checked_product(schedule.steps, 2, rows, width));
+    noise.hold_h = at.hold.data();
+    noise.hold_c = at.hold.data() + rows * width;
+    noise.hold_step_stride = 2 * rows * width;
+    noise.hold_row_stride = width;
+    for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+      T* row = at.hold.data() + t * noise.hold_step_stride + n * width;
+      for (const Masked what : {Masked::held_h, Masked::held_c}) {
+        std::fill_n(row, width, T(0));
+        for_each_unit(H, options_.zoneout, key(what).row(keys->sample(schedule, n), t),
+                      [&](std::size_t j, bool hit) { row[j] = hit ? T(1) : T(0); });
+        row += rows * width;
+      }
+    });
+    return noise;
+  }
 
   std::size_t state_width() const { return recurrent_.outputs(); }
   bool concatenates() const { return directions_ == 2 && options_.merge == Merge::concat; }

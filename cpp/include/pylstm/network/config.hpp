@@ -28,9 +28,12 @@ struct Config {
   std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
   std::size_t projection = 0;                    ///< width of every layer's h (LSTMs); 0: as many as units
   std::size_t outputs = 1;
-  double dropout = 0;          ///< between layers, in training
-  double input_dropout = 0;    ///< of what the first layer reads, one mask for all steps (Gal & Ghahramani 2016)
-  bool variational = false;    ///< `dropout`, too, has one mask for all steps
+  double dropout = 0;            ///< between layers, in training
+  double input_dropout = 0;      ///< of what the first layer reads, one mask for all steps (Gal & Ghahramani 2016)
+  double recurrent_dropout = 0;  ///< of h where the recurrent products read it, one mask for all steps
+  double zoneout = 0;        ///< share of the units that keep their h, or c, for a step; in prediction its expectation
+                             ///< (Krueger et al. 2017)
+  bool variational = false;  ///< `dropout`, too, has one mask for all steps
   bool bidirectional = false;  ///< every layer, with weights of their own for each direction
   Merge merge = Merge::concat;
   bool residual = false;  ///< every layer above the first adds what it reads to its outputs
@@ -64,6 +67,10 @@ inline void check(const Config& c) {
   };
   check_rate("dropout", c.dropout);
   check_rate("input_dropout", c.input_dropout);
+  check_rate("recurrent_dropout", c.recurrent_dropout);
+  check_rate("zoneout", c.zoneout);
+  require(c.projection == 0 || (c.recurrent_dropout == 0 && c.zoneout == 0),
+          "recurrent_dropout and zoneout need projection 0: a projected state takes neither");
   require(c.padding_token == no_token || c.padding_token < c.vocabulary, "padding_token is ", c.padding_token,
           ", expected a token, 0 to ", c.vocabulary, " - 1");
 }

@@ -168,7 +168,9 @@ class Network {
       const layers::StackLayerOptions options{.bidirectional = config.bidirectional,
                                               .merge = config.merge,
                                               .projection = config.projection,
-                                              .residual = config.residual && !made.empty()};
+                                              .residual = config.residual && !made.empty(),
+                                              .recurrent_dropout = config.recurrent_dropout,
+                                              .zoneout = config.zoneout};
       made.emplace_back(table.cell(config.cell), inputs, hidden, options);
       inputs = made.back().width();
     }
@@ -195,17 +197,21 @@ class Network {
   bool reads_x() const { return config_.vocabulary == 0 && config_.input_dropout == 0; }
   layers::EmbeddingShape embedding() const { return {config_.vocabulary, config_.inputs}; }
 
+  static layers::PassKeys keys_of(const TrainingPass& pass, std::size_t layer) {
+    return {.seed = pass.seed, .epoch = pass.epoch, .layer = layer, .samples = pass.samples};
+  }
+
   /// What a mask is laid over, and with which rate.
   struct Drop {
-    layers::Dropped what;
+    layers::Masked what;
     std::size_t layer, width;
     double rate;
     bool every_step;  ///< a mask for each step
   };
   Drop outputs_dropped(std::size_t l) const {
-    return {layers::Dropped::outputs, l, layers_[l].width(), config_.dropout, !config_.variational};
+    return {layers::Masked::outputs, l, layers_[l].width(), config_.dropout, !config_.variational};
   }
-  Drop inputs_dropped() const { return {layers::Dropped::inputs, 0, config_.inputs, config_.input_dropout, false}; }
+  Drop inputs_dropped() const { return {layers::Masked::inputs, 0, config_.inputs, config_.input_dropout, false}; }
 
   /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
   /// A layer of one direction leaves them on its tape.
@@ -227,9 +233,11 @@ class Network {
     for (std::size_t l = 0; l < count; ++l) {
       const bool top = l + 1 == count, reads_states = top && config_.pooling == Pooling::last;
       Buffer<T>& own = work.outputs[pass ? l : l % 2];
+      const layers::PassKeys keys = pass ? keys_of(*pass, l) : layers::PassKeys{};
       work.inputs[l] = input;
       input = layers_[l].forward(panels(l, parameters_.data()), schedule, input, reads_states ? nullptr : &own,
-                                 reads_states ? work.read.data() : nullptr, pass != nullptr, work.layers[l], interrupt);
+                                 reads_states ? work.read.data() : nullptr, pass ? &keys : nullptr, work.layers[l],
+                                 interrupt);
       if (!top && pass != nullptr) input = drop(schedule, outputs_dropped(l), *pass, input, own);
     }
     work.top = input;
@@ -319,10 +327,10 @@ class Network {
     to.reserve(checked_product(schedule.steps, schedule.rows, d.width));
     const Sequence<T> masked = layers::in_walk_order(to.data(), schedule, d.width);
     const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = d.layer, .what = d.what};
+    const layers::PassKeys keys = keys_of(pass, d.layer);
     layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) {
-      const std::size_t caller = schedule.caller_row(n);
-      const std::uint64_t sample = pass.samples == nullptr ? caller : pass.samples[caller];
-      layers::dropout(from.row(t, n), masked.row(t, n), d.width, d.rate, key, sample, d.every_step ? t : 0);
+      layers::dropout(from.row(t, n), masked.row(t, n), d.width, d.rate, key, keys.sample(schedule, n),
+                      d.every_step ? t : 0);
     });
     return layers::in_walk_order<const T>(to.data(), schedule, d.width);
   }

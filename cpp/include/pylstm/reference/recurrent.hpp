@@ -77,7 +77,9 @@ struct Problem {
   std::vector<Real> h0 = {}, c0 = {};                 ///< [N][W], [N][H]
   /// [N], each in [0, T]; empty: all T.  Row n consists of its steps 0 .. lengths[n] - 1, the others are padding.
   std::vector<std::size_t> lengths = {};
-  bool reverse = false;  ///< run each row from its last real step to its first
+  bool reverse = false;                        ///< run each row from its last real step to its first
+  std::vector<Real> dropout = {};              ///< [N][W]: factors of h where the recurrent product reads it
+  std::vector<Real> hold_h = {}, hold_c = {};  ///< [T][N][H]: shares of the states before that a step keeps
 
   std::size_t width() const { return P > 0 ? P : H; }
 };
@@ -89,6 +91,7 @@ struct Result {
   std::vector<Real> h_n, c_n;  ///< [N][W], [N][H]: after the last step taken; h0 and c0 of a row without steps
   std::vector<Real> gates;     ///< [T][N][kept H]
   std::vector<Real> c, m;      ///< [T][N][H]; m: the outputs of the units, before a projection
+  std::vector<Real> c_new;     ///< [T][N][H]: c before it is held
 };
 
 /// Derivatives of the loss, each with the shape of the array in Problem it is named after.
@@ -134,6 +137,29 @@ std::size_t length_of(const Problem<Real>& p, std::size_t n) {
 template <class Real>
 std::size_t time_of(const Problem<Real>& p, std::size_t n, std::size_t s) {
   return p.reverse ? length_of(p, n) - 1 - s : s;
+}
+
+/// 1 - k.
+template <class Real>
+Real complement(Real k) {
+  return Real(1) - k;
+}
+
+/// v[k] factor[k]; no factors: v.
+template <class Real>
+std::vector<Real> scaled(const Real* v, const std::vector<Real>& factors, std::size_t n, std::size_t width) {
+  std::vector<Real> w(v, v + width);
+  for (std::size_t k = 0; k < width && !factors.empty(); ++k) w[k] = w[k] * factors[n * width + k];
+  return w;
+}
+
+/// state = k before + (1 - k) state (Krueger et al. 2017); no shares: state.
+template <class Real>
+void hold(const std::vector<Real>& shares, std::size_t first, const std::vector<Real>& before, Real* state) {
+  for (std::size_t j = 0; j < before.size() && !shares.empty(); ++j) {
+    const Real k = shares[first + j];
+    state[j] = k * before[j] + complement(k) * state[j];
+  }
 }
 
 /// z = W v.
@@ -182,7 +208,8 @@ Result<Real> forward(const Problem<Real>& p) {
                  .c_n = detail::or_zeros(p.c0, N * H),
                  .gates = std::vector<Real>(T * N * shape.kept * H),
                  .c = std::vector<Real>(T * N * H),
-                 .m = std::vector<Real>(T * N * H)};
+                 .m = std::vector<Real>(T * N * H),
+                 .c_new = std::vector<Real>(T * N * H)};
   std::vector<Real> z_x(shape.gates_x * H), z_h(shape.gates_h * H), h_prev(W), c_prev(H), projected(p.P);
 
   for (std::size_t n = 0; n < N; ++n) {
@@ -193,7 +220,7 @@ Result<Real> forward(const Problem<Real>& p) {
       h_prev.assign(h, h + W);
       c_prev.assign(c, c + H);
       detail::product(p.weight_ih, &p.x[tn * I], I, z_x);
-      detail::product(p.weight_hh, h_prev.data(), W, z_h);
+      detail::product(p.weight_hh, detail::scaled(h_prev.data(), p.dropout, n, W).data(), W, z_h);
       dispatch(p.cell, [&]<class C>(C) {
         C::template forward<Activation>(Forward<Real>{.H = H,
                                                       .z_x = z_x.data(),
@@ -210,6 +237,9 @@ Result<Real> forward(const Problem<Real>& p) {
       // h = W_hr m, or m
       if (p.P > 0) detail::product(p.weight_hr, &r.m[tn * H], H, projected);
       std::copy_n(p.P > 0 ? projected.data() : &r.m[tn * H], W, h);
+      std::copy_n(c, H, &r.c_new[tn * H]);
+      if (p.P == 0) detail::hold(p.hold_h, tn * H, h_prev, h);
+      detail::hold(p.hold_c, tn * H, c_prev, c);
       std::copy_n(h, W, &r.y[tn * W]);
       std::copy_n(c, H, &r.c[tn * H]);
     }
@@ -241,6 +271,7 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
                     .h0 = detail::or_zeros(dh_n, N * W),
                     .c0 = detail::or_zeros(dc_n, N * H)};
   std::vector<Real> dz_x(shape.gates_x * H), dz_h(shape.gates_h * H), dm(H), dm_prev(H), dbias(shape.biases * H);
+  std::vector<Real> held_h(H), held_c(H), dproduct(W);
 
   for (std::size_t n = 0; n < N; ++n) {
     Real* dh = &d.h0[n * W];  // running: the loss by h and c of the step at hand, through everything after it
@@ -257,12 +288,20 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
       } else {
         dm.assign(dh, dh + H);
       }
+      for (std::size_t j = 0; j < H; ++j) {  // the states' gradients go their two ways
+        const Real k_h = p.hold_h.empty() ? Real(0) : p.hold_h[tn * H + j];
+        const Real k_c = p.hold_c.empty() ? Real(0) : p.hold_c[tn * H + j];
+        held_h[j] = k_h * dm[j];
+        held_c[j] = k_c * dc[j];
+        dm[j] = detail::complement(k_h) * dm[j];
+        dc[j] = detail::complement(k_c) * dc[j];
+      }
       dispatch(p.cell, [&]<class C>(C) {
         C::template backward<Activation>(Backward<Real>{.H = H,
                                                         .gates = &r.gates[tn * shape.kept * H],
                                                         .h_prev = h_prev,
                                                         .c_prev = c_prev,
-                                                        .c = &r.c[tn * H],
+                                                        .c = &r.c_new[tn * H],
                                                         .bias = bias.data(),
                                                         .unit_weights = unit_weights.data(),
                                                         .clip = p.clip,
@@ -274,9 +313,13 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
                                                         .dbias = dbias.data(),
                                                         .dunit_weights = d.unit_weights.data()});
       });
-      for (std::size_t j = 0; j < W; ++j) dh[j] = p.P > 0 ? Real(0) : dm_prev[j];
+      for (std::size_t j = 0; j < H; ++j) dc[j] += held_c[j];
       detail::product_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
-      detail::product_backward(dz_h, p.weight_hh, h_prev, W, dh, d.weight_hh);
+      dproduct.assign(W, Real(0));
+      detail::product_backward(dz_h, p.weight_hh, detail::scaled(h_prev, p.dropout, n, W).data(), W, dproduct.data(),
+                               d.weight_hh);
+      dproduct = detail::scaled(dproduct.data(), p.dropout, n, W);
+      for (std::size_t j = 0; j < W; ++j) dh[j] = dproduct[j] + (p.P > 0 ? Real(0) : dm_prev[j] + held_h[j]);
     }
   }
   const auto end_of_x = dbias.begin() + static_cast<std::ptrdiff_t>(shape.gates_x * H);
