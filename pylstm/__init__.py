@@ -31,7 +31,9 @@ from pylstm.functional import (
 
 if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
-    from pylstm.preprocessing import make_windows
+    from pylstm.preprocessing import (
+        make_windows,
+    )
 
 __all__ = [
     "GRUGradients",
