@@ -32,7 +32,12 @@ from pylstm.functional import (
 if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
     from pylstm.preprocessing import (
+        from_channels_first,
         make_windows,
+        pad_sequences,
+        to_channels_first,
+        to_sequences,
+        unpad,
     )
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "RNNGradients",
     "RNNOutput",
     "__version__",
+    "from_channels_first",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
@@ -54,18 +60,27 @@ __all__ = [
     "lstm_forward",
     "lstm_step",
     "make_windows",
+    "pad_sequences",
     "rnn_backward",
     "rnn_forward",
     "rnn_step",
     "set_num_threads",
     "show_config",
+    "to_channels_first",
+    "to_sequences",
+    "unpad",
 ]
 
 # Imported when first used: scikit-learn takes longer to import than everything else here together.
 _LAZY = {
     "GRURegressor": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
+    "from_channels_first": "pylstm.preprocessing",
     "make_windows": "pylstm.preprocessing",
+    "pad_sequences": "pylstm.preprocessing",
+    "to_channels_first": "pylstm.preprocessing",
+    "to_sequences": "pylstm.preprocessing",
+    "unpad": "pylstm.preprocessing",
 }
 
 
