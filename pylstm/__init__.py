@@ -32,6 +32,7 @@ from pylstm.functional import (
 if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
     from pylstm.preprocessing import (
+        PerStep,
         from_channels_first,
         make_windows,
         pad_sequences,
@@ -48,6 +49,7 @@ __all__ = [
     "LSTMOutput",
     "LSTMRegressor",
     "LayerNorm",
+    "PerStep",
     "RNNGradients",
     "RNNOutput",
     "__version__",
@@ -75,6 +77,7 @@ __all__ = [
 _LAZY = {
     "GRURegressor": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
+    "PerStep": "pylstm.preprocessing",
     "from_channels_first": "pylstm.preprocessing",
     "make_windows": "pylstm.preprocessing",
     "pad_sequences": "pylstm.preprocessing",

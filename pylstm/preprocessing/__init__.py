@@ -1,11 +1,20 @@
 """From series, tables and sequences to what an estimator learns from."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._channels import from_channels_first, to_channels_first
 from ._long_table import TableSequences, to_sequences
 from ._padding import pad_sequences, unpad
 from ._windows import make_windows
 
+if TYPE_CHECKING:
+    from ._per_step import PerStep
+
 __all__ = [
+    "PerStep",
     "TableSequences",
     "from_channels_first",
     "make_windows",
@@ -14,3 +23,14 @@ __all__ = [
     "to_sequences",
     "unpad",
 ]
+
+# Imported when first used: it needs scikit-learn, the functions do not.
+_LAZY = {"PerStep": "._per_step"}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a transformer, whose module is imported on first use."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
