@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
     from pylstm.preprocessing import (
         PerStep,
+        SequenceScaler,
         from_channels_first,
         make_windows,
         pad_sequences,
@@ -52,6 +53,7 @@ __all__ = [
     "PerStep",
     "RNNGradients",
     "RNNOutput",
+    "SequenceScaler",
     "__version__",
     "from_channels_first",
     "get_num_threads",
@@ -78,6 +80,7 @@ _LAZY = {
     "GRURegressor": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
     "PerStep": "pylstm.preprocessing",
+    "SequenceScaler": "pylstm.preprocessing",
     "from_channels_first": "pylstm.preprocessing",
     "make_windows": "pylstm.preprocessing",
     "pad_sequences": "pylstm.preprocessing",

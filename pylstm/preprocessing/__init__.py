@@ -12,9 +12,11 @@ from ._windows import make_windows
 
 if TYPE_CHECKING:
     from ._per_step import PerStep
+    from ._scaler import SequenceScaler
 
 __all__ = [
     "PerStep",
+    "SequenceScaler",
     "TableSequences",
     "from_channels_first",
     "make_windows",
@@ -24,8 +26,8 @@ __all__ = [
     "unpad",
 ]
 
-# Imported when first used: it needs scikit-learn, the functions do not.
-_LAZY = {"PerStep": "._per_step"}
+# Imported when first used: they need scikit-learn, the functions do not.
+_LAZY = {"PerStep": "._per_step", "SequenceScaler": "._scaler"}
 
 
 def __getattr__(name: str) -> Any:
