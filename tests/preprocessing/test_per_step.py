@@ -161,7 +161,7 @@ def test_tags_are_those_of_the_transformer():
     assert not get_tags(PerStep(PCA())).input_tags.allow_nan
     assert get_tags(PerStep(TargetEncoder())).target_tags.required
     assert get_tags(PerStep(PCA())).input_tags.three_d_array
-    assert get_tags(PerStep(MinMaxScaler())).transformer_tags == get_tags(MinMaxScaler()).transformer_tags
+    assert get_tags(PerStep(StandardScaler())).transformer_tags == get_tags(StandardScaler()).transformer_tags
     assert get_tags(PerStep(OneHotEncoder())).transformer_tags == get_tags(OneHotEncoder()).transformer_tags
 
 

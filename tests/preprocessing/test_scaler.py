@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -231,6 +232,14 @@ def test_names_of_features_stay():
     assert SequenceScaler().fit(held("list")).get_feature_names_out().tolist() == ["x0", "x1"]
     frame = pd.DataFrame(np.zeros((3, 2)), columns=["then", "now"])
     assert SequenceScaler().fit(frame).get_feature_names_out().tolist() == ["then", "now"]
+
+
+def test_a_data_frame_is_never_asked_to_hold_sequences():
+    pytest.importorskip("pandas")
+    X = held("array")
+    with sklearn.config_context(transform_output="pandas"):
+        assert isinstance(SequenceScaler().fit_transform(X), np.ndarray)
+    assert not hasattr(SequenceScaler(), "set_output")
 
 
 def test_it_is_cloned_and_pickled():
