@@ -31,7 +31,16 @@ from pylstm.functional import (
 
 if TYPE_CHECKING:
     from pylstm.estimators import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
-    from pylstm.preprocessing import make_windows
+    from pylstm.preprocessing import (
+        PerStep,
+        SequenceScaler,
+        from_channels_first,
+        make_windows,
+        pad_sequences,
+        to_channels_first,
+        to_sequences,
+        unpad,
+    )
 
 __all__ = [
     "GRUClassifier",
@@ -43,9 +52,12 @@ __all__ = [
     "LSTMOutput",
     "LSTMRegressor",
     "LayerNorm",
+    "PerStep",
     "RNNGradients",
     "RNNOutput",
+    "SequenceScaler",
     "__version__",
+    "from_channels_first",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
@@ -54,11 +66,15 @@ __all__ = [
     "lstm_forward",
     "lstm_step",
     "make_windows",
+    "pad_sequences",
     "rnn_backward",
     "rnn_forward",
     "rnn_step",
     "set_num_threads",
     "show_config",
+    "to_channels_first",
+    "to_sequences",
+    "unpad",
 ]
 
 # Imported when first used: scikit-learn takes longer to import than everything else here together.
@@ -67,7 +83,14 @@ _LAZY = {
     "GRURegressor": "pylstm.estimators",
     "LSTMClassifier": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
+    "PerStep": "pylstm.preprocessing",
+    "SequenceScaler": "pylstm.preprocessing",
+    "from_channels_first": "pylstm.preprocessing",
     "make_windows": "pylstm.preprocessing",
+    "pad_sequences": "pylstm.preprocessing",
+    "to_channels_first": "pylstm.preprocessing",
+    "to_sequences": "pylstm.preprocessing",
+    "unpad": "pylstm.preprocessing",
 }
 
 

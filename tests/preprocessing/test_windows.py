@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import tracemalloc
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylstm import make_windows
-from pylstm.preprocessing import _windows
+from pylstm import LSTMRegressor, make_windows
 
 
 def by_the_definition(series, n_timesteps, horizon, stride):
@@ -172,7 +170,146 @@ def test_huge_integers_are_a_clear_error():
         make_windows(np.zeros(9), 2**62, horizon=2**62)
 
 
-def test_examples_in_the_documentation_hold():
-    failures, tests = doctest.testmod(_windows)
-    assert tests > 0
-    assert failures == 0
+@given(
+    n_timesteps=st.integers(1, 5),
+    horizons=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    stride=st.integers(1, 4),
+    surplus=st.integers(0, 12),
+    features=st.sampled_from([(), (1,), (3,)]),
+)
+def test_several_horizons_are_those_of_one_side_by_side(n_timesteps, horizons, stride, surplus, features):
+    n = n_timesteps + max(horizons) + surplus
+    series = np.arange(n * int(np.prod(features)), dtype=float).reshape(n, *features)
+    X, y = make_windows(series, n_timesteps, horizons, stride)
+    assert np.shares_memory(X, series)
+    assert y.shape == (len(X), len(horizons) * int(np.prod(features)))
+    apart = [make_windows(series, n_timesteps, horizon, stride) for horizon in horizons]
+    expected = np.concatenate([y_one[: len(X)].reshape(len(X), -1) for _, y_one in apart], axis=1)
+    np.testing.assert_array_equal(y, expected)
+    shortest = min((X_one for X_one, _ in apart), key=len)  # the windows of the farthest target
+    np.testing.assert_array_equal(X, shortest)
+
+
+def test_a_sequence_of_one_horizon_has_two_dimensions():
+    _, y = make_windows(np.arange(9.0), 3, horizon=[2])
+    assert y.shape == (5, 1)
+
+
+@pytest.mark.parametrize("horizons", [range(1, 4), (1, 2, 3), np.array([1, 2, 3])])
+def test_any_sequence_of_integers_is_horizons(horizons):
+    _, y = make_windows(np.arange(9.0), 3, horizon=horizons)
+    assert y[0].tolist() == [3, 4, 5]
+
+
+def test_the_network_forecasts_several_horizons():
+    X, y = make_windows(np.sin(0.1 * np.arange(200, dtype=np.float32)), 10, horizon=range(1, 6))
+    assert LSTMRegressor(4, max_iter=1).fit(X, y).predict(X).shape == (len(X), 5)
+
+
+@pytest.mark.parametrize("several", [list, tuple, "objects"])
+@pytest.mark.parametrize("horizon", [2, [1, 3]])
+@pytest.mark.parametrize("features", [(), (2,)])
+def test_several_series_give_their_windows_one_below_the_other(several, horizon, features):
+    rng = np.random.default_rng(0)
+    series = [rng.normal(size=(n, *features)) for n in (9, 20, 9)]
+    if several == "objects":
+        held = np.empty(3, object)
+        held[:] = series
+    else:
+        held = several(series)
+    X, y = make_windows(held, 4, horizon, stride=2)
+    apart = [make_windows(one, 4, horizon, stride=2) for one in series]
+    np.testing.assert_array_equal(X, np.concatenate([X_one for X_one, _ in apart]))
+    np.testing.assert_array_equal(y, np.concatenate([y_one for _, y_one in apart]))
+
+
+def test_the_windows_of_several_series_are_new_and_writable():
+    series = [np.zeros(9), np.zeros(12)]
+    X, y = make_windows(series, 3)
+    assert X.flags.writeable
+    assert y.flags.writeable
+    assert not any(np.shares_memory(X, one) for one in series)
+
+
+def test_a_list_of_one_series_is_viewed_like_the_series():
+    series = np.zeros(1000)
+    X, y = make_windows([series], 100)
+    assert np.shares_memory(X, series)
+    assert np.shares_memory(y, series)
+
+
+def test_nested_lists_of_numbers_are_one_series():
+    X, _ = make_windows([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], 2)
+    np.testing.assert_array_equal(X, [[[1, 2], [3, 4]]])
+
+
+def test_a_list_of_numpys_numbers_is_one_series():
+    X, y = make_windows([*np.arange(4.0)], 2)
+    assert X.shape == (2, 2, 1)
+    assert y.tolist() == [2, 3]
+
+
+def test_series_of_different_types_fit_in_one():
+    X, y = make_windows([np.zeros(9, np.float32), np.zeros(9)], 2)
+    assert X.dtype == y.dtype == np.float64
+
+
+@pytest.mark.parametrize("horizon", [1, 4])
+def test_what_is_known_ahead_is_what_rolling_did(horizon):
+    rng = np.random.default_rng(0)
+    series, known = rng.normal(size=(30, 2)), rng.normal(size=(30, 3))
+    X, y = make_windows(series, 5, horizon=horizon, future_exog=known)
+    X_rolled, y_rolled = make_windows(series, 5, horizon=horizon, exog=np.roll(known, -horizon, axis=0))
+    np.testing.assert_array_equal(X, X_rolled)
+    np.testing.assert_array_equal(y, y_rolled)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_the_last_step_shows_what_is_known_of_every_target(stride):
+    time = np.arange(40.0)
+    X, y = make_windows(time, 6, horizon=[1, 5, 2], stride=stride, exog=-time, future_exog=np.c_[time, time + 100])
+    assert X.shape[2] == 1 + 1 + 3 * 2
+    np.testing.assert_array_equal(X[:, :, 1], -X[:, :, 0])
+    np.testing.assert_array_equal(X[:, -1, 2::2], y)
+    np.testing.assert_array_equal(X[:, -1, 3::2], y + 100)
+
+
+def test_further_inputs_of_several_series_are_lists():
+    series = [np.arange(9.0), np.arange(100.0, 120.0)]
+    X, y = make_windows(series, 3, horizon=2, exog=[-one for one in series], future_exog=series)
+    np.testing.assert_array_equal(X[:, :, 1], -X[:, :, 0])
+    np.testing.assert_array_equal(X[:, -1, 2], y)
+
+
+def test_what_is_known_ahead_takes_the_type_of_the_series():
+    X, _ = make_windows(np.zeros(10, np.float32), 3, future_exog=np.arange(10))
+    assert X.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (ValueError, r"series\[1\] has 4 steps, expected at least 5", {"series": [np.zeros(9), np.zeros(4)]}),
+        (ValueError, r"series\[1\] has shape \(9, 2\), expected \(n,\)", {"series": [np.zeros(9), np.zeros((9, 2))]}),
+        (TypeError, r"series\[0\] has dtype <U1, expected real", {"series": [np.array(["a"]), np.zeros(9)]}),
+        (TypeError, "exog is of type ndarray, expected a list of arrays", {"exog": np.zeros((2, 9))}),
+        (ValueError, r"exog holds 1 arrays, expected 2", {"exog": [np.zeros(9)]}),
+        (ValueError, r"exog\[1\] has shape \(8,\), expected 9 rows", {"exog": [np.zeros(9), np.zeros(8)]}),
+        (
+            ValueError,
+            r"future_exog\[1\] has shape \(9, 1\), expected \(n, 2\)",
+            {"future_exog": [np.zeros((9, 2)), np.zeros((9, 1))]},
+        ),
+        (
+            ValueError,
+            r"future_exog has shape \(8,\), expected 9 rows",
+            {"series": np.zeros(9), "future_exog": np.ones(8)},
+        ),
+        (ValueError, "horizon is empty", {"horizon": []}),
+        (ValueError, r"horizon\[1\] is 0, expected at least 1", {"horizon": [1, 0]}),
+        (TypeError, r"horizon\[0\] is 1.5, expected an integer", {"horizon": [1.5]}),
+    ],
+)
+def test_what_is_wrong_with_several_is_named(error, message, arguments):
+    with pytest.raises(error, match=message):
+        make_windows(**{"series": [np.zeros(9), np.zeros(9)], "n_timesteps": 4} | arguments)

@@ -1,0 +1,40 @@
+"""Sequences to transform, the same numbers held in different ways."""
+
+from __future__ import annotations
+
+import numpy as np
+
+HELD = ("array", "table", "list", "tuple", "objects", "numbers")
+"""Ways in which `held` can hold sequences; only an array and a table are of one length, only numbers are 1-D."""
+
+
+def held(how, dtype=np.float64, seed=0):
+    """Sequences with a mean of 5 and a standard deviation of 3."""
+    rng = np.random.default_rng(seed)
+    if how in {"array", "table"}:
+        X = 5 + 3 * rng.normal(size=(8, 5, 2))
+        return (X if how == "array" else X.reshape(8, 10)).astype(dtype)
+    shape = () if how == "numbers" else (2,)
+    sequences = [(5 + 3 * rng.normal(size=(length, *shape))).astype(dtype) for length in (3, 9, 1, 6)]
+    if how == "objects":
+        return objects(sequences)
+    return tuple(sequences) if how == "tuple" else sequences
+
+
+def objects(arrays):
+    """Return arrays as an object array."""
+    result = np.empty(len(arrays), dtype=object)
+    for index, one in enumerate(arrays):
+        result[index] = one
+    return result
+
+
+def steps_of(X, n_features=2):
+    """All steps of sequences, one below the other."""
+    return np.concatenate([np.asarray(one).reshape(-1, n_features) for one in X])
+
+
+def assert_held_alike(result, X):
+    """Fail unless both hold sequences of the same shapes in the same way; a list counts as a tuple."""
+    assert type(result) is (list if isinstance(X, tuple) else type(X))
+    assert [one.shape for one in result] == [one.shape for one in X]
