@@ -198,6 +198,7 @@ inline const Config stacks[] = {
 
 inline Config with_dropout(Config config, double rate) {
   config.dropout = config.input_dropout = rate;
+  if (config.projection == 0) config.recurrent_dropout = config.zoneout = rate / 2;
   return config;
 }
 

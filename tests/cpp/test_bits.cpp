@@ -232,7 +232,8 @@ std::vector<T> trained(const std::string& isa, std::size_t threads, pylstm::trai
                                      static_cast<std::ptrdiff_t>(k * stride),
                                      static_cast<std::ptrdiff_t>(stride)};
   };
-  pylstm::train::Batches batches{.x = view(x, steps, 3), .y = view(y, 1, 2), .weights = weights.data(), .order = {}};
+  pylstm::train::Batches batches{
+      .x = view(x, steps, 3), .y = view(y, 1, 2), .weights = view(weights, 1, 1), .order = {}};
   for (std::size_t n = 0; n < samples; ++n) batches.order.push_back(n * 7 % samples);
   for (batches.epoch = 0; batches.epoch < 3; ++batches.epoch) {
     pylstm::Interrupt never;

@@ -508,6 +508,32 @@ TEST_CASE("variational dropout drops the same at all steps") {
   }
 }
 
+TEST_CASE("zoneout of all but nothing keeps the state, and prediction takes its expectation") {
+  // One relu unit without recurrent weights: h_t = k h_(t-1) + (1 - k) x_t.
+  Config config{.cell = kernels::cell_from_name("rnn_relu"), .inputs = 1, .hidden_sizes = {1}};
+  config.zoneout = 0.25;
+  Network<double> network(config);
+  set(network, network.parameters(),
+      {{"layers.0.weight_ih", {1}},
+       {"layers.0.weight_hh", {0}},
+       {"layers.0.bias", {0}},
+       {"head.weight", {1}},
+       {"head.bias", {0}}});
+  constexpr std::size_t rows = 4000;
+  Batch<double> batch = random_batch<double>(config, 3, rows, 1);
+  for (std::size_t n = 0; n < rows; ++n)
+    for (std::size_t t = 0; t < 3; ++t) batch.x[t * rows + n] = static_cast<double>(1 + t);
+  const double expected = 0.25 * (0.25 * (0.75 * 1) + 0.75 * 2) + 0.75 * 3;
+  CHECK(outputs(network, batch, As::prediction)[0] == doctest::Approx(expected).epsilon(1e-14));
+  double sum = 0;
+  for (const double h : outputs(network, batch, As::training)) {
+    CHECK((h == 0 || h == 1 || h == 2 || h == 3));
+    sum += h;
+  }
+  // Five standard deviations; that of one row is below 1.
+  CHECK(std::abs(sum / rows - expected) < 5 / std::sqrt(rows));
+}
+
 TEST_CASE("dropout keeps the expectation") {
   constexpr std::size_t units = 1000, samples = 100;
   const std::vector<double> ones(units, 1);
@@ -564,7 +590,9 @@ TEST_CASE("a dropout mask depends on seed, epoch, layer, sample, step and unit, 
 
 TEST_CASE("dropout acts in training alone") {
   const Config config = stacks[2];
-  Network<double> without(config), with(with_dropout(config, 0.5));
+  Config dropped = with_dropout(config, 0.5);
+  dropped.zoneout = 0;
+  Network<double> without(config), with(dropped);
   without.initialize(1);
   with.initialize(1);
   const Batch<double> batch = random_batch<double>(config, 5, 4, 2);
