@@ -1,6 +1,7 @@
 /// Inverted dropout (Srivastava et al. 2014) with masks that depend on their key alone.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -9,7 +10,7 @@
 namespace pylstm::layers {
 
 /// What a mask is for: each kind, and each direction of a layer, has masks of its own.
-enum class Masked : std::uint64_t { outputs, inputs, recurrent, held_h, held_c };
+enum class Masked : std::uint64_t { outputs, inputs, recurrent, held };
 
 /// Which mask: together with the sample, the step and the unit it decides what is dropped.
 struct DropoutKey {
@@ -25,7 +26,18 @@ struct DropoutKey {
 /// Calls visit(j, hit): `hit` with probability `rate`, for the units of one sample at one step.
 template <class Visit>
 void for_each_unit(std::size_t units, double rate, std::uint64_t row, Visit visit) {
-  for (std::size_t j = 0; j < units; ++j) visit(j, uniform(mix(row ^ j)) < rate);
+  const auto threshold = static_cast<std::uint64_t>(std::ceil(rate * 0x1p53));
+  for (std::size_t j = 0; j < units; ++j) visit(j, (mix(row ^ j) >> 11) < threshold);
+}
+
+/// Calls visit(j, first, second): two draws for each unit, from the halves of one number.
+template <class Visit>
+void for_each_unit_twice(std::size_t units, double rate, std::uint64_t row, Visit visit) {
+  const auto threshold = static_cast<std::uint64_t>(std::ceil(rate * 0x1p32));
+  for (std::size_t j = 0; j < units; ++j) {
+    const std::uint64_t bits = mix(row ^ j);
+    visit(j, bits >> 32 < threshold, (bits & 0xffffffff) < threshold);
+  }
 }
 
 /// to[j] = from[j] / (1 - rate), or 0 with probability `rate`, for the units of one sample at one step.

@@ -225,13 +225,15 @@ class StackLayer {
     noise.hold_step_stride = 2 * rows * width;
     noise.hold_row_stride = width;
     for_each_step(schedule, [&](std::size_t t, std::size_t n) {
-      T* row = at.hold.data() + t * noise.hold_step_stride + n * width;
-      for (const Masked what : {Masked::held_h, Masked::held_c}) {
-        std::fill_n(row, width, T(0));
-        for_each_unit(H, options_.zoneout, key(what).row(keys->sample(schedule, n), t),
-                      [&](std::size_t j, bool hit) { row[j] = hit ? T(1) : T(0); });
-        row += rows * width;
-      }
+      T* const h = at.hold.data() + t * noise.hold_step_stride + n * width;
+      T* const c = h + rows * width;
+      for_each_unit_twice(H, options_.zoneout, key(Masked::held).row(keys->sample(schedule, n), t),
+                          [&](std::size_t unit, bool holds_h, bool holds_c) {
+                            h[unit] = static_cast<T>(holds_h);
+                            c[unit] = static_cast<T>(holds_c);
+                          });
+      std::fill(h + H, h + width, T(0));
+      std::fill(c + H, c + width, T(0));
     });
     return noise;
   }
