@@ -28,6 +28,7 @@ from pylstm.functional import (
     rnn_forward,
     rnn_step,
 )
+from pylstm.model import Model, ModelFormatError, load_model
 
 if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
@@ -41,6 +42,8 @@ __all__ = [
     "LSTMOutput",
     "LSTMRegressor",
     "LayerNorm",
+    "Model",
+    "ModelFormatError",
     "RNNGradients",
     "RNNOutput",
     "__version__",
@@ -48,6 +51,7 @@ __all__ = [
     "gru_backward",
     "gru_forward",
     "gru_step",
+    "load_model",
     "lstm_backward",
     "lstm_forward",
     "lstm_step",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -26,6 +27,7 @@ from ._parameters import (
     check_real,
     check_verbosity,
 )
+from ._persistence import load_estimator, save_estimator
 from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
@@ -48,6 +50,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     _model: Model
     _n_columns_in: int | None  # of a 2-D X in fit
     _y_is_1d: bool
+
+    _KIND: ClassVar[str]
+    """Of the task, in model files."""
 
     _PRIVATE_STATE = ("_model", "_n_columns_in", "_y_is_1d")
 
@@ -119,6 +124,51 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """The network's weights by name, read-only."""
         check_is_fitted(self)
         return dict(self._model.snapshot.parameters)
+
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a model file, which `load_model` reads and so do C++ programs.
+
+        Parameters
+        ----------
+        path : path-like
+            The file is replaced as a whole, or left as it is if writing fails.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+
+        Notes
+        -----
+        The file is safetensors: weights, the description of the network, the constructor's parameters and the fitted
+        attributes. Parameters that are not plain data (a RandomState) and the solver's state are left out; pickle keeps
+        them.
+        """
+        check_is_fitted(self)
+        save_estimator(self, path)
+
+    @classmethod
+    def load_model(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the fitted estimator that `save_model` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : path-like
+            A model file.
+
+        Returns
+        -------
+        estimator : object
+            Predicts the same bits. Training goes on from the weights, with a new solver.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is truncated, corrupted, inconsistent, of another kind, or written by a newer version.
+        OSError
+            If it cannot be read.
+        """
+        return load_estimator(cls, path)
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], *, resume: bool, partial: bool

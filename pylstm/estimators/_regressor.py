@@ -16,6 +16,8 @@ from ._parameters import check_boolean, with_defaults
 class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the regressors do, whatever their cell."""
 
+    _KIND = "regression"
+
     def fit(
         self,
         X: Any,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ PACKAGE = ROOT / "pylstm"
 
 ROOMS_USED = {
     "functional": {"_core", "functional", "typing"},
+    "model": {"_core", "model", "typing"},
     "preprocessing": {"preprocessing", "typing"},
-    "estimators": {"_core", "estimators", "functional", "preprocessing", "typing"},
+    "estimators": {"_core", "estimators", "functional", "model", "preprocessing", "typing"},
     "datasets": {"datasets", "typing"},
 }
 """What each room of the package may import of pylstm."""
 
-IMPORTERS_OF_CORE = {"_config.py", "estimators/_engine.py"}
+IMPORTERS_OF_CORE = {"_config.py", "estimators/_engine.py", "model/_document.py", "model/_model.py"}
 """Besides the files of functional/."""
 
 IMPORTERS_OF_SKLEARN = ("estimators/", "preprocessing/", "_cli.py", "_demo.py")
@@ -44,7 +46,7 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     assert used <= allowed
 
 
-def test_the_compiled_module_is_imported_in_three_places() -> None:
+def test_the_compiled_module_is_imported_in_its_places() -> None:
     importers = {
         name_of(path) for path in modules() if any(name.startswith("pylstm._core") for name in imports_of(path))
     }
@@ -64,6 +66,16 @@ def test_the_functions_need_nothing_but_numpy() -> None:
         for path in python_files(PACKAGE / "functional")
         for name in imports_of(path)
         if name.split(".")[0] not in {"__future__", "collections", "math", "operator", "pylstm", "typing"}
+    }
+    assert third_party <= {"numpy"}
+
+
+def test_models_need_nothing_but_numpy() -> None:
+    third_party = {
+        name.split(".")[0]
+        for path in python_files(PACKAGE / "model")
+        for name in imports_of(path)
+        if name.split(".")[0] not in {"__future__", "pylstm"} | sys.stdlib_module_names
     }
     assert third_party <= {"numpy"}
 

@@ -49,7 +49,7 @@ struct TrainingPass {
 template <class T>
 class Network {
  public:
-  explicit Network(Config config, const kernels::KernelTable<T>& table = active_kernels<T>())
+  explicit Network(Config config, const kernels::KernelTable<T>& table = active_kernels<T>(), bool with_memory = true)
       : config_(std::move(config)),
         table_(&table),
         layers_(make_layers(config_, table)),
@@ -65,7 +65,12 @@ class Network {
     }
     first_part_.push_back(layout_.parts().size());
     layout_.add_head(head_.shape());
-    parameters_ = Buffer<T>(layout_.size(), T(0));
+    if (with_memory) parameters_ = Buffer<T>(layout_.size(), T(0));
+  }
+
+  /// The parameters that a network of this configuration has, found without the memory that they take.
+  static std::vector<ParameterInfo> parameters_of(const Config& config) {
+    return Network(config, active_kernels<T>(), false).parameter_infos();
   }
 
   const Config& config() const { return config_; }
