@@ -247,7 +247,11 @@ def test_links_are_followed_and_modes_are_those_of_new_files(tmp_path):
 
 def test_files_of_every_version_keep_loading(golden):
     path, bits = golden
-    assert load_model(path).predict(inputs()).ravel().tobytes().hex() == bits
+    predicted = load_model(path).predict(inputs()).ravel()
+    if pylstm.show_config(mode="dicts")["isa"] == "generic":  # which has no fused multiply-add
+        np.testing.assert_allclose(predicted, np.frombuffer(bytes.fromhex(bits), predicted.dtype), rtol=1e-4)
+    else:
+        assert predicted.tobytes().hex() == bits
 
 
 def test_the_description_is_documented_by_this_list(tmp_path):

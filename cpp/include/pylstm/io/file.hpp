@@ -73,7 +73,9 @@ class OutputFile {
     do {
       errno = 0;
       temporary_ = target_;
-      temporary_ += "." + std::to_string(random()) + ".tmp";
+      temporary_ += '.';
+      temporary_ += std::to_string(random());
+      temporary_ += ".tmp";
       file_ = std::fopen(temporary_.string().c_str(), "wbx");
     } while (file_ == nullptr && errno == EEXIST);
     if (file_ == nullptr) throw file_error("write", temporary_);

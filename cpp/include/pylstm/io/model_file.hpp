@@ -217,6 +217,16 @@ inline Description describe(std::span<const std::byte> bytes) {
   return detail::read_document(memory_source(bytes)).description;
 }
 
+/// {"library", "dtype", "architecture", "task"}.
+inline std::string to_json(const Description& description) {
+  nlohmann::ordered_json text;
+  text["library"] = description.library_version;
+  text["dtype"] = description.dtype == DType::f32 ? "float32" : "float64";
+  text["architecture"] = detail::json_from(description.config);
+  text["task"] = Json::parse(description.task);
+  return text.dump();
+}
+
 /// Writes a network.  Whoever reads `path` meanwhile, or after a failure, finds the file that was there.
 /// `task`: a JSON object, kept as it is; `Description::task` gives it back.
 template <class T>
