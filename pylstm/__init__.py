@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 # In a clone, `python -m` finds this folder first; the compiled module is in the installed package.
 __path__ = extend_path(__path__, __name__)
 
-from pylstm._config import __version__, get_num_threads, set_num_threads, show_config
+from pylstm._config import __version__, get_cmake_dir, get_include, get_num_threads, set_num_threads, show_config
 from pylstm.functional import (
     GRUGradients,
     GRUOutput,
@@ -47,6 +47,8 @@ __all__ = [
     "RNNGradients",
     "RNNOutput",
     "__version__",
+    "get_cmake_dir",
+    "get_include",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
