@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from pylstm.model import Model as ModelOfFile
 from pylstm.typing import FloatArray
 
 from ._engine import Architecture, Model, Session, Solver
@@ -27,7 +28,7 @@ from ._parameters import (
     check_real,
     check_verbosity,
 )
-from ._persistence import load_estimator, save_estimator
+from ._persistence import document_of, load_estimator, save_estimator
 from ._samples import Samples, hold_out
 from ._training import Course, Ending, Schedule, train
 from ._validation import check_sequences, check_targets, check_weights
@@ -146,6 +147,19 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """
         check_is_fitted(self)
         save_estimator(self, path)
+
+    def export_header(self, path: str | os.PathLike[str], *, name: str = "model") -> None:
+        """Write the fitted network as a C++ header that needs no file system. See `pylstm.Model.export_header`.
+
+        Parameters
+        ----------
+        path : path-like
+            The header.
+        name : str
+            Namespace of everything in it.
+        """
+        check_is_fitted(self)
+        ModelOfFile(document_of(self)).export_header(path, name=name)
 
     @classmethod
     def load_model(cls, path: str | os.PathLike[str]) -> Self:

@@ -27,6 +27,11 @@ Estimator = TypeVar("Estimator", bound="RecurrentEstimator")
 
 def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a model file."""
+    save(document_of(estimator), path)
+
+
+def document_of(estimator: RecurrentEstimator) -> Document:
+    """Return what a model file has of a fitted estimator."""
     model = estimator._model
     architecture = model.architecture.build(float(estimator.dropout)).architecture
     attributes = {
@@ -42,7 +47,7 @@ def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) 
         "attributes": attributes,
         "seed": model.seed,
     }
-    save(Document(model.architecture.dtype, architecture, model.snapshot.parameters, task), path)
+    return Document(model.architecture.dtype, architecture, model.snapshot.parameters, task)
 
 
 def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:

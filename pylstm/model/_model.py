@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm._config import get_include
 from pylstm.typing import FloatArray
 
 from ._document import Document, load, save
 from ._errors import ModelFormatError
+from ._header import write_header
 
 KIND = "regression"
 
@@ -107,6 +109,27 @@ class Model:
             The file is replaced as a whole.
         """
         save(self._document, path)
+
+    def export_header(self, path: str | os.PathLike[str], *, name: str = "model") -> None:
+        """Write the model as a C++ header: weights, one time step, a self-test; for programs without a file system.
+
+        Parameters
+        ----------
+        path : path-like
+            The header; it needs nothing of pylstm's. C++17, float32, no exceptions, RTTI, allocation or threads.
+        name : str
+            Namespace of everything in it.
+
+        Raises
+        ------
+        ValueError
+            If the network reads sequences in both directions, or has layer normalisation, or `name` is no C++ name.
+
+        Notes
+        -----
+        The header computes what `predict` does but for rounding: its ``self_test()`` says how far from it.
+        """
+        write_header(self._document, path, name, get_include())
 
     def _sequences(self, X: ArrayLike) -> FloatArray:
         array = np.asarray(X)
