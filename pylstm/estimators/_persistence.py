@@ -33,7 +33,7 @@ def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) 
 def document_of(estimator: RecurrentEstimator) -> Document:
     """Return what a model file has of a fitted estimator."""
     model = estimator._model
-    architecture = model.architecture.build(float(estimator.dropout)).architecture
+    architecture = _network(estimator, model.architecture).architecture
     attributes = {
         name: write(getattr(estimator, name)) for name, (write, _) in ATTRIBUTES.items() if hasattr(estimator, name)
     }
@@ -77,7 +77,7 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
     described = {name: document.architecture[name] for name in named}
     described["hidden_sizes"] = tuple(described["hidden_sizes"])
     architecture = Architecture(dtype=document.dtype, **described)
-    network = architecture.build(float(estimator.dropout))
+    network = _network(estimator, architecture)
     if network.architecture != {**network.architecture, **document.architecture}:
         _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
     if (estimator.n_features_per_step_, estimator.n_outputs_) != (architecture.n_features, architecture.n_outputs):
@@ -86,6 +86,11 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
         _reject(f"y_is_1d is true for {estimator.n_outputs_} outputs")
     estimator._model = Model(architecture, Snapshot(document.parameters, "", {}), _count(task.get("seed"), "seed"))
     return estimator
+
+
+def _network(estimator: RecurrentEstimator, architecture: Architecture) -> Any:
+    """Return a network of this architecture, with what the estimator's parameters say of its training."""
+    return architecture.build(float(estimator.dropout))
 
 
 def _plain_parameters(estimator: RecurrentEstimator) -> dict[str, Any]:

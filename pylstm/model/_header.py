@@ -29,8 +29,11 @@ CELLS = {
 }
 """Cells that need no memory of their own: file, name, and weights of each unit beside those of the products."""
 
-PLAIN = {"bidirectional": False, "residual": False}
-"""What a network has to be to go one step at a time, and in this header."""
+USED = {"cell", "n_features", "hidden_sizes", "proj_size", "n_outputs", "pooling"}
+"""Fields of a network's description that the header has."""
+
+IGNORED = {"dropout", "merge"}
+"""Those that do not matter for predictions in one direction; any other has to be off."""
 
 TEST_STEPS = 16
 
@@ -151,9 +154,9 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
     if a["cell"] not in CELLS:
         msg = f"a header cannot have the cell {a['cell']!r}, expected one of {', '.join(CELLS)}"
         raise ValueError(msg)
-    for field, value in PLAIN.items():
-        if a[field] != value:
-            msg = f"a header cannot have {field}={a[field]}, expected {value}: it goes one step at a time"
+    for field, value in a.items():
+        if field not in USED | IGNORED and value:
+            msg = f"a header cannot have {field}={value!r}: it goes one step at a time, with memory for states alone"
             raise ValueError(msg)
     if a["pooling"] not in POOL:
         msg = f"a header cannot have pooling={a['pooling']!r}, expected one of {', '.join(POOL)}"

@@ -71,6 +71,27 @@ def test_a_strangers_program_prints_the_bits_of_python(tmp_path: Path) -> None:
 
 
 @needs_tools
+def test_a_project_may_hold_the_engine_as_a_folder(tmp_path: Path) -> None:
+    engine = Path(__file__).parents[2] / "cpp"
+    if not engine.is_dir():
+        pytest.skip("the engine's sources are not here")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.22)\n"
+        "project(stranger LANGUAGES CXX)\n"
+        f'add_subdirectory("{engine}" pylstm EXCLUDE_FROM_ALL)\n'
+        "add_library(stranger OBJECT main.cpp)\n"
+        "target_link_libraries(stranger PRIVATE pylstm::core)\n"
+        "target_compile_options(stranger PRIVATE -fsyntax-only)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "main.cpp").write_text('#include "pylstm/pylstm.hpp"\n', encoding="utf-8")
+    run(CMAKE or "", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_CXX_COMPILER={COMPILER}")
+    build = run(CMAKE or "", "--build", tmp_path / "build")
+    assert "stranger" in build
+    assert "dispatch" not in build
+
+
+@needs_tools
 @pytest.mark.parametrize("header", ["pylstm/pylstm.hpp", "pylstm/io/model_file.hpp"])
 def test_the_headers_alone_compile_without_a_warning(header: str, tmp_path: Path) -> None:
     if "io" in header and not has_json():

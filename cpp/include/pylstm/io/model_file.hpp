@@ -228,7 +228,7 @@ inline std::string to_json(const Description& description) {
 }
 
 /// Writes a network.  Whoever reads `path` meanwhile, or after a failure, finds the file that was there.
-/// `task`: a JSON object, kept as it is; `Description::task` gives it back.
+/// `task`: a JSON object; `Description::task` gives it back, names sorted.
 template <class T>
 void save(const network::Network<T>& network, const std::filesystem::path& path, const std::string& task = "{}") {
   nlohmann::ordered_json document;
