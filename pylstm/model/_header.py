@@ -41,10 +41,10 @@ TEMPLATE = """\
 // {title}
 // float32; C++17; no exceptions, RTTI, allocation, files or threads. Written by pylstm {version}, BSD-3-Clause.
 //
-//   {name}::State state{{}};                                  // zeros: before the first step
-//   {name}::step(state, x);                                  // x [inputs]: the next time step
-//   {name}::read(state, y);                                  // y [outputs]
-//   {name}::self_test() < {name}::self_test_tolerance        // what it computes here against what it computed there
+//   {name}::State state{{}};  // zeros: before the first step
+//   {name}::step(state, x);  // x [inputs]: the next time step
+//   {name}::read(state, y);  // y [outputs]
+//   {name}::self_test() < {name}::self_test_tolerance  // what it computes here against what it computed there
 #pragma once
 
 #include <algorithm>
@@ -245,7 +245,7 @@ def _cells(include: Path, file: str) -> str:
 
 
 def _array(name: str, array: FloatArray) -> str:
-    values = [float(value).hex() + "f" for value in np.asarray(array, np.float32).ravel()]
-    lines = [", ".join(values[start : start + 6]) for start in range(0, len(values), 6)]
+    values = [re.sub(r"(?<!\.)0+p", "p", float(value).hex()) + "f" for value in np.asarray(array, np.float32).ravel()]
+    lines = [", ".join(values[start : start + 8]) for start in range(0, len(values), 8)]
     body = ",\n    ".join(lines)
     return f"alignas(64) inline constexpr float {name}[{len(values)}] = {{\n    {body}}};\n"
