@@ -289,7 +289,8 @@ class AnyTrainer {
 
 void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
-      .def(py::init([](const std::string& dtype, const py::kwargs& architecture) {
+      .def(py::init([](const std::string& dtype, py::kwargs architecture) {
+             if (!architecture.contains("cell")) architecture["cell"] = "lstm";  // files have to name it
              return std::make_shared<AnyNetwork>(dtype, config_from(architecture));
            }),
            py::kw_only(), py::arg("dtype"))
