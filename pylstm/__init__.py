@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 # In a clone, `python -m` finds this folder first; the compiled module is in the installed package.
 __path__ = extend_path(__path__, __name__)
 
-from pylstm._config import __version__, get_num_threads, set_num_threads, show_config
+from pylstm._config import __version__, get_cmake_dir, get_include, get_num_threads, set_num_threads, show_config
 from pylstm.functional import (
     GRUGradients,
     GRUOutput,
@@ -28,6 +28,7 @@ from pylstm.functional import (
     rnn_forward,
     rnn_step,
 )
+from pylstm.model import Model, ModelFormatError, load_model
 
 if TYPE_CHECKING:
     from pylstm.estimators import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
@@ -53,15 +54,20 @@ __all__ = [
     "LSTMRegressor",
     "LayerNorm",
     "PerStep",
+    "Model",
+    "ModelFormatError",
     "RNNGradients",
     "RNNOutput",
     "SequenceScaler",
     "__version__",
     "from_channels_first",
+    "get_cmake_dir",
+    "get_include",
     "get_num_threads",
     "gru_backward",
     "gru_forward",
     "gru_step",
+    "load_model",
     "lstm_backward",
     "lstm_forward",
     "lstm_step",

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pylstm", description="LSTM networks on a CPU.")
     parser.add_argument("--version", action="version", version=f"pylstm {pylstm.__version__}")
+    parser.add_argument("--includedir", action=_Print, of=pylstm.get_include, help="show the folder of the C++ headers")
+    parser.add_argument("--cmakedir", action=_Print, of=pylstm.get_cmake_dir, help="show that of find_package(pylstm)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     text = "train on an electrocardiogram, forecast its last minute, and save pictures and model"
     demo = commands.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".")
@@ -62,6 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     text = "show version, instruction sets and threads"
     commands.add_parser("config", help=text, description=text[0].upper() + text[1:] + ".")
     return parser
+
+
+class _Print(argparse.Action):
+    """Print what a function returns, and exit."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, of: Callable[[], str], help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+        self._of = of
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            print(self._of())
+        except FileNotFoundError as error:
+            parser.exit(1, f"pylstm: error: {error}\n")
+        parser.exit()
 
 
 def _at_least(least: int) -> Callable[[str], int]:

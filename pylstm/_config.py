@@ -1,7 +1,8 @@
-"""Version, instruction sets and threads of the engine."""
+"""Version, instruction sets and threads of the engine, and where its headers are."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pylstm import _core
@@ -69,6 +70,47 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     for name, value in config.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     return None
+
+
+def get_include() -> str:
+    """Return the folder of the C++ headers: ``pylstm/pylstm.hpp``, ``pylstm.h``.
+
+    Returns
+    -------
+    str
+        For a compiler's ``-I``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package runs from sources that were not installed.
+    """
+    return _installed("include", "pylstm/pylstm.hpp")
+
+
+def get_cmake_dir() -> str:
+    """Return the folder of the CMake package, whose ``find_package(pylstm)`` gives the engine to C++ programs.
+
+    Returns
+    -------
+    str
+        For CMake's ``-Dpylstm_DIR``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package runs from sources that were not installed.
+    """
+    return _installed("cmake", "pylstm-config.cmake")
+
+
+def _installed(folder: str, file: str) -> str:
+    """Return a folder beside the compiled module, of which a clone's `__path__` is not the first."""
+    found = Path(_core.__file__).resolve().parent / folder
+    if not (found / file).is_file():
+        msg = f"{found} has no {file}: install the package, with pip install"
+        raise FileNotFoundError(msg)
+    return str(found)
 
 
 def _register_with_threadpoolctl() -> None:

@@ -62,12 +62,18 @@ class Network:
         pooling: str = "last",
         proj_size: int = 0,
         vocabulary_size: int = 0,
-        padding_token: int | None = None,
+        padding_tokens: Sequence[int] = (),
         input_dropout: float = 0.0,
         variational: bool = False,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
     ) -> None: ...
+    @property
+    def architecture(self) -> dict[str, Any]: ...
+    @staticmethod
+    def fields() -> list[str]: ...
+    @staticmethod
+    def shapes_of(*, dtype: str, **architecture: Any) -> dict[str, tuple[int, ...]]: ...
     @property
     def cell(self) -> str: ...
     @property

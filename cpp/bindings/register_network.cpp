@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "arrays.hpp"
+#include "pylstm/network/description.hpp"
 #include "pylstm/pylstm.hpp"
 #include "register.hpp"
 
@@ -51,13 +52,60 @@ Buffer<T> import_all(const network::Network<T>& net, const py::dict& parameters,
   return flat;
 }
 
+void check_dtype(const std::string& dtype) {
+  require(dtype == "float32" || dtype == "float64", "dtype is \"", dtype, "\", expected \"float32\" or \"float64\"");
+}
+
+/// `field` from a Python object of its kind: True is no number, 1.0 no size.
+template <class Field>
+void read_field(const char* name, const py::handle& value, Field& field) {
+  const bool flag = PyBool_Check(value.ptr()) || py::isinstance(value, py::module_::import("numpy").attr("bool_"));
+  if (flag != std::is_same_v<Field, bool>) {
+    throw py::type_error(std::string(name) + " is " + py::repr(value).cast<std::string>() + ", expected " +
+                         (flag ? "no bool" : "True or False"));
+  }
+  try {
+    field = value.cast<Field>();
+  } catch (const py::cast_error&) {
+    throw py::type_error(std::string(name) + " is " + py::repr(value).cast<std::string>());
+  }
+}
+
+/// From keyword arguments, named as in network/description.hpp.
+network::Config config_from(const py::dict& architecture) {
+  for (const auto& [name, value] : architecture) {
+    const auto text = name.cast<std::string>();
+    if (!network::is_field(text)) throw py::type_error("\"" + text + "\" is not a field of a network");
+  }
+  return network::config_from([&](const char* name, auto& field) {
+    if (!architecture.contains(name)) return false;
+    read_field(name, architecture[name], field);
+    return true;
+  });
+}
+
+py::dict architecture_of(const network::Config& config) {
+  py::dict architecture;
+  network::describe(config, [&](const char* name, const auto& value) { architecture[name] = value; });
+  return architecture;
+}
+
+py::dict shapes(const std::vector<network::ParameterInfo>& infos) {
+  py::dict shapes;
+  for (const network::ParameterInfo& info : infos) {
+    shapes[info.name.c_str()] =
+        info.columns == 0 ? py::tuple(py::make_tuple(info.rows)) : py::tuple(py::make_tuple(info.rows, info.columns));
+  }
+  return shapes;
+}
+
 /// One network of either precision.  Many may read it at once, one may change it.
 class AnyNetwork {
  public:
   using Variant = std::variant<std::unique_ptr<network::Network<float>>, std::unique_ptr<network::Network<double>>>;
 
   AnyNetwork(const std::string& dtype, network::Config config) {
-    require(dtype == "float32" || dtype == "float64", "dtype is \"", dtype, "\", expected \"float32\" or \"float64\"");
+    check_dtype(dtype);
     if (dtype == "float32") {
       net = std::make_unique<network::Network<float>>(std::move(config));
     } else {
@@ -304,35 +352,29 @@ class AnyTrainer {
 
 void register_network(py::module_& module) {
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
-      .def(py::init([](const std::string& dtype, std::size_t n_features, std::vector<std::size_t> hidden_sizes,
-                       std::size_t n_outputs, double dropout, const std::string& cell, bool bidirectional,
-                       const std::string& merge, bool residual, const std::string& pooling, std::size_t proj_size,
-                       std::size_t vocabulary_size, std::optional<std::size_t> padding_token, double input_dropout,
-                       bool variational, double recurrent_dropout, double zoneout) {
-             return std::make_shared<AnyNetwork>(
-                 dtype, network::Config{.cell = kernels::cell_from_name(cell),
-                                        .inputs = n_features,
-                                        .vocabulary = vocabulary_size,
-                                        .padding_token = padding_token.value_or(network::no_token),
-                                        .hidden_sizes = std::move(hidden_sizes),
-                                        .projection = proj_size,
-                                        .outputs = n_outputs,
-                                        .dropout = dropout,
-                                        .input_dropout = input_dropout,
-                                        .recurrent_dropout = recurrent_dropout,
-                                        .zoneout = zoneout,
-                                        .variational = variational,
-                                        .bidirectional = bidirectional,
-                                        .merge = from_name("merge", network::merge_names, merge),
-                                        .residual = residual,
-                                        .pooling = from_name("pooling", network::pooling_names, pooling)});
+      .def(py::init([](const std::string& dtype, py::kwargs architecture) {
+             if (!architecture.contains("cell")) architecture["cell"] = "lstm";  // files have to name it
+             return std::make_shared<AnyNetwork>(dtype, config_from(architecture));
            }),
-           py::kw_only(), py::arg("dtype"), py::arg("n_features"), py::arg("hidden_sizes"), py::arg("n_outputs"),
-           py::arg("dropout") = 0.0, py::arg("cell") = "lstm", py::arg("bidirectional") = false,
-           py::arg("merge") = "concat", py::arg("residual") = false, py::arg("pooling") = "last",
-           py::arg("proj_size") = 0, py::arg("vocabulary_size") = 0, py::arg("padding_token") = py::none(),
-           py::arg("input_dropout") = 0.0, py::arg("variational") = false,
-           py::arg("recurrent_dropout") = 0.0, py::arg("zoneout") = 0.0)
+           py::kw_only(), py::arg("dtype"))
+      .def_property_readonly("architecture", [](const AnyNetwork& n) { return architecture_of(n.config()); })
+      .def_static("fields",
+                  [] {
+                    std::vector<std::string> names;
+                    network::Config config;
+                    network::for_each_field(config,
+                                            [&](const char* name, const auto&...) { names.emplace_back(name); });
+                    return names;
+                  })
+      .def_static(
+          "shapes_of",
+          [](const std::string& dtype, const py::kwargs& architecture) {
+            check_dtype(dtype);
+            const network::Config config = config_from(architecture);
+            return shapes(dtype == "float32" ? network::Network<float>::parameters_of(config)
+                                             : network::Network<double>::parameters_of(config));
+          },
+          py::kw_only(), py::arg("dtype"))
       .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
       .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
       .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })
@@ -351,16 +393,7 @@ void register_network(py::module_& module) {
                                for (const auto& info : n.infos()) count += info.size();
                                return count;
                              })
-      .def_property_readonly("parameter_shapes",
-                             [](const AnyNetwork& n) {
-                               py::dict shapes;
-                               for (const auto& info : n.infos()) {
-                                 shapes[info.name.c_str()] = info.columns == 0
-                                                                 ? py::tuple(py::make_tuple(info.rows))
-                                                                 : py::tuple(py::make_tuple(info.rows, info.columns));
-                               }
-                               return shapes;
-                             })
+      .def_property_readonly("parameter_shapes", [](const AnyNetwork& n) { return shapes(n.infos()); })
       .def(
           "initialize",
           [](AnyNetwork& n, std::uint64_t seed) {

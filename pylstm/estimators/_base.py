@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,6 +16,8 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from pylstm.model import Model as ModelOfFile
+from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
 from pylstm.typing import FloatArray
 
 from ._engine import Architecture, Dropout, Model, Session, Solver
@@ -28,10 +31,11 @@ from ._parameters import (
     check_real,
     check_verbosity,
 )
+from ._persistence import document_of, load_estimator, save_estimator
 from ._rates import SCHEDULES
-from ._samples import Samples, Sequences, for_each, hold_out, take
+from ._samples import Samples, hold_out, take
 from ._training import Callback, Course, Ending, Schedule, Validation, train
-from ._validation import TargetForm, check_sequences, check_weights
+from ._validation import check_sequences, check_weights
 
 CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
 POOLINGS = ("last", "mean", "max", "attention")
@@ -50,9 +54,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     validation_scores_: list[float] | None
     _model: Model
     _n_columns_in: int | None  # of a 2-D X in fit
-    _target_form: TargetForm
+    _readout: Readout
 
-    _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_target_form")
+    _KIND: ClassVar[str]
+    """Of the task, in model files."""
+
+    _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_readout")
 
     def __init__(
         self,
@@ -147,6 +154,64 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_is_fitted(self)
         return dict(self._model.snapshot.parameters)
 
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a model file, which `load_model` reads and so do C++ programs.
+
+        Parameters
+        ----------
+        path : path-like
+            The file is replaced as a whole, or left as it is if writing fails.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+
+        Notes
+        -----
+        The file is safetensors: weights, the description of the network, the constructor's parameters and the fitted
+        attributes. Parameters that are not plain data (a RandomState) and the solver's state are left out; pickle keeps
+        them.
+        """
+        check_is_fitted(self)
+        save_estimator(self, path)
+
+    def export_header(self, path: str | os.PathLike[str], *, name: str = "model") -> None:
+        """Write the fitted network as a C++ header that needs no file system. See `pylstm.Model.export_header`.
+
+        Parameters
+        ----------
+        path : path-like
+            The header.
+        name : str
+            Namespace of everything in it.
+        """
+        check_is_fitted(self)
+        ModelOfFile(document_of(self)).export_header(path, name=name)
+
+    @classmethod
+    def load_model(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the fitted estimator that `save_model` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : path-like
+            A model file.
+
+        Returns
+        -------
+        estimator : object
+            Predicts the same bits. Training goes on from the weights, with a new solver.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is truncated, corrupted, inconsistent, of another kind, or written by a newer version.
+        OSError
+            If it cannot be read.
+        """
+        return load_estimator(cls, path)
+
     # What depends on the task.
 
     def _loss(self) -> Loss:
@@ -166,14 +231,6 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _n_network_outputs(self, n_targets: int) -> int:
         """Return how many numbers the network gives for a target."""
         return self._loss().n_outputs(n_targets)
-
-    def _decode(self, outputs: Sequences) -> Any:
-        """Return the predictions that outputs of the network stand for, in the form of the targets."""
-        raise NotImplementedError
-
-    def _decode_targets(self, y: Sequences) -> Any:
-        """Return targets as users know them from those of the engine."""
-        raise NotImplementedError
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
         """Return the score of predictions for sequences, or for the steps of all of them."""
@@ -225,13 +282,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             learning_rate_init=float(self.learning_rate_init),
             verbose=0 if partial else int(self.verbose),
         )
-        dropout = Dropout(
-            dropout=float(self.dropout),
-            input_dropout=float(self.input_dropout),
-            recurrent_dropout=float(self.recurrent_dropout),
-            variational=bool(self.variational_dropout),
-        )
-        session = Session(architecture, self._solver(), loss, dropout, seed, start)
+        session = Session(architecture, self._solver(), loss, self._dropout(), seed, start)
         snapshot, course = train(
             session,
             samples,
@@ -253,6 +304,14 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
         return self
 
+    def _dropout(self) -> Dropout:
+        return Dropout(
+            dropout=float(self.dropout),
+            input_dropout=float(self.input_dropout),
+            recurrent_dropout=float(self.recurrent_dropout),
+            variational=bool(self.variational_dropout),
+        )
+
     def _architecture(self, samples: Samples) -> Architecture:
         tokens = self.vocabulary_size is not None
         return Architecture(
@@ -265,7 +324,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             pooling="none" if samples.per_step else self.pooling,
             proj_size=0 if self.proj_size is None else int(self.proj_size),
             vocabulary_size=int(self.vocabulary_size or 0),
-            padding_token=None if self.padding_token is None else int(self.padding_token),
+            padding_tokens=() if self.padding_token is None else (int(self.padding_token),),
             zoneout=float(self.zoneout),
         )
 
@@ -278,12 +337,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _validation(self, samples: Samples) -> Validation:
         """Return how to measure on `samples`: by `scoring`, or as `score` does."""
-        y = self._decode_targets(take(samples.y, samples.rows))
+        y = self._readout.targets(take(samples.y, samples.rows))
         if self.scoring is None:
             weight = None if samples.weight is None else take(samples.weight, samples.rows)
 
             def score(session: Session, samples: Samples) -> float:
-                return self._score_items(y, self._decode(session.predict(samples)), weight)
+                return self._score_items(y, self._readout.predictions(session.predict(samples)), weight)
 
         else:
             scorer, X = check_scoring(self, self.scoring), take(samples.X, samples.rows)
@@ -314,7 +373,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _items(self, values: Any) -> Any:
         """Return targets or predictions item by item: of sequences, or of the steps of all of them."""
-        if not self._target_form.per_step:
+        if not self._readout.form.per_step:
             return values
         return np.concatenate([np.asarray(value) for value in values])
 
@@ -322,7 +381,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Return weights of sequences or of steps, item by item."""
         if weight is None:
             return None
-        if not self._target_form.per_step:
+        if not self._readout.form.per_step:
             return np.ravel(weight)
         each = [np.ravel(own) for own in weight]
         return np.concatenate([np.broadcast_to(own, len(item)) for own, item in zip(each, predicted, strict=True)])
@@ -435,10 +494,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         dtype = check_dtype("dtype", self.dtype)
         sequences, is_table = check_sequences(self, X, dtype=dtype, reset=reset, name=f"X{suffix}")
         encoded, form = self._encode_targets(y, sequences, is_table=is_table, reset=reset, name=f"y{suffix}")
-        if reset:
-            self._target_form = form
-        elif form.per_step != self._target_form.per_step:
-            had = ("sequence", "step")[self._target_form.per_step]
+        if form.per_step != self._readout.form.per_step:
+            had = ("sequence", "step")[self._readout.form.per_step]
             msg = (
                 f"y{suffix} has one target per {('sequence', 'step')[form.per_step]}, expected one per {had}, as before"
             )

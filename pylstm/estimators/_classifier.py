@@ -11,25 +11,24 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, compute_class_weight
 
+from pylstm.model._readout import Classes, Readout, Sequences, TargetForm, for_each
 from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
-from ._labels import Classes, encode_labels
+from ._labels import encode_labels
 from ._loss import Loss
 from ._parameters import check_boolean, check_real, with_parameters
-from ._samples import Sequences, flat, for_each
-from ._validation import TargetForm
+from ._samples import flat
 
 
 class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the classifiers do, whatever their cell."""
 
+    _KIND = "classification"
+
     label_smoothing: float
     class_weight: Any
-    _classes: Classes
     _announced: Classes | None = None  # by the first call of partial_fit
-
-    _PRIVATE_STATE = (*RecurrentEstimator._PRIVATE_STATE, "_classes")
 
     def fit(
         self,
@@ -128,7 +127,7 @@ or list of (n_steps_i, n_features)
         y : ndarray of shape (n_samples,) or (n_samples, n_labels); or one per step
             As y in `fit`: of steps (n_samples, n_steps), or a list of (n_steps_i,) if X is a list.
         """
-        return self._shaped(X, self._decode(self._outputs(X)))
+        return self._shaped(X, self._readout.predictions(self._outputs(X)))
 
     def decision_function(self, X: Any) -> Any:
         """Return the network's outputs for `X`.
@@ -161,7 +160,7 @@ or list of (n_steps_i, n_features)
         probabilities : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels); or one per step
             In the order of `classes_`; of several labels at once, that of each being 1.
         """
-        return self._shaped(X, for_each(self._outputs(X), self._classes.probabilities))
+        return self._shaped(X, self._readout.probabilities(self._outputs(X)))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of the probability of every class.
@@ -177,7 +176,7 @@ or list of (n_steps_i, n_features)
             As `predict_proba`.
         """
         with np.errstate(divide="ignore"):
-            return self._shaped(X, for_each(self._outputs(X), lambda o: np.log(self._classes.probabilities(o))))
+            return self._shaped(X, for_each(self._readout.probabilities(self._outputs(X)), np.log))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of `X` that is labelled right; of several labels at once, with all of them right.
@@ -198,6 +197,11 @@ or list of (n_steps_i, n_features)
         """
         predicted = self.predict(X)
         return self._score_items(y, predicted, sample_weight)
+
+    @property
+    def _classes(self) -> Classes:
+        assert self._readout.classes is not None
+        return self._readout.classes
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -221,10 +225,12 @@ or list of (n_steps_i, n_features)
     def _encode_targets(
         self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
     ) -> tuple[Sequences, TargetForm]:
-        known = None if reset else self._classes
-        encoded, form, self._classes = encode_labels(
-            y, X, known or self._announced, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name
+        known = self._announced if reset else self._classes
+        encoded, form, classes = encode_labels(
+            y, X, known, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name
         )
+        if reset:
+            self._readout = Readout(form, classes=classes)
         return encoded, form
 
     def _item_weights(self, weight: Sequences | None, y: Sequences) -> Sequences | None:
@@ -256,12 +262,6 @@ or list of (n_steps_i, n_features)
         own = np.asarray(1.0) if weight is None else np.asarray(weight)
         return weigh(y, own[:, np.newaxis] if y.ndim > own.ndim > 0 else own)
 
-    def _decode(self, outputs: Sequences) -> Any:
-        return for_each(outputs, self._classes.choose)
-
-    def _decode_targets(self, y: Sequences) -> Any:
-        return for_each(y, self._classes.label)
-
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
         return float(
             accuracy_score(
@@ -290,10 +290,10 @@ class LSTMClassifier(SequenceClassifier):
         Weights of the classes, which multiply `sample_weight`; labels that a dict lacks weigh 1. "balanced": inversely
         proportional to how often each occurs, among sequences or, with a label per step, among steps.
     hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
-    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
-    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
-    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
-    dtype, warm_start, verbose
+    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, \
+    alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
+    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
+    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     Attributes
@@ -346,10 +346,10 @@ class GRUClassifier(SequenceClassifier):
     label_smoothing, class_weight
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
-    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
-    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
-    dtype, warm_start, verbose
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, \
+    batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
+    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
+    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylstm import _core
+from pylstm.model._model import network_outputs
+from pylstm.model._readout import Sequences
 from pylstm.typing import FloatArray
 
 from ._loss import Loss
-from ._samples import Samples, Sequences
+from ._samples import Samples
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Architecture:
     pooling: str
     proj_size: int
     vocabulary_size: int
-    padding_token: int | None
+    padding_tokens: tuple[int, ...]
     zoneout: float  # prediction takes its expectation
 
     def build(self, **dropout: Any) -> _core.Network:
@@ -108,15 +110,7 @@ class Model:
             network = self.architecture.build()
             network.set_parameters(self.snapshot.parameters)
             self._network = network
-        return _predict(self._network, X)
-
-
-def _predict(network: _core.Network, X: Sequences, rows: NDArray[np.int64] | None = None) -> Sequences:
-    outputs = network.predict(X, rows)
-    if not isinstance(X, list) or network.pooling != "none":
-        return outputs
-    chosen = X if rows is None else [X[row] for row in rows.tolist()]
-    return np.split(outputs, np.cumsum([len(x) for x in chosen])[:-1])
+        return network_outputs(self._network, X)
 
 
 class Session:
@@ -176,7 +170,7 @@ class Session:
 
     def predict(self, samples: Samples) -> Sequences:
         """Return the outputs of the samples' rows without dropout."""
-        return _predict(self._network, samples.X, samples.rows)
+        return network_outputs(self._network, samples.X, samples.rows)
 
     @property
     def learning_rate(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,45 +9,9 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
-from pylstm.typing import FloatArray
+from pylstm.model._readout import Classes, Sequences, TargetForm
 
-from ._samples import Sequences
-from ._validation import TargetForm, check_targets, listed
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What labels there are."""
-
-    labels: NDArray[Any]  # in order; of several labels at once the numbers of their columns
-    several: bool  # a target is several labels at once, each 0 or 1
-
-    @property
-    def binary(self) -> bool:
-        """Whether one number tells the class."""
-        return not self.several and len(self.labels) == 2
-
-    def label(self, y: FloatArray) -> NDArray[Any]:
-        """Return the labels of encoded targets (..., n_targets)."""
-        return y.astype(np.int64) if self.several else np.asarray(self.labels[y[..., 0].astype(np.int64)])
-
-    def choose(self, outputs: FloatArray) -> NDArray[Any]:
-        """Return the labels that outputs (..., n_outputs) of a network speak for."""
-        if self.several:
-            return (outputs > 0).astype(np.int64)
-        numbers = (outputs[..., 0] > 0).astype(np.int64) if self.binary else outputs.argmax(axis=-1)
-        return np.asarray(self.labels[numbers])
-
-    def probabilities(self, outputs: FloatArray) -> FloatArray:
-        """Return those of all classes, (..., n_classes)."""
-        if not (self.several or self.binary):
-            powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-        small = np.exp(-np.abs(outputs))
-        second = np.where(outputs >= 0, 1, small) / (1 + small)
-        if self.several:
-            return np.asarray(second)
-        return np.concatenate([np.where(outputs >= 0, small, 1) / (1 + small), second], axis=-1)
+from ._validation import check_targets, listed
 
 
 def encode_labels(

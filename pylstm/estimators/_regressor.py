@@ -9,13 +9,12 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 
-from pylstm.typing import FloatArray
+from pylstm.model._readout import Readout, Sequences, TargetForm
 
 from ._base import RecurrentEstimator
 from ._loss import Loss
 from ._parameters import check_boolean, check_choice, check_real, with_parameters
-from ._samples import Sequences, for_each
-from ._validation import TargetForm, check_targets
+from ._validation import check_targets
 
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
 
@@ -23,6 +22,7 @@ LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
 class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the regressors do, whatever their cell."""
 
+    _KIND = "regression"
     loss: str
     huber_delta: float
     quantile: Any
@@ -117,7 +117,7 @@ or list of (n_steps_i, n_features)
             (n_steps_i,) or (n_steps_i, n_outputs) if X is a list. float64; float32 if X is float32 and so is the
             estimator's `dtype`. Of several quantiles, that next to the median.
         """
-        return self._shaped(X, self._decode(self._outputs(X)))
+        return self._shaped(X, self._readout.predictions(self._outputs(X)))
 
     def predict_quantiles(self, X: Any) -> Any:
         """Predict all quantiles of the targets of `X`.
@@ -138,11 +138,7 @@ or list of (n_steps_i, n_features)
         AttributeError
             If ``loss`` is not "quantile".
         """
-        if self.loss != "quantile":
-            msg = f"predict_quantiles needs loss='quantile', and loss is {self.loss!r}"
-            raise AttributeError(msg)
-        form = self._target_form
-        return self._shaped(X, for_each(self._outputs(X), lambda o: form.outside_quantiles(self._quantiles(o))))
+        return self._shaped(X, self._readout.all_quantiles(self._outputs(X)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R^2, the share of the variance of y that is predicted.
@@ -192,27 +188,9 @@ or list of (n_steps_i, n_features)
         if self.loss == "poisson" and any((item < 0).any() for item in encoded):
             msg = f"{name} has negative values, expected none: loss='poisson' is for counts"
             raise ValueError(msg)
+        if reset:
+            self._readout = Readout(form, self.loss, self._loss().quantiles)
         return encoded, form
-
-    def _quantiles(self, outputs: FloatArray) -> FloatArray:
-        """Return (..., n_outputs, n_quantiles) in the order of `quantile`, sorted by level."""
-        levels = np.asarray(self._levels())
-        rank = np.argsort(np.argsort(levels, kind="stable"), kind="stable")
-        return np.asarray(np.sort(outputs.reshape(*outputs.shape[:-1], -1, len(levels)), axis=-1)[..., rank])
-
-    def _decode(self, outputs: Sequences) -> Any:
-        return self._target_form.outside(for_each(outputs, self._predictions))
-
-    def _predictions(self, outputs: FloatArray) -> FloatArray:
-        if self.loss == "poisson":
-            return np.exp(outputs)
-        if self.loss != "quantile":
-            return outputs
-        middle = int(np.argmin(np.abs(np.asarray(self._levels()) - 0.5)))
-        return np.asarray(self._quantiles(outputs)[..., middle])
-
-    def _decode_targets(self, y: Sequences) -> Any:
-        return self._target_form.outside(y)
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
         expected, found = np.asarray(self._items(y), np.float64), np.asarray(self._items(predicted), np.float64)
@@ -433,10 +411,10 @@ class GRURegressor(SequenceRegressor):
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
     num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, batch_size, learning_rate, \
-    learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, early_stopping, validation_fraction, \
-    scoring, callbacks, max_grad_norm, max_grad_value, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, \
-    dtype, warm_start, verbose, loss, huber_delta, quantile
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, \
+    batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
+    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
+    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose, loss, huber_delta, quantile
         As for `LSTMRegressor`.
 
     See Also

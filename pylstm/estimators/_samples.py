@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pylstm.model._readout import Sequences
 from pylstm.typing import FloatArray
 
 Rows: TypeAlias = NDArray[np.int64]
-# (n, n_steps, width), or a list of (n_steps_i, width).
-Sequences: TypeAlias = FloatArray | list[FloatArray]
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,6 @@ def take(sequences: Sequences, rows: Rows) -> Sequences:
         return [sequences[row] for row in rows.tolist()]
     first, last = int(rows[0]), int(rows[-1])
     return sequences[first : last + 1] if last - first + 1 == len(rows) else sequences[rows]
-
-
-def for_each(sequences: Sequences, function: Callable[[FloatArray], Any]) -> Any:
-    """Return what a function of (..., width) makes of an array, or the list of what it makes of each sequence."""
-    return [function(item) for item in sequences] if isinstance(sequences, list) else function(sequences)
 
 
 def flat(sequences: Sequences) -> FloatArray:

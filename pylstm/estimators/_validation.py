@@ -6,15 +6,13 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
+from pylstm.model._readout import Sequences, TargetForm
 from pylstm.typing import FloatArray
-
-from ._samples import Sequences, for_each
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
 PIECE = 1 << 20
@@ -28,22 +26,6 @@ class SequenceEstimator(Protocol):
     n_features_in_: int
     n_features_per_step_: int
     _n_columns_in: int | None
-
-
-@dataclass(frozen=True)
-class TargetForm:
-    """What targets look like outside, and so predictions."""
-
-    per_step: bool
-    is_1d: bool  # a target is a number, not an array of them
-
-    def outside(self, predicted: Sequences) -> Any:
-        """Return engine outputs as targets look: without their last axis, where that is not wanted."""
-        return for_each(predicted, lambda item: item[..., 0]) if self.is_1d else predicted
-
-    def outside_quantiles(self, quantiles: FloatArray) -> FloatArray:
-        """Return (..., n_outputs, n_quantiles) as targets look, with one more axis."""
-        return quantiles[..., 0, :] if self.is_1d else quantiles
 
 
 def check_sequences(

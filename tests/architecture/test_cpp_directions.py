@@ -52,8 +52,16 @@ def test_every_room_has_its_rule() -> None:
 
 def test_headers_are_included_by_their_full_name() -> None:
     for path in headers():
-        ours = {name for name in includes_of(path) if name.endswith(".hpp")}
+        ours = {name for name in includes_of(path) if name.endswith(".hpp") and not name.startswith("nlohmann/")}
         assert all((INCLUDE.parent / name).is_file() for name in ours), path
+
+
+def test_only_model_files_need_another_library() -> None:
+    users = {
+        room_of(path.relative_to(INCLUDE).as_posix()) for path in headers() if "nlohmann/" in path.read_text("utf-8")
+    }
+    assert users == {"io"}
+    assert not any("/io/" in name for name in includes_of(INCLUDE / "pylstm.hpp"))
 
 
 def test_only_tests_use_the_reference() -> None:

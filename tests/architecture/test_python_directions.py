@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,21 @@ PACKAGE = ROOT / "pylstm"
 
 ROOMS_USED = {
     "functional": {"_core", "functional", "typing"},
+    "model": {"_config", "_core", "model", "typing"},
     "preprocessing": {"preprocessing", "typing"},
-    "estimators": {"_core", "estimators", "functional", "preprocessing", "typing"},
+    "estimators": {"_core", "estimators", "functional", "model", "preprocessing", "typing"},
     "datasets": {"datasets", "typing"},
 }
 """What each room of the package may import of pylstm."""
 
-IMPORTERS_OF_CORE = {"_config.py", "estimators/_engine.py"}
+IMPORTERS_OF_CORE = {"_config.py", "estimators/_engine.py", "model/_document.py", "model/_header.py", "model/_model.py"}
 """Besides the files of functional/."""
 
 IMPORTERS_OF_SKLEARN = ("estimators/", "preprocessing/", "_cli.py", "_demo.py")
 """Besides the two rooms, the command line: its demo sets a Pipeline and a ridge regression beside the network."""
+
+
+PUBLIC_HEADERS = {"pylstm/pylstm.hpp", "pylstm/io/model_file.hpp"}
 
 
 def name_of(path: Path) -> str:
@@ -44,7 +49,7 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     assert used <= allowed
 
 
-def test_the_compiled_module_is_imported_in_three_places() -> None:
+def test_the_compiled_module_is_imported_in_its_places() -> None:
     importers = {
         name_of(path) for path in modules() if any(name.startswith("pylstm._core") for name in imports_of(path))
     }
@@ -68,6 +73,16 @@ def test_the_functions_need_nothing_but_numpy() -> None:
     assert third_party <= {"numpy"}
 
 
+def test_models_need_nothing_but_numpy() -> None:
+    third_party = {
+        name.split(".")[0]
+        for path in python_files(PACKAGE / "model")
+        for name in imports_of(path)
+        if name.split(".")[0] not in {"__future__", "pylstm"} | sys.stdlib_module_names
+    }
+    assert third_party <= {"numpy"}
+
+
 @pytest.mark.parametrize("folder", ["benchmarks", "examples"])
 def test_benchmarks_and_examples_use_public_names(folder: str) -> None:
     for path in python_files(ROOT / folder):
@@ -76,5 +91,5 @@ def test_benchmarks_and_examples_use_public_names(folder: str) -> None:
         assert private == [], path
         assert not re.search(r"\bpylstm\._[a-z]", path.read_text(encoding="utf-8")), path
     for path in cpp_files(ROOT / folder):
-        assert {name for name in includes_of(path) if name.startswith("pylstm/")} <= {"pylstm/pylstm.hpp"}, path
+        assert {name for name in includes_of(path) if name.startswith("pylstm/")} <= PUBLIC_HEADERS, path
         assert "detail::" not in path.read_text(encoding="utf-8"), path

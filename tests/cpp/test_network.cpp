@@ -462,7 +462,7 @@ TEST_CASE("every network's gradients are those of central differences") {
 }
 
 TEST_CASE("the padding token's embedding begins at zero and has no gradient") {
-  Config config{.inputs = 3, .vocabulary = 5, .padding_token = 2, .hidden_sizes = {4}};
+  Config config{.inputs = 3, .vocabulary = 5, .padding_tokens = {2}, .hidden_sizes = {4}};
   Network<double> network(config);
   network.initialize(1);
   Batch<double> batch = random_batch<double>(config, 8, 4, 1);

@@ -19,7 +19,13 @@ IN_WHEEL = (
     r"pylstm/_core\.[^/]*(so|pyd)",
     r"pylstm/_core\.pyi",
     r"pylstm/py\.typed",
+    r"pylstm/cmake/pylstm-config\.cmake",
+    r"pylstm/cmake/pylstm-config-version\.cmake",
+    r"pylstm/cmake/targets\.cmake",
+    r"pylstm/include/pylstm\.h",
+    r"pylstm/include/pylstm/io/model_file\.hpp",
     r"pylstm/include/pylstm/pylstm\.hpp",
+    r"pylstm/src/cpu\.cpp",
     r"pylstm-[^/]+\.dist-info/licenses/LICENSE",
 )
 ONLY_IN_WHEEL = r"(pylstm/|pylstm-[^/]+\.dist-info/).*"

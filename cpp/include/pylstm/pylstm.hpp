@@ -2,9 +2,20 @@
 ///
 ///   pylstm::network::Network<float>   stacked recurrent layers and a dense head; initialize, predict
 ///   pylstm::train::Trainer<float>     mini-batch training; run_epoch
+///   pylstm::train::predict            predictions for an array, its windows or a mapped file: train::SampleView
 ///   pylstm::layers::RecurrentLayer    one layer, forward and backpropagation through time
 ///   pylstm::ThreadPool                how many threads
 ///   pylstm::set_isa, available_isas   which vector instructions
+///
+/// Model files, written here or in Python, are a header of their own, which needs nlohmann-json:
+///
+///   #include "pylstm/io/model_file.hpp"
+///   const auto network = pylstm::io::load<float>("model.safetensors");
+///   pylstm::Interrupt never;
+///   pylstm::train::predict(network, {x, false, samples, steps, features, strides in bytes...}, y, never);
+///   pylstm::io::save(network, "copy.safetensors");
+///
+/// For C, and for languages that call C: pylstm.h.
 #pragma once
 
 #include "pylstm/base/thread_pool.hpp"

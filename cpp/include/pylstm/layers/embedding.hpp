@@ -31,13 +31,12 @@ void embed(const EmbeddingShape& shape, const Schedule& schedule, const T* table
   });
 }
 
-/// Adds to the table's gradient: the sum of `d` over the steps of each token, but none for the token `padding`.
+/// Adds to the table's gradient: the sum of `d` over the steps of each token.
 template <class T>
 void unembed(const EmbeddingShape& shape, const Schedule& schedule, Sequence<const T> tokens, Sequence<const T> d,
-             std::size_t padding, T* dtable) {
+             T* dtable) {
   for_each_step(schedule, [&](std::size_t t, std::size_t n) {
-    const std::size_t token = shape.token(*tokens.row(t, n));
-    if (token != padding) add(d.row(t, n), shape.width, dtable + token * shape.width);
+    add(d.row(t, n), shape.width, dtable + shape.token(*tokens.row(t, n)) * shape.width);
   });
 }
 

@@ -18,13 +18,11 @@ namespace pylstm::network {
 using layers::Merge;
 using layers::Pooling;
 
-inline constexpr std::size_t no_token = static_cast<std::size_t>(-1);
-
 struct Config {
   kernels::CellChoice cell = {};
   std::size_t inputs = 1;      ///< width of what the first layer reads: features, or of an embedding
   std::size_t vocabulary = 0;  ///< not 0: x holds tokens 0 .. vocabulary - 1, one a step, and an embedding reads them
-  std::size_t padding_token = no_token;          ///< its embedding stays zero
+  std::vector<std::size_t> padding_tokens = {};  ///< their embeddings stay zero
   std::vector<std::size_t> hidden_sizes = {32};  ///< one per layer
   std::size_t projection = 0;                    ///< width of every layer's h (LSTMs); 0: as many as units
   std::size_t outputs = 1;
@@ -71,8 +69,9 @@ inline void check(const Config& c) {
   check_rate("zoneout", c.zoneout);
   require(c.projection == 0 || (c.recurrent_dropout == 0 && c.zoneout == 0),
           "recurrent_dropout and zoneout need projection 0: a projected state takes neither");
-  require(c.padding_token == no_token || c.padding_token < c.vocabulary, "padding_token is ", c.padding_token,
-          ", expected a token, 0 to ", c.vocabulary, " - 1");
+  for (const std::size_t token : c.padding_tokens) {
+    require(token < c.vocabulary, "padding_tokens holds ", token, ", expected tokens, 0 to ", c.vocabulary, " - 1");
+  }
 }
 
 }  // namespace pylstm::network

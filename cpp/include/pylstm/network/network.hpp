@@ -53,7 +53,7 @@ struct TrainingPass {
 template <class T>
 class Network {
  public:
-  explicit Network(Config config, const kernels::KernelTable<T>& table = active_kernels<T>())
+  explicit Network(Config config, const kernels::KernelTable<T>& table = active_kernels<T>(), bool with_memory = true)
       : config_(std::move(config)),
         table_(&table),
         layers_(make_layers(config_, table)),
@@ -72,7 +72,12 @@ class Network {
     if (config_.pooling == Pooling::attention) layout_.add_attention(layers_.back().width(), table.lanes);
     first_part_.push_back(layout_.parts().size());
     layout_.add_head(head_.shape());
-    parameters_ = Buffer<T>(layout_.size(), T(0));
+    if (with_memory) parameters_ = Buffer<T>(layout_.size(), T(0));
+  }
+
+  /// The parameters that a network of this configuration has, found without the memory that they take.
+  static std::vector<ParameterInfo> parameters_of(const Config& config) {
+    return Network(config, active_kernels<T>(), false).parameter_infos();
   }
 
   const Config& config() const { return config_; }
@@ -110,8 +115,8 @@ class Network {
       const RandomStream random(random_key(seed, index));
       set(index, parameters_, initial_values<T>(layout_.parameters()[index], config_.cell.kind, random).data());
     }
-    if (config_.padding_token != no_token) {
-      std::fill_n(parameters_.data() + config_.padding_token * config_.inputs, config_.inputs, T(0));
+    for (const std::size_t token : config_.padding_tokens) {
+      std::fill_n(parameters_.data() + token * config_.inputs, config_.inputs, T(0));
     }
   }
 
@@ -156,7 +161,10 @@ class Network {
     drop(schedule, inputs_dropped(), pass, work.doutputs.data(), work.doutputs);
     layers::unembed(embedding(), schedule, x,
                     layers::in_walk_order<const T>(work.doutputs.data(), schedule, config_.inputs),
-                    config_.padding_token, cleared_part(0, gradients));
+                    cleared_part(0, gradients));
+    for (const std::size_t token : config_.padding_tokens) {
+      std::fill_n(gradients + token * config_.inputs, config_.inputs, T(0));
+    }
   }
 
  private:

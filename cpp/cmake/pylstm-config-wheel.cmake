@@ -1,0 +1,21 @@
+# find_package(pylstm) in a wheel, which carries sources and no libraries: what a program links is compiled with it.
+# pylstm::core, pylstm::dispatch; where nlohmann-json is found pylstm::io, pylstm::c and pylstm::c_static.
+if(NOT TARGET pylstm::core)
+  include("${CMAKE_CURRENT_LIST_DIR}/targets.cmake")
+  # Warnings that its programs turn on are not for these headers, as for any installed library.
+  get_target_property(pylstm_headers pylstm_core INTERFACE_INCLUDE_DIRECTORIES)
+  set_target_properties(pylstm_core PROPERTIES INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${pylstm_headers}")
+  unset(pylstm_headers)
+  pylstm_add_dispatch(EXCLUDE_FROM_ALL)
+  if(TARGET pylstm::io)
+    pylstm_add_c(EXCLUDE_FROM_ALL)
+  endif()
+endif()
+foreach(component IN LISTS pylstm_FIND_COMPONENTS)
+  if(TARGET pylstm::${component})
+    set(pylstm_${component}_FOUND TRUE)
+  elseif(pylstm_FIND_REQUIRED_${component})
+    set(pylstm_FOUND FALSE)
+    set(pylstm_NOT_FOUND_MESSAGE "pylstm::${component} is not there; pylstm::io and pylstm::c need nlohmann-json")
+  endif()
+endforeach()

@@ -1,0 +1,78 @@
+/*
+ * pylstm in C: load a model file, predict.  For C, and for every language that calls C.
+ *
+ *   pylstm_model* model;
+ *   if (pylstm_model_load("model.safetensors", &model) != PYLSTM_OK) puts(pylstm_last_error());
+ *   pylstm_model_predict_f32(model, x, n_samples, n_steps, y, n_samples * pylstm_model_outputs(model));
+ *   pylstm_model_free(model);
+ *
+ * Functions may be called from any thread; a model may be used by several at once, but for `free`.  Nothing throws.
+ */
+#ifndef PYLSTM_H
+#define PYLSTM_H
+
+#include <stddef.h>
+
+#if defined(PYLSTM_C_STATIC)
+#define PYLSTM_API
+#elif defined(_WIN32)
+#if defined(PYLSTM_C_BUILD)
+#define PYLSTM_API __declspec(dllexport)
+#else
+#define PYLSTM_API __declspec(dllimport)
+#endif
+#else
+#define PYLSTM_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pylstm_model pylstm_model;
+
+typedef enum pylstm_status {
+  PYLSTM_OK = 0,
+  PYLSTM_INVALID_ARGUMENT = 1, /* a null pointer, a size that does not fit */
+  PYLSTM_FILE_ERROR = 2,       /* a file cannot be opened or read */
+  PYLSTM_FORMAT_ERROR = 3,     /* a file is no model, not a whole one, or of a newer version */
+  PYLSTM_OUT_OF_MEMORY = 4,
+  PYLSTM_INTERNAL_ERROR = 5
+} pylstm_status;
+
+/* "1.2.3". */
+PYLSTM_API const char* pylstm_version(void);
+
+/* What was wrong with this thread's last call that failed; valid until its next one fails.  Never null. */
+PYLSTM_API const char* pylstm_last_error(void);
+
+/* The most threads that predictions use; at least 1. */
+PYLSTM_API pylstm_status pylstm_set_threads(size_t threads);
+
+/* Reads a model file.  On failure *model is null. */
+PYLSTM_API pylstm_status pylstm_model_load(const char* path, pylstm_model** model);
+
+/* Reads a model file's bytes, which are not needed afterwards. */
+PYLSTM_API pylstm_status pylstm_model_load_memory(const void* bytes, size_t size, pylstm_model** model);
+
+/* Null is fine. */
+PYLSTM_API void pylstm_model_free(pylstm_model* model);
+
+PYLSTM_API size_t pylstm_model_inputs(const pylstm_model* model);  /* features of a step; 0 for null */
+PYLSTM_API size_t pylstm_model_outputs(const pylstm_model* model); /* values per sample; 0 for null */
+
+/* JSON: {"library", "dtype", "architecture", "task"}.  It lives as long as the model; null for null. */
+PYLSTM_API const char* pylstm_model_describe(const pylstm_model* model);
+
+/* y [n_samples][outputs] from x [n_samples][n_steps][inputs].  y_size: elements that y has room for.
+ * The model computes in its own type, whichever of the two is called. */
+PYLSTM_API pylstm_status pylstm_model_predict_f32(const pylstm_model* model, const float* x, size_t n_samples,
+                                                  size_t n_steps, float* y, size_t y_size);
+PYLSTM_API pylstm_status pylstm_model_predict_f64(const pylstm_model* model, const double* x, size_t n_samples,
+                                                  size_t n_steps, double* y, size_t y_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,189 @@
+"""Fitted estimators to model files and back.
+
+A file's task holds the constructor's parameters and what fit has learnt beside the weights. The solver's state is left
+out: it is twice as large as the weights, and of use only to training; pickle keeps it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import numpy as np
+
+from pylstm.model import ModelFormatError
+from pylstm.model._document import Document, load, save
+from pylstm.model._readout import Readout
+
+from ._engine import Architecture, Model, Snapshot
+
+if TYPE_CHECKING:
+    from ._base import RecurrentEstimator
+
+Estimator = TypeVar("Estimator", bound="RecurrentEstimator")
+
+
+def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator to a model file."""
+    save(document_of(estimator), path)
+
+
+def document_of(estimator: RecurrentEstimator) -> Document:
+    """Return what a model file has of a fitted estimator."""
+    model = estimator._model
+    architecture = _network(estimator, model.architecture).architecture
+    attributes = {
+        name: write(getattr(estimator, name)) for name, (write, _) in ATTRIBUTES.items() if hasattr(estimator, name)
+    }
+    task = {
+        "kind": estimator._readout.kind,
+        **estimator._readout.describe(),
+        "n_timesteps": None if estimator.n_timesteps is None else int(estimator.n_timesteps),
+        "n_columns": estimator._n_columns_in,
+        "estimator": type(estimator).__name__,
+        "parameters": _plain_parameters(estimator),
+        "attributes": attributes,
+        "seed": model.seed,
+    }
+    return Document(model.architecture.dtype, architecture, model.snapshot.parameters, task)
+
+
+def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
+    """Return the fitted estimator of a model file, an instance of `cls`."""
+    document = load(path)
+    task = document.task
+    if task.get("kind") != cls._KIND or not isinstance(task.get("parameters"), dict):
+        what = repr(task.get("kind", "no estimator"))
+        _reject(f"the file holds {what}, expected {cls._KIND!r}; pylstm.load_model may read it")
+    unknown = task["parameters"].keys() - set(cls._get_param_names())
+    if unknown:
+        _reject(f"{cls.__name__} has no parameter {', '.join(sorted(unknown))}: written by a newer version")
+    estimator = cls(**task["parameters"])
+    try:
+        estimator._check_parameters()
+    except (TypeError, ValueError) as error:
+        msg = f"a parameter is wrong: {error}"
+        raise ModelFormatError(msg) from None
+    for name, value in _attributes(task).items():
+        setattr(estimator, name, value)
+    estimator._n_columns_in = None if task.get("n_columns") is None else _count(task["n_columns"], "n_columns")
+
+    named = {field.name for field in fields(Architecture)} & document.architecture.keys()
+    described = {name: document.architecture[name] for name in named}
+    for name in ("hidden_sizes", "padding_tokens"):
+        described[name] = tuple(described.get(name, ()))
+    estimator._readout = Readout.of(task, n_outputs=described["n_outputs"], pooling=described.get("pooling", "last"))
+    architecture = Architecture(dtype=document.dtype, **described)
+    network = _network(estimator, architecture)
+    if network.architecture != {**network.architecture, **document.architecture}:
+        _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
+    tokens = architecture.vocabulary_size > 0
+    if estimator.n_features_per_step_ != (1 if tokens else architecture.n_features):
+        _reject("the attributes are not those of the network")
+    if estimator._n_network_outputs(estimator.n_outputs_) != architecture.n_outputs:
+        _reject("the attributes are not those of the network")
+    estimator._model = Model(architecture, Snapshot(document.parameters, "", {}), _count(task.get("seed"), "seed"))
+    return estimator
+
+
+def _network(estimator: RecurrentEstimator, architecture: Architecture) -> Any:
+    """Return a network of this architecture, with what the estimator's parameters say of its training."""
+    return architecture.build(**vars(estimator._dropout()))
+
+
+def _plain_parameters(estimator: RecurrentEstimator) -> dict[str, Any]:
+    """Return the constructor's parameters that JSON has; the others, such as a generator, begin as by default."""
+    parameters = {}
+    for name, value in estimator.get_params(deep=False).items():
+        plain = str(np.dtype(value)) if name == "dtype" else _plain(value)
+        if plain is not NotImplemented:
+            parameters[name] = plain
+    return parameters
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` in terms of JSON, or NotImplemented."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        items = [_plain(item) for item in value]
+        return NotImplemented if NotImplemented in items else items
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return NotImplemented
+
+
+def _attributes(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the checked attributes."""
+    saved = task.get("attributes")
+    if not isinstance(saved, dict):
+        _reject("the task lacks attributes")
+    unknown = saved.keys() - ATTRIBUTES.keys()
+    if unknown:
+        _reject(f"unknown attribute {', '.join(sorted(unknown))}: written by a newer version")
+    missing = ATTRIBUTES.keys() - saved.keys() - OPTIONAL
+    if missing:
+        _reject(f"the attributes lack {', '.join(sorted(missing))}")
+    return {name: ATTRIBUTES[name][1](value, name) for name, value in saved.items()}
+
+
+def _count(value: Any, name: str) -> int:
+    if type(value) is not int or value < 0:
+        _reject(f"{name} is {value!r}, expected a whole number")
+    return int(value)
+
+
+def _number(value: Any, name: str) -> float:
+    """Return a float; JSON has no NaN and no infinity, null stands for them."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _reject(f"{name} is {value!r}, expected a number")
+    return float(value)
+
+
+def _curve(value: Any, name: str) -> list[float]:
+    if not isinstance(value, list):
+        _reject(f"{name} is {value!r}, expected a list of numbers")
+    return [_number(one, name) for one in value]
+
+
+def _curve_or_none(value: Any, name: str) -> list[float] | None:
+    return None if value is None else _curve(value, name)
+
+
+def _names(value: Any, name: str) -> np.ndarray[Any, Any]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        _reject(f"{name} is no list of strings")
+    return np.array(value, dtype=object)
+
+
+def _write_number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _write_curve(value: list[float] | None) -> list[float | None] | None:
+    return None if value is None else [_write_number(one) for one in value]
+
+
+ATTRIBUTES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, str], Any]]] = {
+    "n_features_in_": (int, _count),
+    "n_features_per_step_": (int, _count),
+    "feature_names_in_": (list, _names),
+    "n_outputs_": (int, _count),
+    "n_iter_": (int, _count),
+    "best_loss_": (_write_number, _number),
+    "loss_curve_": (_write_curve, _curve),
+    "validation_loss_curve_": (_write_curve, _curve_or_none),
+    "validation_scores_": (_write_curve, _curve_or_none),
+}
+"""What is saved of a fitted estimator: how it is written, and how it is read and checked."""
+
+OPTIONAL = {"feature_names_in_"}
+
+
+def _reject(msg: str) -> NoReturn:
+    raise ModelFormatError(msg)

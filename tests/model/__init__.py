@@ -1,0 +1,1 @@
+"""Model files, and the models that come out of them."""

@@ -1,0 +1,108 @@
+"""A model as a header compiles alone, without exceptions and RTTI, and computes what Python does but for rounding."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from pylstm import load_model
+from pylstm.model import _header
+
+from .models import fitted, inputs
+
+COMPILER = shutil.which("g++") or shutil.which("clang++")
+
+FLAGS = ["-std=c++17", "-O1", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+
+TOLERANCE = 1e-5
+"""Rounding of sums of about 10 terms below 1, carried through 6 steps and 2 layers: some tens of 2**-24."""
+
+NETWORKS = {
+    "lstm": {"hidden_size": 5},
+    "stack": {"hidden_size": [4, 3], "pooling": "mean", "n_outputs": 2},
+    "peephole": {"cell": "peephole_lstm", "hidden_size": 3, "num_layers": 2, "pooling": "max"},
+    "coupled": {"cell": "coupled_lstm", "hidden_size": 4},
+    "gru": {"cell": "gru", "hidden_size": [3, 5], "dtype": "float64"},
+    "rnn": {"cell": "rnn", "hidden_size": 4},
+    "projection": {"hidden_size": [5, 4], "proj_size": 3},
+}
+
+PROGRAM = """
+#include <cstdio>
+{includes}
+int main() {{
+  float x[4][6][2];
+  for (int n = 0; n < 4; ++n)
+    for (int t = 0; t < 6; ++t)
+      for (int k = 0; k < 2; ++k) x[n][t][k] = static_cast<float>((7 * n + 3 * t + k) % 11 - 5) / 8;
+{bodies}
+}}
+"""
+
+BODY = """
+  if (!({name}_net::self_test() < {name}_net::self_test_tolerance)) return 1;
+  for (int n = 0; n < 4; ++n) {{
+    {name}_net::State state{{}};
+    float y[{name}_net::outputs];
+    for (int t = 0; t < 6; ++t) {name}_net::step(state, x[n][t]);
+    {name}_net::read(state, y);
+    for (const float value : y) std::printf("%a ", static_cast<double>(value));
+  }}
+  std::printf("\\n");
+"""
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+def test_headers_compute_what_python_does(tmp_path):
+    expected = []
+    for name, parameters in NETWORKS.items():
+        model = fitted(**parameters)
+        model.export_header(tmp_path / f"{name}.hpp", name=f"{name}_net")
+        expected.append(model.predict(inputs()).ravel())
+    includes = "".join(f'#include "{name}.hpp"\n' for name in NETWORKS)
+    bodies = "".join(BODY.format(name=name) for name in NETWORKS)
+    (tmp_path / "main.cpp").write_text(PROGRAM.format(includes=includes, bodies=bodies), encoding="utf-8")
+    command = [COMPILER, *FLAGS, "main.cpp", "-o", "main"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    for line, values in zip(printed.splitlines(), expected, strict=True):
+        np.testing.assert_allclose([float.fromhex(word) for word in line.split()], values, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"bidirectional": True}, "bidirectional=True"),
+        ({"cell": "layernorm_lstm"}, "layernorm_lstm"),
+        ({"cell": "layernorm_gru"}, "layernorm_gru"),
+    ],
+)
+def test_what_a_header_cannot_have_is_an_error(parameters, match, tmp_path):
+    with pytest.raises(ValueError, match=match):
+        fitted(**parameters).export_header(tmp_path / "model.hpp")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "2a", "a b", "a::b", "_a", "a__b", "ä"])
+def test_a_name_that_is_none_is_an_error(name, tmp_path):
+    with pytest.raises(ValueError, match="name is"):
+        fitted().export_header(tmp_path / "model.hpp", name=name)
+
+
+def test_a_model_exports_what_its_estimator_does(tmp_path):
+    model = fitted()
+    model.save_model(tmp_path / "model")
+    model.export_header(tmp_path / "one.hpp")
+    load_model(tmp_path / "model").export_header(tmp_path / "other.hpp")
+    assert (tmp_path / "one.hpp").read_bytes() == (tmp_path / "other.hpp").read_bytes()
+
+
+def test_weights_are_written_exactly():
+    values = np.array([0.1, -0.0, 1e-42, 3.4e38], np.float32)
+    text = _header._array("w", values)
+    words = [word.strip().removesuffix("f") for word in text.partition("= {")[2].rpartition("}")[0].split(",")]
+    assert np.array_equal(np.array([float.fromhex(word) for word in words], np.float32), values)

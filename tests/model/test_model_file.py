@@ -1,0 +1,273 @@
+"""What is saved comes back with every bit: as an estimator, as a model that needs NumPy alone, and to safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import stat
+
+import numpy as np
+import pytest
+
+import pylstm
+from pylstm import GRURegressor, LSTMRegressor, ModelFormatError, load_model
+from pylstm.model import _container, _document
+
+from .models import PARAMETERS, fitted, inputs, name_of
+
+SAME_FITTED = (
+    "n_features_in_",
+    "n_features_per_step_",
+    "n_outputs_",
+    "n_iter_",
+    "best_loss_",
+    "loss_curve_",
+    "validation_loss_curve_",
+    "validation_scores_",
+)
+
+
+def saved(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save_model(path)
+    return path
+
+
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=name_of)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_are_the_same_bits(parameters, dtype, tmp_path):
+    model = fitted(**parameters, dtype=dtype)
+    path = saved(model, tmp_path)
+    X = inputs().astype(dtype)
+    expected = model.predict(X)
+    for again in (LSTMRegressor.load_model(path), load_model(path)):
+        np.testing.assert_array_equal(again.predict(X), expected)
+        assert again.predict(X).dtype == expected.dtype == dtype
+
+
+def test_the_estimator_is_what_it_was(tmp_path):
+    model = fitted(
+        hidden_size=(4, 3), n_outputs=2, early_stopping=True, dropout=0.5, learning_rate_init=1e-2, alpha=1e-4
+    )
+    again = LSTMRegressor.load_model(saved(model, tmp_path))
+    assert {**again.get_params(), "hidden_size": (4, 3)} == model.get_params()
+    assert {name: getattr(again, name) for name in SAME_FITTED} == {name: getattr(model, name) for name in SAME_FITTED}
+    assert again.parameters_.keys() == model.parameters_.keys()
+    assert all(np.array_equal(again.parameters_[name], array) for name, array in model.parameters_.items())
+    assert not any(array.flags.writeable for array in again.parameters_.values())
+
+
+def test_names_of_columns_are_kept(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(inputs()[:, :, 0], columns=[f"höhe {t}" for t in range(6)])
+    model = LSTMRegressor(3, max_iter=1).fit(frame, frame.sum(axis=1))
+    again = LSTMRegressor.load_model(saved(model, tmp_path))
+    assert list(again.feature_names_in_) == list(model.feature_names_in_)
+    np.testing.assert_array_equal(again.predict(frame), model.predict(frame))
+
+
+def test_flat_rows_are_cut_as_they_were(tmp_path):
+    X = inputs(8).reshape(8, -1)
+    model = LSTMRegressor(3, n_timesteps=6, max_iter=1).fit(X, X[:, 0])
+    path = saved(model, tmp_path)
+    np.testing.assert_array_equal(load_model(path).predict(X), model.predict(X))
+    np.testing.assert_array_equal(LSTMRegressor.load_model(path).predict(X), model.predict(X))
+
+
+def test_a_loaded_estimator_learns_on(tmp_path):
+    model = fitted()
+    again = LSTMRegressor.load_model(saved(model, tmp_path))
+    X = inputs(16)
+    again.partial_fit(X, X[:, 0, 0])
+    assert again.n_iter_ == model.n_iter_ + 1
+    assert not np.array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_loaded_estimator_saves_the_same_file(tmp_path):
+    path = saved(fitted(), tmp_path)
+    LSTMRegressor.load_model(path).save_model(tmp_path / "again")
+    load_model(path).save(tmp_path / "model")
+    assert path.read_bytes() == (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+
+
+def test_a_parameter_that_is_no_data_begins_as_by_default(tmp_path):
+    model = fitted(random_state=np.random.RandomState(0), dtype=np.float64)
+    again = LSTMRegressor.load_model(saved(model, tmp_path))
+    assert again.random_state is None
+    assert again.dtype == "float64"
+
+
+def test_either_regressor_loads_the_others_file(tmp_path):
+    model = fitted(cell="gru")
+    again = GRURegressor.load_model(saved(model, tmp_path))
+    assert again.cell == "gru"
+    np.testing.assert_array_equal(again.predict(inputs()), model.predict(inputs()))
+
+
+def test_an_estimator_that_is_not_fitted_is_not_saved(tmp_path):
+    with pytest.raises(Exception, match="not fitted"):
+        LSTMRegressor().save_model(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_file_is_what_the_safetensors_package_reads_and_writes(dtype, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model = fitted(dtype=dtype)
+    path = saved(model, tmp_path)
+    arrays = safetensors.load_file(path)
+    assert arrays.keys() == model.parameters_.keys()
+    assert all(np.array_equal(arrays[name], array) for name, array in model.parameters_.items())
+    with path.open("rb") as file:
+        metadata = _container.read_header(file).metadata
+    safetensors.save_file(dict(model.parameters_), tmp_path / "theirs", metadata)
+    with (tmp_path / "theirs").open("rb") as file:
+        header = _container.read_header(file)
+        theirs, _ = _container.read_tensors(file, header, b"")
+    assert header.metadata == metadata
+    assert all(np.array_equal(theirs[name], array) for name, array in model.parameters_.items())
+
+
+def test_a_model_says_what_it_is(tmp_path):
+    model = load_model(saved(fitted(cell="gru", hidden_size=[4, 3], dropout=0.5), tmp_path))
+    expected = {
+        "cell": "gru",
+        "n_features": 2,
+        "hidden_sizes": [4, 3],
+        "n_outputs": 1,
+        "dropout": 0.5,
+        "pooling": "last",
+    }
+    assert {name: model.architecture[name] for name in expected} == expected
+    assert model.dtype == "float32"
+    assert model.parameters["layers.0.weight_ih"].shape == (12, 2)
+    assert not any(array.flags.writeable for array in model.parameters.values())
+    assert model.task["kind"] == "regression"
+
+
+def test_a_model_survives_pickle(tmp_path):
+    model = load_model(saved(fitted(), tmp_path))
+    expected = model.predict(inputs())
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(inputs()), expected)
+    assert not any(array.flags.writeable for array in again.parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("X", "match"),
+    [
+        (np.zeros((2, 3, 4)), r"shape \(2, 3, 4\), expected \(n_samples, n_steps, 2\)"),
+        (np.zeros(3), "shape"),
+        (np.zeros((2, 5)), "shape"),
+        (np.full((2, 3, 2), np.nan), "nan: row 0, step 0, feature 0"),
+        (np.where(np.arange(12).reshape(2, 3, 2) == 9, np.inf, 0), "inf: row 1, step 1, feature 1"),
+    ],
+)
+def test_a_model_says_what_is_wrong_with_its_input(X, match, tmp_path):
+    model = load_model(saved(fitted(), tmp_path))
+    with pytest.raises(ValueError, match=match):
+        model.predict(X)
+
+
+def test_loading_needs_neither_scikit_learn_nor_safetensors(run_python, tmp_path):
+    model = fitted()
+    saved(model, tmp_path)
+    np.save(tmp_path / "X.npy", inputs())
+    run_python(
+        "import sys, numpy as np\n"
+        "sys.modules.update(dict.fromkeys(['sklearn', 'scipy', 'joblib', 'safetensors']))\n"
+        "import pylstm\n"
+        "np.save('y.npy', pylstm.load_model('model.safetensors').predict(np.load('X.npy')))\n"
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), model.predict(inputs()))
+
+
+def test_a_file_without_a_task_is_read_as_a_model_alone(tmp_path):
+    document = _document.load(saved(fitted(n_outputs=2), tmp_path))
+    path = tmp_path / "bare"
+    _document.save(_document.Document(document.dtype, document.architecture, document.parameters, {}), path)
+    assert load_model(path).predict(inputs()).shape == (4, 2)
+    with pytest.raises(ModelFormatError, match="expected 'regression'"):
+        LSTMRegressor.load_model(path)
+
+
+def test_a_network_that_no_estimator_has_is_read_as_a_model_alone(tmp_path):
+    document = _document.load(saved(fitted(hidden_size=[4, 4], bidirectional=True, pooling="mean"), tmp_path))
+    architecture = document.architecture | {"residual": True}
+    _document.save(
+        _document.Document(document.dtype, architecture, document.parameters, document.task), tmp_path / "residual"
+    )
+    assert load_model(tmp_path / "residual").architecture["residual"]
+    with pytest.raises(ModelFormatError, match=r"pylstm\.load_model reads it"):
+        LSTMRegressor.load_model(tmp_path / "residual")
+
+
+# Writing.
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    model = fitted()
+    path = saved(model, tmp_path)
+    before = path.read_bytes()
+
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        model.save_model(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fitted().save_model(tmp_path / "nowhere" / "model")
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(OSError):  # noqa: PT011 (which one depends on the system)
+        load_model(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links and modes are POSIX's")
+def test_links_are_followed_and_modes_are_those_of_new_files(tmp_path):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real" / "model")
+    fitted().save_model(link)
+    assert link.is_symlink()
+    (tmp_path / "plain").touch()
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("real/model", "plain")]
+    assert modes[0] == modes[1]
+
+
+# Golden files: of every released version one folder.
+
+
+def test_files_of_every_version_keep_loading(golden):
+    path, bits = golden
+    predicted = load_model(path).predict(inputs()).ravel()
+    if pylstm.show_config(mode="dicts")["isa"] == "generic":  # which has no fused multiply-add
+        np.testing.assert_allclose(predicted, np.frombuffer(bytes.fromhex(bits), predicted.dtype), rtol=1e-4)
+    else:
+        assert predicted.tobytes().hex() == bits
+
+
+def test_the_description_is_documented_by_this_list(tmp_path):
+    path = saved(fitted(), tmp_path)
+    with path.open("rb") as file:
+        description = json.loads(_container.read_header(file).metadata["pylstm"])
+    assert list(description) == ["format", "library", "architecture", "task"]
+    assert description["format"] == 1
+    assert description["library"] == pylstm.__version__
+    assert list(description["task"]) == [
+        "kind",
+        "y_is_1d",
+        "n_timesteps",
+        "n_columns",
+        "estimator",
+        "parameters",
+        "attributes",
+        "seed",
+    ]
