@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import type_of_target
 from pylstm.typing import FloatArray
 
 from ._samples import Sequences
-from ._validation import TargetForm, check_targets, listed
+from ._validation import TargetForm, check_targets, fits_steps, listed, understand_targets
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,16 @@ class Classes:
 
     def probabilities(self, outputs: FloatArray) -> FloatArray:
         """Return those of all classes, (..., n_classes)."""
-        if not (self.several or self.binary):
-            powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-        small = np.exp(-np.abs(outputs))
-        second = np.where(outputs >= 0, 1, small) / (1 + small)
+        return np.asarray(np.exp(self.log_probabilities(outputs)))
+
+    def log_probabilities(self, outputs: FloatArray) -> FloatArray:
+        """Return the logarithms of those of all classes, finite however small these are."""
         if self.several:
-            return np.asarray(second)
-        return np.concatenate([np.where(outputs >= 0, small, 1) / (1 + small), second], axis=-1)
+            return np.asarray(-np.logaddexp(0, -outputs))
+        if self.binary:
+            return np.asarray(-np.logaddexp(0, np.concatenate([outputs, -outputs], axis=-1)))
+        lowered = outputs - outputs.max(axis=-1, keepdims=True)
+        return np.asarray(lowered - np.log(np.exp(lowered).sum(axis=-1, keepdims=True)))
 
 
 def encode_labels(
@@ -104,21 +106,21 @@ def _understand(
     array: NDArray[Any], X: Sequences, *, listed_items: bool, is_table: bool, targets: str, name: str
 ) -> tuple[bool, bool]:
     """Return whether labels are of steps, and whether there are several at once; `array` holds all or the first."""
-    if listed_items:
-        return True, array.ndim == 2 and array.shape[1] > 1
-    if array.ndim != 2:
-        return array.ndim > 2, array.ndim == 3 and array.shape[2] > 1
-    if targets != "auto":
-        return targets == "per_step", targets == "per_sequence"
-    if type_of_target(array) == "multilabel-indicator":
-        return False, True
-    if not is_table and len(array) == len(X) and all(len(x) == array.shape[1] for x in X):
+    zeros_and_ones = array.dtype.kind in "biuf" and bool(np.all((array == 0) | (array == 1)))
+    if targets == "auto" and not (listed_items or is_table or zeros_and_ones) and fits_steps(array, X):
         return True, False
-    msg = (
-        f"{name} has shape {array.shape}, expected ({len(X)},), one label for each step of X, or several labels at "
-        f"once as 0 and 1; Unknown label type: {type_of_target(array)}"
-    )
-    raise ValueError(msg)
+    per_step = understand_targets(None if listed_items else array, X, is_table=is_table, targets=targets, name=name)
+    if listed_items or array.ndim > 2:
+        return per_step, array.shape[-1] > 1 if array.ndim == 3 - listed_items else False
+    several = array.ndim == 2 and not per_step
+    if several and not zeros_and_ones:
+        msg = (
+            f"{name} has shape {array.shape}, expected ({len(X)},), one label for each step of X "
+            f"(with targets='per_step' if X is a table), or several labels at once as 0 and 1; "
+            f"Unknown label type: {type_of_target(array)}"
+        )
+        raise ValueError(msg)
+    return per_step, several
 
 
 def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tuple[list[NDArray[Any]], Classes]:

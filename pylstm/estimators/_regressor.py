@@ -161,12 +161,8 @@ or list of (n_steps_i, n_features)
         r2 : float
             Over sequences, or over the steps of all of them; the mean over outputs.
         """
-        predicted = self.predict(X)
-        return float(
-            r2_score(
-                self._items(y), self._items(predicted), sample_weight=self._weights_of_items(sample_weight, predicted)
-            )
-        )
+        expected, found, weight = self._paired(y, self.predict(X), sample_weight)
+        return float(r2_score(expected, found, sample_weight=weight))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -186,9 +182,9 @@ or list of (n_steps_i, n_features)
         return Loss(self.loss, float(self.huber_delta), tuple(float(level) for level in self._levels()))
 
     def _encode_targets(
-        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+        self, y: Any, X: Sequences, *, is_table: bool, targets: str, reset: bool, name: str
     ) -> tuple[Sequences, TargetForm]:
-        encoded, form = check_targets(y, X, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name)
+        encoded, form = check_targets(y, X, is_table=is_table, targets=targets, dtype=self.dtype, name=name)
         if self.loss == "poisson" and any((item < 0).any() for item in encoded):
             msg = f"{name} has negative values, expected none: loss='poisson' is for counts"
             raise ValueError(msg)
@@ -205,7 +201,8 @@ or list of (n_steps_i, n_features)
 
     def _predictions(self, outputs: FloatArray) -> FloatArray:
         if self.loss == "poisson":
-            return np.exp(outputs)
+            with np.errstate(over="ignore"):
+                return np.asarray(np.exp(outputs))
         if self.loss != "quantile":
             return outputs
         middle = int(np.argmin(np.abs(np.asarray(self._levels()) - 0.5)))
@@ -215,10 +212,10 @@ or list of (n_steps_i, n_features)
         return self._target_form.outside(y)
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
-        expected, found = np.asarray(self._items(y), np.float64), np.asarray(self._items(predicted), np.float64)
+        expected, found = np.asarray(y, np.float64), np.asarray(predicted, np.float64)
         if len(expected) < 2 or not np.isfinite(found).all():
             return np.nan
-        return float(r2_score(expected, found, sample_weight=self._weights_of_items(weight, predicted)))
+        return float(r2_score(expected, found, sample_weight=weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

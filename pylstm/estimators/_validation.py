@@ -5,6 +5,7 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -116,8 +117,8 @@ def check_sequences(
 def listed(value: Any) -> list[Any] | None:
     """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
 
-    Lists of sequences are lists and tuples of arrays of two dimensions, or of anything unequally long, and arrays of
-    objects that hold such.
+    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays of objects that hold
+    such. Lists of equally long lists look like an array.
     """
     if isinstance(value, np.ndarray):
         if value.dtype != object or value.ndim != 1 or len(value) == 0:
@@ -127,7 +128,7 @@ def listed(value: Any) -> list[Any] | None:
     items = list(value)
     if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
         return None
-    if all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
+    if all(getattr(item, "ndim", 0) >= 1 for item in items):
         return items
     try:
         lengths = {len(item) for item in items}
@@ -202,25 +203,38 @@ def check_targets(
 def understand_targets(array: Any | None, X: Sequences, *, is_table: bool, targets: str, name: str) -> bool:
     """Return whether targets are one per step: `array`, or a list of sequences where that is None."""
     if targets == "per_sequence" and (array is None or array.ndim > 2):
-        msg = f"{name} has one target per step, expected ({len(X)},) or ({len(X)}, n_outputs): targets='per_sequence'"
+        msg = f"{name} has one target per step, expected one per sequence: ({len(X)},) or ({len(X)}, n_outputs)"
         raise ValueError(msg)
     if array is None or array.ndim > 2:
         return True
     if targets != "auto":
         if targets == "per_step" and array.ndim == 1:
-            msg = f"{name} has shape {array.shape}, expected one target per step of X: targets='per_step'"
+            msg = f"{name} has shape {array.shape}, one target per sequence, expected one per step of X"
             raise ValueError(msg)
         return targets == "per_step"
-    if array.ndim == 1 or is_table or array.shape[1] == 1 or len(array) != len(X):
-        return False
-    if any(len(x) != array.shape[1] for x in X):
+    if is_table or not fits_steps(array, X):
         return False
     msg = (
         f"{name} has shape {array.shape}, and X has {array.shape[1]} steps: it is taken as one target per step. "
         f"Say targets='per_step', or targets='per_sequence' if a sequence has {array.shape[1]} targets."
     )
-    warnings.warn(msg, UserWarning, stacklevel=5)
+    _warn_user(msg)
     return True
+
+
+def fits_steps(array: Any, X: Sequences) -> bool:
+    """Return whether a 2-D array has a column for each step of every sequence of X; no other array has."""
+    if array.ndim != 2 or array.shape[1] == 1 or len(array) != len(X):
+        return False
+    return all(len(x) == array.shape[1] for x in X)
+
+
+def _warn_user(message: str) -> None:
+    """Warn at the line that called this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("pylstm."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level - 1)
 
 
 def _per_step_items(items: list[Any], X: Sequences, name: str) -> tuple[list[Any], bool]:
