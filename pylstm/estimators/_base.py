@@ -386,6 +386,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_real("validation_fraction", self.validation_fraction, "(0, 1)")
         if self.scoring is not None:
             check_scoring(self, self.scoring)
+        if not isinstance(self.callbacks, Sequence | None):
+            msg = f"callbacks is {self.callbacks!r}, expected a sequence of functions of (estimator, epoch)"
+            raise TypeError(msg)
         for callback in self.callbacks or ():
             if not callable(callback):
                 msg = f"callbacks holds {callback!r}, expected functions of (estimator, epoch)"

@@ -80,7 +80,8 @@ def encode_labels(
         arrays[0], X, listed_items=items is not None, is_table=is_table, targets=targets, name=name
     )
     if known is not None and several != known.several:
-        msg = f"{name} has {'several labels' if several else 'one label'} at once, expected it the other way, as before"
+        found, wanted = ("several labels", "one") if several else ("one label", "several")
+        msg = f"{name} has {found} at once, expected {wanted} (as in the first fit, or as classes says)"
         raise ValueError(msg)
     classes = known
     if several:
@@ -137,13 +138,13 @@ def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tu
             raise ValueError(msg)
     classes = known or Classes(np.unique(labels), several=False)
     if len(classes.labels) < 2:
-        msg = f"{name} has one class, {classes.labels[0]!r}, expected at least 2 classes"
+        msg = f"{name} has one class, {classes.labels.tolist()[0]!r}, expected at least 2 classes"
         raise ValueError(msg)
     numbers = np.searchsorted(classes.labels, labels)
     found = numbers < len(classes.labels)
     found[found] = classes.labels[numbers[found]] == labels[found]
     if not found.all():
-        msg = f"{name} has the label {labels[np.argmin(found)]!r}, expected one of {classes.labels.tolist()}"
+        msg = f"{name} has the label {labels.tolist()[np.argmin(found)]!r}, expected one of {classes.labels.tolist()}"
         raise ValueError(msg)
     ends = np.cumsum([array.size for array in arrays])[:-1]
     return [part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), arrays, strict=True)], classes

@@ -234,7 +234,7 @@ def _warn_user(message: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("pylstm."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level - 1)
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def _per_step_items(items: list[Any], X: Sequences, name: str) -> tuple[list[Any], bool]:
