@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import type_of_target
 from pylstm.typing import FloatArray
 
 from ._samples import Sequences
-from ._validation import TargetForm, check_targets, fits_steps, listed, understand_targets
+from ._validation import TargetForm, check_targets, fits_steps, listed_targets, understand_targets
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def encode_labels(
     if y is None:
         msg = f"requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    items = listed(y)
+    items = listed_targets(y, is_table=is_table)
     arrays = [np.asarray(y)] if items is None else [np.asarray(item) for item in items]
     if items is None and arrays[0].ndim == 2 and arrays[0].shape[1] == 1 and targets != "per_step":
         arrays[0] = column_or_1d(arrays[0], warn=True)

@@ -137,6 +137,17 @@ def listed(value: Any) -> list[Any] | None:
     return items if len(lengths) > 1 or isinstance(value, np.ndarray) else None
 
 
+def listed_targets(y: Any, *, is_table: bool) -> list[Any] | None:
+    """Return `y` as a list of the targets of steps of each sequence if it is one, None if it is an array.
+
+    Of a table the sequences are equally long, so that a list of equally long rows is an array to scikit-learn.
+    """
+    items = listed(y)
+    if items is not None and is_table and not isinstance(y, np.ndarray) and len({len(item) for item in items}) == 1:
+        return None
+    return items
+
+
 def check_targets(
     y: Any, X: Sequences, *, is_table: bool, targets: str, dtype: str, name: str = "y"
 ) -> tuple[Sequences, TargetForm]:
@@ -168,7 +179,7 @@ def check_targets(
     if y is None:
         msg = f"fit requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    items = listed(y)
+    items = listed_targets(y, is_table=is_table)
     array = None
     if items is None:
         array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True, ensure_min_features=0)
