@@ -12,8 +12,7 @@ from sklearn.model_selection import train_test_split
 from pylstm import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor, make_windows
 from pylstm.datasets import load_electrocardiogram
 
-
-# Accuracy of the defaults: 0.970 (LSTM) and 0.972 (GRU) on average over seeds, 0.007 the spread of one.
+# Accuracy of the defaults: 0.971 (LSTM) and 0.972 (GRU) on average over seven splits, each within 0.01.
 DIGITS = 0.965
 
 
