@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
@@ -72,6 +73,9 @@ def encode_labels(
     if y is None:
         msg = f"requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
+    if issparse(y):
+        msg = f"{name} is sparse, expected a dense array: use '.toarray()'"
+        raise TypeError(msg)
     items = listed_targets(y, is_table=is_table)
     arrays = [np.asarray(y)] if items is None else [np.asarray(item) for item in items]
     if items is None and arrays[0].ndim == 2 and arrays[0].shape[1] == 1 and targets != "per_step":
@@ -136,7 +140,12 @@ def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tu
         if (labels != np.floor(labels)).any():
             msg = f"Unknown label type: {name} is continuous, expected classes; LSTMRegressor is for numbers"
             raise ValueError(msg)
-    classes = known or Classes(np.unique(labels), several=False)
+    try:
+        classes = known or Classes(np.unique(labels), several=False)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        msg = f"{name} has labels of types {', '.join(kinds)}, expected labels that can be put in order"
+        raise TypeError(msg) from None
     if len(classes.labels) < 2:
         msg = f"{name} has one class, {classes.labels.tolist()[0]!r}, expected at least 2 classes"
         raise ValueError(msg)

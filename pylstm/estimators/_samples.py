@@ -35,8 +35,12 @@ class Samples:
     @classmethod
     def of(cls, X: Sequences, y: Sequences, weight: Sequences | None, sample_weight: Sequences | None) -> Samples:
         """Return the samples whose weight is not zero: the others are as good as absent."""
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero([bool(np.any(w)) for w in weight])
-        return cls(X, y, weight, rows.astype(np.int64), sample_weight)
+        rows = np.arange(len(X), dtype=np.int64)
+        if isinstance(weight, list):
+            rows = rows[[bool(w.any()) for w in weight]]
+        elif weight is not None:
+            rows = rows[weight.reshape(len(weight), -1).any(axis=1)]
+        return cls(X, y, weight, rows, sample_weight)
 
     @property
     def per_step(self) -> bool:

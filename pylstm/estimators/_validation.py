@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -117,9 +118,11 @@ def check_sequences(
 def listed(value: Any) -> list[Any] | None:
     """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
 
-    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays of objects that hold
-    such. Lists of equally long lists look like an array.
+    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays and series of objects
+    that hold such. Lists of equally long lists look like an array.
     """
+    if getattr(value, "dtype", None) == np.dtype(object) and hasattr(value, "to_numpy"):  # a series of pandas
+        value = value.to_numpy()
     if isinstance(value, np.ndarray):
         if value.dtype != object or value.ndim != 1 or len(value) == 0:
             return None
@@ -196,17 +199,18 @@ def check_targets(
         require_finite(values, dtype, name, ("output",))
         return np.ascontiguousarray(values, dtype=dtype), TargetForm(per_step=False, is_1d=array.ndim == 1)
     if array is not None:
-        steps = {len(x) for x in X}
-        if array.ndim > 3 or len(array) != len(X) or steps != {array.shape[1]}:
+        steps = _lengths(X)
+        if array.ndim > 3 or len(array) != len(X) or steps != {array.shape[1]} or 0 in array.shape:
             n_steps = steps.pop() if len(steps) == 1 else "n_steps"
             msg = (
                 f"{name} has shape {array.shape}, expected ({len(X)},) or ({len(X)}, n_outputs), or for one target per "
                 f"step ({len(X)}, {n_steps}) or ({len(X)}, {n_steps}, n_outputs)"
             )
             raise ValueError(msg)
-        items = list(array)
-    assert items is not None
-    values, is_1d = _per_step_items([_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)], X, name)
+        values, is_1d = array.reshape(*array.shape[:2], -1), array.ndim == 2
+    else:
+        assert items is not None
+        values, is_1d = _per_step_items(items, X, dtype, name)
     require_finite(values, dtype, name, ("step", "output"))
     return _as_engine(values, X, dtype), TargetForm(per_step=True, is_1d=is_1d)
 
@@ -235,9 +239,12 @@ def understand_targets(array: Any | None, X: Sequences, *, is_table: bool, targe
 
 def fits_steps(array: Any, X: Sequences) -> bool:
     """Return whether a 2-D array has a column for each step of every sequence of X; no other array has."""
-    if array.ndim != 2 or array.shape[1] == 1 or len(array) != len(X):
-        return False
-    return all(len(x) == array.shape[1] for x in X)
+    return array.ndim == 2 and array.shape[1] > 1 and len(array) == len(X) and _lengths(X) == {array.shape[1]}
+
+
+def _lengths(X: Sequences) -> set[int]:
+    """Return the numbers of steps that sequences of X have."""
+    return {len(x) for x in X} if isinstance(X, list) else {X.shape[1]}
 
 
 def _warn_user(message: str) -> None:
@@ -248,26 +255,27 @@ def _warn_user(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def _per_step_items(items: list[Any], X: Sequences, name: str) -> tuple[list[Any], bool]:
+def _per_step_items(items: list[Any], X: Sequences, dtype: str, name: str) -> tuple[list[FloatArray], bool]:
     """Return (n_steps_i, n_outputs) arrays for the sequences of X, and whether the outputs had no axis."""
     if len(items) != len(X):
         msg = f"{name} has {len(items)} sequences, expected {len(X)} (one for each of X)"
         raise ValueError(msg)
-    is_1d = items[0].ndim == 1
-    shape = items[0].shape[1:]
-    for i, item in enumerate(items):
+    arrays = [_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)]
+    is_1d = arrays[0].ndim == 1
+    shape = arrays[0].shape[1:]
+    for i, item in enumerate(arrays):
         if item.ndim not in {1, 2} or item.shape != (len(X[i]), *shape) or 0 in item.shape:
             expected = f"({len(X[i])},)" if is_1d else f"({len(X[i])}, {shape[0] if shape else 'n_outputs'})"
             msg = f"{name}[{i}] has shape {item.shape}, expected {expected} (one target for each step of X[{i}])"
             raise ValueError(msg)
-    return [item.reshape(len(item), -1) for item in items], is_1d
+    return [item.reshape(len(item), -1) for item in arrays], is_1d
 
 
-def _as_engine(items: list[FloatArray], X: Sequences, dtype: str) -> Sequences:
+def _as_engine(values: Sequences, X: Sequences, dtype: str) -> Sequences:
     """Return what belongs to steps as one array where X is one, else as a list."""
     if isinstance(X, list):
-        return [np.ascontiguousarray(item, dtype=dtype) for item in items]
-    return np.stack(items).astype(dtype, copy=False)
+        return [np.ascontiguousarray(item, dtype=dtype) for item in values]
+    return np.ascontiguousarray(np.stack(values) if isinstance(values, list) else values, dtype=dtype)
 
 
 def check_weights(weight: Any, X: Sequences, *, per_step: bool, name: str = "sample_weight") -> Sequences | None:
@@ -278,29 +286,33 @@ def check_weights(weight: Any, X: Sequences, *, per_step: bool, name: str = "sam
     if weight is None:
         return None
     items = listed(weight) if per_step else None
-    array = None
-    if items is None:
+    weights: Sequences
+    if items is not None:
+        columns, is_1d = _per_step_items(items, X, "float64", name)
+        if not is_1d:
+            msg = (
+                f"{name}[0] has shape {np.shape(items[0])}, expected ({len(X[0])},) (one weight for each step of X[0])"
+            )
+            raise ValueError(msg)
+        weights = _as_engine(columns, X, "float64")
+    else:
         array = _real_array(weight, "float64", name=name, ensure_2d=False, allow_nd=True)
-        if per_step and array.ndim > 1:
-            items = list(array)
-    if items is None:
-        assert array is not None
-        if array.shape != (len(X),):
+        of_steps = per_step and array.ndim == 2 and len(array) == len(X) and _lengths(X) == {array.shape[1]}
+        if not of_steps and array.shape != (len(X),):
             by_step = ", or one for each step" if per_step else ""
             msg = f"{name} has shape {array.shape}, expected ({len(X)},) (one weight for each sample of X{by_step})"
             raise ValueError(msg)
-        weights: Sequences = np.ascontiguousarray(array, dtype=np.float64)[:, np.newaxis]
-    else:
-        columns, _ = _per_step_items([_as_real(w, "float64", f"{name}[{i}]") for i, w in enumerate(items)], X, name)
-        weights = _as_engine(columns, X, "float64")
-    require_finite(weights, "float64", name, ("step",) if items is not None else ())
+        weights = array[..., np.newaxis]
+        weights = _as_engine(weights, X, "float64") if of_steps else np.ascontiguousarray(weights, dtype=np.float64)
+    require_finite(weights, "float64", name, ("step",) if weights[0].ndim == 2 else ())
     total = 0.0
-    with np.errstate(over="ignore"):
-        for row, item in enumerate(weights):
-            if item.min() < 0:
-                msg = f"{name} is {item.min()} at row {row}, expected weights that are not negative"
-                raise ValueError(msg)
-            total += float(item.sum())
+    for start, piece in _pieces(weights):
+        if piece.min() < 0:
+            row = start + int(np.argwhere(piece < 0)[0][0])
+            msg = f"{name} is {piece.min()} at row {row}, expected weights that are not negative"
+            raise ValueError(msg)
+        with np.errstate(over="ignore"):
+            total += float(piece.sum())
     if total == 0 or not np.isfinite(total):
         msg = f"{name} sums to {'zero' if total == 0 else 'infinity'}, expected a positive, finite sum"
         raise ValueError(msg)
@@ -356,15 +368,15 @@ def _cut_columns(array: FloatArray, n_timesteps: int | None, name: str) -> Float
 
 def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> None:
     """Raise ValueError at the first element that is not a whole number from 0 to `vocabulary_size` - 1."""
-    for row, sequence in enumerate(sequences):
-        wrong = (sequence < 0) | (sequence >= vocabulary_size) | (sequence != np.floor(sequence))
-        if sequence.shape[1] != 1:
-            msg = f"{name} has {sequence.shape[1]} features per step, expected 1: vocabulary_size is {vocabulary_size}"
-            raise ValueError(msg)
+    if sequences[0].shape[1] != 1:
+        msg = f"{name} has {sequences[0].shape[1]} features per step, expected 1: vocabulary_size is {vocabulary_size}"
+        raise ValueError(msg)
+    for start, piece in _pieces(sequences):
+        wrong = (piece < 0) | (piece >= vocabulary_size) | (piece != np.floor(piece))
         if wrong.any():
-            step = int(np.argmax(wrong[:, 0]))
+            row, step, _ = np.argwhere(wrong)[0]
             msg = (
-                f"{name} is {sequence[step, 0]:g} at row {row}, step {step}, "
+                f"{name} is {piece[row, step, 0]:.16g} at row {start + row}, step {step}, "
                 f"expected a token: a whole number from 0 to {vocabulary_size - 1} (vocabulary_size - 1)"
             )
             raise ValueError(msg)
@@ -372,13 +384,17 @@ def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> No
 
 def require_finite(data: Sequences, dtype: str, name: str, axes: tuple[str, ...]) -> None:
     """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`."""
+    for start, piece in _pieces(data):
+        _require_finite_piece(piece, dtype, name, axes, start)
+
+
+def _pieces(data: Sequences) -> Iterator[tuple[int, FloatArray]]:
+    """Yield (n, ...) pieces of data, and the row that each begins with."""
     if isinstance(data, list):
-        for row, item in enumerate(data):
-            _require_finite_piece(item[np.newaxis], dtype, name, axes, row)
+        yield from ((row, item[np.newaxis]) for row, item in enumerate(data))
         return
     rows = max(1, PIECE // max(1, data[:1].size))
-    for start in range(0, len(data), rows):
-        _require_finite_piece(data[start : start + rows], dtype, name, axes, start)
+    yield from ((start, data[start : start + rows]) for start in range(0, len(data), rows))
 
 
 def _require_finite_piece(piece: FloatArray, dtype: str, name: str, axes: tuple[str, ...], start: int) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from pylstm import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor, make_windows
 
@@ -34,6 +35,10 @@ def data_frame(_):
     return pd.DataFrame(DENSE.reshape(N, -1), columns=[f"c{i}" for i in range(T * F)])
 
 
+def series(_):
+    return pytest.importorskip("pandas").Series(RAGGED)
+
+
 # name: (X, parameters of the estimator, whether its sequences are unequally long)
 INPUTS = {
     "array": (lambda _: DENSE, {}, False),
@@ -50,6 +55,7 @@ INPUTS = {
     "lists of lists": (lambda _: [x.tolist() for x in RAGGED], {}, True),
     "objects": (lambda _: objects(RAGGED), {}, True),
     "objects of equal lengths": (lambda _: objects(list(DENSE)), {}, False),
+    "series": (series, {}, True),
     "tokens": (lambda _: TOKENS, TOKEN_OPTIONS, False),
     "list of tokens": (lambda _: RAGGED_TOKENS, TOKEN_OPTIONS, True),
 }
@@ -118,7 +124,7 @@ def test_every_input_goes_with_every_target(estimator, kind_of_X, kind_of_y, tmp
 
     predicted = model.predict(X)
     if of_steps and is_list:
-        assert type(predicted) is type(X)
+        assert isinstance(predicted, np.ndarray if isinstance(X, np.ndarray) else list)
     else:
         assert isinstance(predicted, np.ndarray)
         assert predicted.dtype != object
@@ -380,9 +386,27 @@ def test_labels_never_seen_are_refused():
         model.fit(DENSE, y, X_val=DENSE[:1], y_val=["swim"])
 
 
+def test_labels_that_cannot_be_ordered_are_named():
+    with pytest.raises(
+        TypeError, match="y has labels of types NoneType, str, expected labels that can be put in order"
+    ):
+        fit(np.array([None, "a"] * 10, object), estimator=LSTMClassifier)
+
+
+def test_sparse_labels_are_named():
+    with pytest.raises(TypeError, match="y is sparse, expected a dense array"):
+        fit(csr_array(SEVERAL[:N]), estimator=LSTMClassifier)
+
+
 def test_weights_of_steps_go_with_targets_of_steps():
     with pytest.raises(ValueError, match=r"sample_weight has shape \(20, 5\), expected \(20,\)"):
         LSTMRegressor(3).fit(DENSE, REAL[:N, 0], np.ones((N, T)))
     y = per_step(REAL, 0, as_list="ragged")
     with pytest.raises(ValueError, match=r"sample_weight\[0\] has shape \(3,\), expected \(2,\)"):
         LSTMRegressor(3).fit(RAGGED, y, [np.ones(len(x) + 1) for x in RAGGED])
+    with pytest.raises(ValueError, match=r"sample_weight\[0\] has shape \(2, 2\), expected \(2,\)"):
+        LSTMRegressor(3).fit(RAGGED, y, RAGGED)
+    with pytest.raises(
+        ValueError, match=r"shape \(20, 4\), expected \(20,\) \(one weight for each sample of X, or one"
+    ):
+        LSTMRegressor(3, targets="per_step").fit(DENSE, NUMBERS_OF_STEPS, np.ones((N, 4)))
