@@ -33,8 +33,8 @@ from ._parameters import (
 )
 from ._persistence import document_of, load_estimator, save_estimator
 from ._rates import SCHEDULES
-from ._samples import Samples, hold_out, take
-from ._training import Callback, Course, Ending, Schedule, Validation, train
+from ._samples import Samples, hold_out, take, weights_of_items
+from ._training import Course, Ending, Epoch, Schedule, Validation, train
 from ._validation import check_sequences, check_weights
 
 CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
@@ -56,9 +56,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     _n_columns_in: int | None  # of a 2-D X in fit
     _readout: Readout
 
+    _by_item: bool = False  # predictions for steps come one after the other, as scorers know them
+
     _KIND: ClassVar[str]
     """Of the task, in model files."""
 
+    _SCALING_ADVICE: str = "X and y scaled to unit variance"
     _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_readout")
 
     def __init__(
@@ -219,13 +222,13 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         raise NotImplementedError
 
     def _encode_targets(
-        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+        self, y: Any, X: Sequences, *, is_table: bool, targets: str, reset: bool, name: str
     ) -> tuple[Sequences, TargetForm]:
         """Return targets as the engine takes them and what they look like; with `reset`, learn from them."""
         raise NotImplementedError
 
-    def _item_weights(self, weight: Sequences | None, y: Sequences) -> Sequences | None:
-        """Return weights for the checked targets `y`, those of their classes included."""
+    def _loss_weights(self, weight: Sequences | None, y: Sequences, *, learn: bool) -> Sequences | None:
+        """Return weights for the checked targets `y`, those of their classes included; `learn` the latter from `y`."""
         return weight
 
     def _n_network_outputs(self, n_targets: int) -> int:
@@ -241,20 +244,20 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         X: Any,
         y: Any,
         sample_weight: Any,
-        validation: tuple[Any, Any, Any] = (None, None, None),
+        held_out_data: tuple[Any, Any, Any] = (None, None, None),
         *,
         resume: bool,
         partial: bool,
     ) -> Self:
         """Train from new parameters; with ``resume=True`` go on from those of an earlier fit, if there was one.
 
-        `validation` holds X_val, y_val and sample_weight_val. With ``partial=True`` it is one epoch without a word.
+        `held_out_data` are X_val, y_val and sample_weight_val. With ``partial=True`` it is one epoch without a word.
         """
         self._check_parameters()
         resume = resume and hasattr(self, "_model")
         draft = self._draft(keep_state=resume)
         samples = draft._check_samples(X, y, sample_weight, reset=not resume)
-        held_out = draft._check_validation(*validation, n_targets=samples.n_targets)
+        held_out = draft._check_validation(*held_out_data, n_targets=samples.n_targets)
         architecture = draft._architecture(samples)
         if resume:
             _require_same(self._model.architecture, architecture)
@@ -264,6 +267,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             draft.n_iter_ = 0
             draft.loss_curve_ = []
             draft.validation_loss_curve_ = draft.validation_scores_ = None
+        draft.n_outputs_ = samples.n_targets
         if self.early_stopping and held_out is None:
             samples, held_out = hold_out(samples, self.validation_fraction, seed if self.shuffle else None)
 
@@ -278,27 +282,21 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             loss_unit=loss.unit(samples),
             n_iter_no_change=int(self.n_iter_no_change),
             early_stopping=bool(self.early_stopping),
-            learning_rate=self.learning_rate,
+            learning_rate="constant" if partial else self.learning_rate,
             learning_rate_init=float(self.learning_rate_init),
             verbose=0 if partial else int(self.verbose),
         )
         session = Session(architecture, self._solver(), loss, self._dropout(), seed, start)
-        snapshot, course = train(
-            session,
-            samples,
-            None if held_out is None else draft._validation(held_out),
-            schedule,
-            [] if partial else draft._callbacks(),
-        )
+        validation = None
+        if held_out is not None:
+            validation = draft._validation(held_out)
+            draft.validation_loss_curve_ = draft.validation_loss_curve_ or []
+            draft.validation_scores_ = draft.validation_scores_ or []
+        callback = None if partial or not self.callbacks else draft._call_back
+        snapshot, course = train(session, samples, validation, schedule, callback)
 
         draft._model = Model(architecture, snapshot, seed)
-        draft.n_outputs_ = samples.n_targets
-        draft.n_iter_ += len(course.losses)
-        draft.best_loss_ = course.best_loss
-        draft.loss_curve_ = draft.loss_curve_ + course.losses
-        if held_out is not None:
-            draft.validation_loss_curve_ = (draft.validation_loss_curve_ or []) + course.validation_losses
-            draft.validation_scores_ = (draft.validation_scores_ or []) + course.validation_scores
+        draft._record(course)
         self.__dict__ = draft.__dict__
         if course.ending is not Ending.COMPLETE:
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
@@ -331,34 +329,50 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _with_model_of(self, session: Session) -> Self:
         """Return a fitted copy with the session's present parameters."""
         fitted = copy.copy(self)
-        model = self._model if hasattr(self, "_model") else None
-        fitted._model = Model(session.architecture, session.snapshot(), 0 if model is None else model.seed)
+        fitted._model = Model(session.architecture, session.snapshot(), session.seed)
         return fitted
+
+    def _record(self, course: Course) -> None:
+        """Add a course of training to those of earlier calls."""
+        self.n_iter_ += len(course.losses)
+        self.best_loss_ = course.best_loss
+        self.loss_curve_ = self.loss_curve_ + course.losses
+        if self.validation_loss_curve_ is not None and self.validation_scores_ is not None:
+            self.validation_loss_curve_ = self.validation_loss_curve_ + course.validation_losses
+            self.validation_scores_ = self.validation_scores_ + course.validation_scores
 
     def _validation(self, samples: Samples) -> Validation:
         """Return how to measure on `samples`: by `scoring`, or as `score` does."""
-        y = self._readout.targets(take(samples.y, samples.rows))
+        targets = take(samples.y, samples.rows)
+        y = self._readout.targets(targets)
         if self.scoring is None:
-            weight = None if samples.weight is None else take(samples.weight, samples.rows)
+            weight = None
+            if samples.sample_weight is not None:
+                weight = weights_of_items(take(samples.sample_weight, samples.rows), targets)
 
             def score(session: Session, samples: Samples) -> float:
-                return self._score_items(y, self._readout.predictions(session.predict(samples)), weight)
+                return self._score_items(
+                    self._items(y), self._items(self._readout.predictions(session.predict(samples))), weight
+                )
 
         else:
             scorer, X = check_scoring(self, self.scoring), take(samples.X, samples.rows)
+            items = self._items(y)
 
             def score(session: Session, samples: Samples) -> float:
-                return float(scorer(self._with_model_of(session), X, y))
+                fitted = self._with_model_of(session)
+                fitted._by_item = True
+                if hasattr(fitted, "feature_names_in_"):
+                    del fitted.feature_names_in_  # X has come out of its data frame
+                return float(scorer(fitted, X, items))
 
         return Validation(samples, score, watch_score=self.scoring is not None)
 
-    def _callbacks(self) -> list[Callback]:
-        """Return the callbacks as the loop calls them."""
-
-        def wrap(callback: Callable[..., Any]) -> Callback:
-            return lambda session, epoch: bool(callback(self._with_model_of(session), epoch))
-
-        return [wrap(callback) for callback in self.callbacks or ()]
+    def _call_back(self, session: Session, epoch: Epoch, course: Course) -> bool:
+        """Show a fitted copy to all callbacks; return whether one of them wants to end the training."""
+        fitted = self._with_model_of(session)
+        fitted._record(course)
+        return any([callback(fitted, epoch) for callback in self.callbacks or ()])  # all of them hear of it
 
     def _outputs(self, X: Any) -> Sequences:
         """Return what the network gives for `X`, as float64, or float32 if X and the network are."""
@@ -373,25 +387,32 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _items(self, values: Any) -> Any:
         """Return targets or predictions item by item: of sequences, or of the steps of all of them."""
-        if not self._readout.form.per_step:
+        if self._by_item or not self._readout.form.per_step:
             return values
         return np.concatenate([np.asarray(value) for value in values])
 
-    def _weights_of_items(self, weight: Any, predicted: Any) -> Any:
-        """Return weights of sequences or of steps, item by item."""
-        if weight is None:
-            return None
-        if not self._readout.form.per_step:
-            return np.ravel(weight)
-        each = [np.ravel(own) for own in weight]
-        return np.concatenate([np.broadcast_to(own, len(item)) for own, item in zip(each, predicted, strict=True)])
+    def _paired(self, y: Any, predicted: Any, weight: Any) -> tuple[Any, Any, Any]:
+        """Return targets, predictions and weights for `score`, item by item."""
+        if self._by_item or not self._readout.form.per_step:
+            return y, predicted, weight
+        n_steps, found = [len(item) for item in predicted], [np.size(item) and len(item) for item in y]
+        if found != n_steps:
+            msg = f"y has sequences of {_few(found)} steps, expected {_few(n_steps)} (as X)"
+            raise ValueError(msg)
+        if weight is not None:
+            each = [np.ravel(own) for own in weight]
+            weight = np.concatenate([np.broadcast_to(own, n) for own, n in zip(each, n_steps, strict=True)])
+        return self._items(y), self._items(predicted), weight
 
     def _shaped(self, X: Any, predicted: Any) -> Any:
         """Return predictions for `X`: an array of objects where X is one, as scikit-learn's tools can index it."""
+        if self._by_item and self._readout.form.per_step:
+            return np.concatenate(list(predicted))
         if not isinstance(predicted, list) or not isinstance(X, np.ndarray):
             return predicted
         objects = np.empty(len(predicted), dtype=object)
-        objects[:] = predicted
+        for i, item in enumerate(predicted):  # assigned at once, equally long ones would be taken for a 2-D array
+            objects[i] = item
         return objects
 
     def _check_parameters(self) -> None:
@@ -436,6 +457,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_real("validation_fraction", self.validation_fraction, "(0, 1)")
         if self.scoring is not None:
             check_scoring(self, self.scoring)
+        if not isinstance(self.callbacks, Sequence | None):
+            msg = f"callbacks is {self.callbacks!r}, expected a sequence of functions of (estimator, epoch)"
+            raise TypeError(msg)
         for callback in self.callbacks or ():
             if not callable(callback):
                 msg = f"callbacks holds {callback!r}, expected functions of (estimator, epoch)"
@@ -493,15 +517,17 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Return the checked samples; with `reset`, learn from them what fixes the network's shape."""
         dtype = check_dtype("dtype", self.dtype)
         sequences, is_table = check_sequences(self, X, dtype=dtype, reset=reset, name=f"X{suffix}")
-        encoded, form = self._encode_targets(y, sequences, is_table=is_table, reset=reset, name=f"y{suffix}")
-        if form.per_step != self._readout.form.per_step:
-            had = ("sequence", "step")[self._readout.form.per_step]
-            msg = (
-                f"y{suffix} has one target per {('sequence', 'step')[form.per_step]}, expected one per {had}, as before"
-            )
+        # Once fitted there is nothing to guess.
+        targets = self.targets if reset else ("per_sequence", "per_step")[self._readout.form.per_step]
+        encoded, form = self._encode_targets(
+            y, sequences, is_table=is_table, targets=targets, reset=reset, name=f"y{suffix}"
+        )
+        own = check_weights(sample_weight, sequences, per_step=form.per_step, name=f"sample_weight{suffix}")
+        samples = Samples.of(sequences, encoded, self._loss_weights(own, encoded, learn=suffix == ""), own)
+        if len(samples.rows) == 0:
+            msg = f"sample_weight{suffix} and class_weight leave no sample of positive weight"
             raise ValueError(msg)
-        weights = check_weights(sample_weight, sequences, per_step=form.per_step, name=f"sample_weight{suffix}")
-        return Samples.of(sequences, encoded, self._item_weights(weights, encoded))
+        return samples
 
     def _check_validation(self, X: Any, y: Any, sample_weight: Any, *, n_targets: int) -> Samples | None:
         if X is None and y is None and sample_weight is None:
@@ -529,7 +555,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         advice = [f"a smaller learning_rate_init (now {self.learning_rate_init:g})"]
         if self.max_grad_norm is None:
             advice.append("max_grad_norm=1.0")
-        advice.append("X and y scaled to unit variance")
+        advice.append(self._SCALING_ADVICE)
         if self._model.architecture.dtype == "float32":
             advice.append('dtype="float64"')
         return f"The loss became NaN or infinite {during}. The weights are {kept}. Try {', '.join(advice)}."
@@ -542,3 +568,8 @@ def _require_same(fitted: Architecture, asked: Architecture) -> None:
         if old != new:
             msg = f"{field.name} is {new}, expected {old} (as in the network to go on from)"
             raise ValueError(msg)
+
+
+def _few(numbers: list[int]) -> str:
+    """Return the first of many numbers as text."""
+    return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import Tags, compute_class_weight
+from sklearn.utils import Tags
 
 from pylstm.model._readout import Classes, Readout, Sequences, TargetForm, for_each
 from pylstm.typing import FloatArray
@@ -18,7 +18,7 @@ from ._base import RecurrentEstimator
 from ._labels import encode_labels
 from ._loss import Loss
 from ._parameters import check_boolean, check_real, with_parameters
-from ._samples import flat
+from ._samples import flat, weights_of_items
 
 
 class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -29,6 +29,10 @@ class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[m
     label_smoothing: float
     class_weight: Any
     _announced: Classes | None = None  # by the first call of partial_fit
+    _class_weights: NDArray[np.float64]  # in the order of `classes_`
+
+    _SCALING_ADVICE = "X scaled to unit variance"
+    _PRIVATE_STATE = (*RecurrentEstimator._PRIVATE_STATE, "_class_weights")
 
     def fit(
         self,
@@ -97,10 +101,13 @@ or list of (n_steps_i, n_features)
         Raises
         ------
         ValueError
-            As `fit`, and with ``early_stopping=True``: one epoch cannot be stopped.
+            As `fit`, and with ``early_stopping=True`` or ``class_weight="balanced"``, which take more than a part.
         """
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
+            raise ValueError(msg)
+        if self.class_weight == "balanced":
+            msg = "partial_fit does not support class_weight='balanced': it sees only some of the labels; pass a dict"
             raise ValueError(msg)
         if hasattr(self, "_model"):
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -175,8 +182,7 @@ or list of (n_steps_i, n_features)
         log_probabilities : ndarray
             As `predict_proba`.
         """
-        with np.errstate(divide="ignore"):
-            return self._shaped(X, for_each(self._readout.probabilities(self._outputs(X)), np.log))
+        return self._shaped(X, for_each(self._outputs(X), self._classes.log_probabilities))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of `X` that is labelled right; of several labels at once, with all of them right.
@@ -195,8 +201,7 @@ or list of (n_steps_i, n_features)
         accuracy : float
             Of sequences, or of the steps of all of them.
         """
-        predicted = self.predict(X)
-        return self._score_items(y, predicted, sample_weight)
+        return self._score_items(*self._paired(y, self.predict(X), sample_weight))
 
     @property
     def _classes(self) -> Classes:
@@ -223,51 +228,52 @@ or list of (n_steps_i, n_features)
             raise ValueError(msg)
 
     def _encode_targets(
-        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+        self, y: Any, X: Sequences, *, is_table: bool, targets: str, reset: bool, name: str
     ) -> tuple[Sequences, TargetForm]:
         known = self._announced if reset else self._classes
         encoded, form, classes = encode_labels(
-            y, X, known, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name
+            y, X, known, is_table=is_table, targets=targets, dtype=self.dtype, name=name
         )
         if reset:
             self._readout = Readout(form, classes=classes)
         return encoded, form
 
-    def _item_weights(self, weight: Sequences | None, y: Sequences) -> Sequences | None:
+    def _loss_weights(self, weight: Sequences | None, y: Sequences, *, learn: bool) -> Sequences | None:
         if self.class_weight is None:
             return weight
         if self._classes.several:
             msg = "class_weight is set, expected None for several labels at once"
             raise ValueError(msg)
-        numbers = flat(y)[:, 0].astype(np.int64)
-        by_label = self.class_weight
-        present = np.unique(numbers)
-        of_class = np.ones(len(self._classes.labels))
-        if by_label == "balanced":
-            of_class[present] = compute_class_weight("balanced", classes=present, y=numbers)
-        else:
-            unknown = set(by_label) - set(self.classes_.tolist())
-            if unknown:
-                msg = f"class_weight has {sorted(map(str, unknown))}, expected labels of {self.classes_.tolist()}"
-                raise ValueError(msg)
-            for label, value in by_label.items():
-                check_real(f"class_weight[{label!r}]", value, "[0, inf)")
-                of_class[np.searchsorted(self.classes_, label)] = value
+        if learn:
+            own = None if weight is None else weights_of_items(weight, y)
+            self._class_weights = self._weigh_classes(flat(y)[:, 0].astype(np.int64), own)
 
         def weigh(item: FloatArray, own: FloatArray | float) -> FloatArray:
-            return np.asarray(of_class[item[..., :1].astype(np.int64)] * own)
+            return np.asarray(self._class_weights[item[..., :1].astype(np.int64)] * own)
 
         if isinstance(y, list):
             return [weigh(item, 1.0 if weight is None else weight[i]) for i, item in enumerate(y)]
-        own = np.asarray(1.0) if weight is None else np.asarray(weight)
-        return weigh(y, own[:, np.newaxis] if y.ndim > own.ndim > 0 else own)
+        own_weight = np.ones((1, 1)) if weight is None else np.asarray(weight)
+        return weigh(y, own_weight[:, np.newaxis] if y.ndim > own_weight.ndim else own_weight)
+
+    def _weigh_classes(self, numbers: NDArray[np.int64], weight: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the weight of each class, for items with these numbers of classes and weights."""
+        weights = np.ones(len(self.classes_))
+        if self.class_weight == "balanced":
+            mass = np.bincount(numbers, weight, minlength=len(weights))
+            present = mass > 0
+            weights[present] = mass.sum() / (np.count_nonzero(present) * mass[present])
+            return weights
+        unknown = set(self.class_weight) - set(self.classes_.tolist())
+        if unknown:
+            msg = f"class_weight has {sorted(map(str, unknown))}, expected labels of {self.classes_.tolist()}"
+            raise ValueError(msg)
+        for label, value in self.class_weight.items():
+            weights[np.searchsorted(self.classes_, label)] = check_real(f"class_weight[{label!r}]", value, "[0, inf)")
+        return weights
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
-        return float(
-            accuracy_score(
-                self._items(y), self._items(predicted), sample_weight=self._weights_of_items(weight, predicted)
-            )
-        )
+        return float(accuracy_score(y, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -287,8 +293,9 @@ class LSTMClassifier(SequenceClassifier):
     label_smoothing : float, default=0.0
         Share of each label that goes to all classes alike (Szegedy et al. 2016), in [0, 1).
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply `sample_weight`; labels that a dict lacks weigh 1. "balanced": inversely
-        proportional to how often each occurs, among sequences or, with a label per step, among steps.
+        Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1.
+        "balanced": inversely proportional to the weight that the samples of each have together, sequences or, with a
+        label per step, steps. Scores are not weighted by them.
     hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
     zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, \
     alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \

@@ -142,6 +142,7 @@ class Session:
         start: Snapshot | None,
     ) -> None:
         self.architecture = architecture
+        self.seed = seed
         self._solver = solver.solver
         self._network = architecture.build(**vars(dropout))
         if start is None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
 from pylstm.model._readout import Classes, Sequences, TargetForm
 
-from ._validation import check_targets, listed
+from ._validation import check_targets, fits_steps, listed_targets, understand_targets
 
 
 def encode_labels(
@@ -33,7 +34,10 @@ def encode_labels(
     if y is None:
         msg = f"requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    items = listed(y)
+    if issparse(y):
+        msg = f"{name} is sparse, expected a dense array: use '.toarray()'"
+        raise TypeError(msg)
+    items = listed_targets(y, is_table=is_table)
     arrays = [np.asarray(y)] if items is None else [np.asarray(item) for item in items]
     if items is None and arrays[0].ndim == 2 and arrays[0].shape[1] == 1 and targets != "per_step":
         arrays[0] = column_or_1d(arrays[0], warn=True)
@@ -41,7 +45,8 @@ def encode_labels(
         arrays[0], X, listed_items=items is not None, is_table=is_table, targets=targets, name=name
     )
     if known is not None and several != known.several:
-        msg = f"{name} has {'several labels' if several else 'one label'} at once, expected it the other way, as before"
+        found, wanted = ("several labels", "one") if several else ("one label", "several")
+        msg = f"{name} has {found} at once, expected {wanted} (as in the first fit, or as classes says)"
         raise ValueError(msg)
     classes = known
     if several:
@@ -67,21 +72,21 @@ def _understand(
     array: NDArray[Any], X: Sequences, *, listed_items: bool, is_table: bool, targets: str, name: str
 ) -> tuple[bool, bool]:
     """Return whether labels are of steps, and whether there are several at once; `array` holds all or the first."""
-    if listed_items:
-        return True, array.ndim == 2 and array.shape[1] > 1
-    if array.ndim != 2:
-        return array.ndim > 2, array.ndim == 3 and array.shape[2] > 1
-    if targets != "auto":
-        return targets == "per_step", targets == "per_sequence"
-    if type_of_target(array) == "multilabel-indicator":
-        return False, True
-    if not is_table and len(array) == len(X) and all(len(x) == array.shape[1] for x in X):
+    zeros_and_ones = array.dtype.kind in "biuf" and bool(np.all((array == 0) | (array == 1)))
+    if targets == "auto" and not (listed_items or is_table or zeros_and_ones) and fits_steps(array, X):
         return True, False
-    msg = (
-        f"{name} has shape {array.shape}, expected ({len(X)},), one label for each step of X, or several labels at "
-        f"once as 0 and 1; Unknown label type: {type_of_target(array)}"
-    )
-    raise ValueError(msg)
+    per_step = understand_targets(None if listed_items else array, X, is_table=is_table, targets=targets, name=name)
+    if listed_items or array.ndim > 2:
+        return per_step, array.shape[-1] > 1 if array.ndim == 3 - listed_items else False
+    several = array.ndim == 2 and not per_step
+    if several and not zeros_and_ones:
+        msg = (
+            f"{name} has shape {array.shape}, expected ({len(X)},), one label for each step of X "
+            f"(with targets='per_step' if X is a table), or several labels at once as 0 and 1; "
+            f"Unknown label type: {type_of_target(array)}"
+        )
+        raise ValueError(msg)
+    return per_step, several
 
 
 def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tuple[list[NDArray[Any]], Classes]:
@@ -96,15 +101,20 @@ def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tu
         if (labels != np.floor(labels)).any():
             msg = f"Unknown label type: {name} is continuous, expected classes; LSTMRegressor is for numbers"
             raise ValueError(msg)
-    classes = known or Classes(np.unique(labels), several=False)
+    try:
+        classes = known or Classes(np.unique(labels), several=False)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        msg = f"{name} has labels of types {', '.join(kinds)}, expected labels that can be put in order"
+        raise TypeError(msg) from None
     if len(classes.labels) < 2:
-        msg = f"{name} has one class, {classes.labels[0]!r}, expected at least 2 classes"
+        msg = f"{name} has one class, {classes.labels.tolist()[0]!r}, expected at least 2 classes"
         raise ValueError(msg)
     numbers = np.searchsorted(classes.labels, labels)
     found = numbers < len(classes.labels)
     found[found] = classes.labels[numbers[found]] == labels[found]
     if not found.all():
-        msg = f"{name} has the label {labels[np.argmin(found)]!r}, expected one of {classes.labels.tolist()}"
+        msg = f"{name} has the label {labels.tolist()[np.argmin(found)]!r}, expected one of {classes.labels.tolist()}"
         raise ValueError(msg)
     ends = np.cumsum([array.size for array in arrays])[:-1]
     return [part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), arrays, strict=True)], classes

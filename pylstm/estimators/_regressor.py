@@ -157,12 +157,8 @@ or list of (n_steps_i, n_features)
         r2 : float
             Over sequences, or over the steps of all of them; the mean over outputs.
         """
-        predicted = self.predict(X)
-        return float(
-            r2_score(
-                self._items(y), self._items(predicted), sample_weight=self._weights_of_items(sample_weight, predicted)
-            )
-        )
+        expected, found, weight = self._paired(y, self.predict(X), sample_weight)
+        return float(r2_score(expected, found, sample_weight=weight))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -182,9 +178,9 @@ or list of (n_steps_i, n_features)
         return Loss(self.loss, float(self.huber_delta), tuple(float(level) for level in self._levels()))
 
     def _encode_targets(
-        self, y: Any, X: Sequences, *, is_table: bool, reset: bool, name: str
+        self, y: Any, X: Sequences, *, is_table: bool, targets: str, reset: bool, name: str
     ) -> tuple[Sequences, TargetForm]:
-        encoded, form = check_targets(y, X, is_table=is_table, targets=self.targets, dtype=self.dtype, name=name)
+        encoded, form = check_targets(y, X, is_table=is_table, targets=targets, dtype=self.dtype, name=name)
         if self.loss == "poisson" and any((item < 0).any() for item in encoded):
             msg = f"{name} has negative values, expected none: loss='poisson' is for counts"
             raise ValueError(msg)
@@ -193,10 +189,10 @@ or list of (n_steps_i, n_features)
         return encoded, form
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
-        expected, found = np.asarray(self._items(y), np.float64), np.asarray(self._items(predicted), np.float64)
+        expected, found = np.asarray(y, np.float64), np.asarray(predicted, np.float64)
         if len(expected) < 2 or not np.isfinite(found).all():
             return np.nan
-        return float(r2_score(expected, found, sample_weight=self._weights_of_items(weight, predicted)))
+        return float(r2_score(expected, found, sample_weight=weight))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -292,7 +288,8 @@ class LSTMRegressor(SequenceRegressor):
         random ones say little about the future: there, pass `X_val` or set ``shuffle=False``.
     scoring : str or callable, optional
         What early stopping watches instead of the loss: any scorer of scikit-learn, the higher the better. It is also
-        what `validation_scores_` holds. Default: R^2, and the loss decides.
+        what `validation_scores_` holds. It is not given weights; where every step has a target it sees the steps of all
+        sequences one after the other. Default: R^2, and the loss decides.
     callbacks : sequence of callables, optional
         Called as ``callback(estimator, epoch)`` after every epoch: `estimator` is a fitted copy, `epoch` has the
         attributes `epoch`, `loss`, `validation_loss`, `validation_score` and `learning_rate`. Returning True ends the

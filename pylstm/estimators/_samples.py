@@ -26,14 +26,19 @@ class Samples:
 
     X: Sequences
     y: Sequences  # one target per step; or an array (n_samples, n_targets)
-    weight: Sequences | None  # one weight per step; or an array (n_samples, 1)
+    weight: Sequences | None  # in the loss: one per step; or an array (n_samples, 1)
     rows: Rows  # (n_rows,)
+    sample_weight: Sequences | None  # in scores: without the weights of classes
 
     @classmethod
-    def of(cls, X: Sequences, y: Sequences, weight: Sequences | None) -> Samples:
+    def of(cls, X: Sequences, y: Sequences, weight: Sequences | None, sample_weight: Sequences | None) -> Samples:
         """Return the samples whose weight is not zero: the others are as good as absent."""
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero([bool(np.any(w)) for w in weight])
-        return cls(X, y, weight, rows.astype(np.int64))
+        rows = np.arange(len(X), dtype=np.int64)
+        if isinstance(weight, list):
+            rows = rows[[bool(w.any()) for w in weight]]
+        elif weight is not None:
+            rows = rows[weight.reshape(len(weight), -1).any(axis=1)]
+        return cls(X, y, weight, rows, sample_weight)
 
     @property
     def per_step(self) -> bool:
@@ -70,11 +75,15 @@ def flat_weights(samples: Samples) -> NDArray[np.float64] | None:
     """Return the weights of the meant rows, or of their steps, of shape (n_items,)."""
     if samples.weight is None:
         return None
-    weights = take(samples.weight, samples.rows)
-    if samples.per_step and isinstance(weights, np.ndarray) and weights.ndim == 2:  # one for all steps
-        steps = [len(samples.y[row]) for row in samples.rows.tolist()]
-        return np.repeat(weights[:, 0], steps)
-    return flat(weights)[:, 0].astype(np.float64)
+    return weights_of_items(take(samples.weight, samples.rows), take(samples.y, samples.rows))
+
+
+def weights_of_items(weight: Sequences, y: Sequences) -> NDArray[np.float64]:
+    """Return one weight for each item of the targets `y`, (n_items,)."""
+    per_step = isinstance(y, list) or y.ndim == 3
+    if per_step and isinstance(weight, np.ndarray) and weight.ndim == 2:  # one for all steps
+        return np.repeat(weight[:, 0], [len(item) for item in y])
+    return flat(weight)[:, 0].astype(np.float64)
 
 
 def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Samples, Samples]:
@@ -116,21 +125,19 @@ def merge_equal(samples: Samples) -> Samples:
     """
     weight = samples.weight
     by_step = weight is not None and (isinstance(weight, list) or weight.ndim == 3)
-    found: dict[bytes, int] = {}
-    sums: defaultdict[int, list[float]] = defaultdict(list)
+    equal: defaultdict[bytes, list[int]] = defaultdict(list)  # rows by the hash of their content
     dtype = samples.y[0].dtype
     for row in samples.rows.tolist():
         content = hashlib.blake2b(np.ascontiguousarray(samples.X[row], dtype=dtype).tobytes(), digest_size=16)
         content.update(np.ascontiguousarray(samples.y[row]).tobytes())
         if weight is not None and by_step:
             content.update(np.ascontiguousarray(weight[row]).tobytes())
-            content.update(row.to_bytes(8, "little"))  # equal ones stay apart
-        first = found.setdefault(content.digest(), row)
-        if not by_step:
-            sums[first].append(1.0 if weight is None else float(weight[row][0]))
-    rows = np.array([found[digest] for digest in sorted(found)], dtype=np.int64)
+        equal[content.digest()].append(row)
+    groups = [equal[digest] for digest in sorted(equal)]
     if by_step:
-        return replace(samples, rows=rows)
+        return replace(samples, rows=np.array([row for group in groups for row in group], dtype=np.int64))
+    rows = np.array([group[0] for group in groups], dtype=np.int64)
     merged = np.zeros((len(samples.y), 1))
-    merged[rows, 0] = [math.fsum(sums[row]) for row in rows.tolist()]  # fsum: the same in any order
+    for group in groups:  # fsum: the same in any order
+        merged[group[0], 0] = len(group) if weight is None else math.fsum(float(weight[row][0]) for row in group)
     return replace(samples, rows=rows, weight=merged)

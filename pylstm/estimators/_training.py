@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -95,8 +95,8 @@ class Validation:
         return -score if self.watch_score else loss
 
 
-# Told of every epoch; True ends the training.
-Callback = Callable[[Session, Epoch], bool]
+# Told of every epoch, and of all so far; True ends the training.
+Callback = Callable[[Session, Epoch, Course], bool]
 
 
 def train(
@@ -104,7 +104,7 @@ def train(
     samples: Samples,
     validation: Validation | None,
     schedule: Schedule,
-    callbacks: Sequence[Callback] = (),
+    callback: Callback | None = None,
 ) -> tuple[Snapshot, Course]:
     """Train `session` and return the parameters to keep, with the course of the training.
 
@@ -120,7 +120,7 @@ def train(
             watched = validation.watched(*validation.measure(session))
             if np.isfinite(watched):
                 course.best, course.best_loss = start, watched
-        _run_epochs(session, samples, validation, schedule, course, callbacks)
+        _run_epochs(session, samples, validation, schedule, course, callback)
     except KeyboardInterrupt:
         course.ending = Ending.INTERRUPTED
 
@@ -140,7 +140,7 @@ def _run_epochs(
     validation: Validation | None,
     schedule: Schedule,
     course: Course,
-    callbacks: Sequence[Callback],
+    callback: Callback | None,
 ) -> None:
     one_batch = len(samples.rows) <= schedule.batch_size
     if one_batch:
@@ -179,7 +179,7 @@ def _run_epochs(
                 course.validation_scores.append(score)
             progress.on_epoch(loss, validation_loss)
             told = Epoch(epoch + 1, loss, validation_loss, score, session.learning_rate)
-            if any([callback(session, told) for callback in callbacks]):
+            if callback is not None and callback(session, told, course):
                 return
 
             stopping_loss = watched if schedule.early_stopping else loss

@@ -5,7 +5,9 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,9 +100,11 @@ def check_sequences(
 def listed(value: Any) -> list[Any] | None:
     """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
 
-    Lists of sequences are lists and tuples of arrays of two dimensions, or of anything unequally long, and arrays of
-    objects that hold such.
+    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays and series of objects
+    that hold such. Lists of equally long lists look like an array.
     """
+    if getattr(value, "dtype", None) == np.dtype(object) and hasattr(value, "to_numpy"):  # a series of pandas
+        value = value.to_numpy()
     if isinstance(value, np.ndarray):
         if value.dtype != object or value.ndim != 1 or len(value) == 0:
             return None
@@ -109,13 +113,24 @@ def listed(value: Any) -> list[Any] | None:
     items = list(value)
     if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
         return None
-    if all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
+    if all(getattr(item, "ndim", 0) >= 1 for item in items):
         return items
     try:
         lengths = {len(item) for item in items}
     except TypeError:  # a scalar array
         return None
     return items if len(lengths) > 1 or isinstance(value, np.ndarray) else None
+
+
+def listed_targets(y: Any, *, is_table: bool) -> list[Any] | None:
+    """Return `y` as a list of the targets of steps of each sequence if it is one, None if it is an array.
+
+    Of a table the sequences are equally long, so that a list of equally long rows is an array to scikit-learn.
+    """
+    items = listed(y)
+    if items is not None and is_table and not isinstance(y, np.ndarray) and len({len(item) for item in items}) == 1:
+        return None
+    return items
 
 
 def check_targets(
@@ -149,7 +164,7 @@ def check_targets(
     if y is None:
         msg = f"fit requires {name} to be passed, but the target y is None"
         raise ValueError(msg)
-    items = listed(y)
+    items = listed_targets(y, is_table=is_table)
     array = None
     if items is None:
         array = _real_array(y, "float64", name=name, ensure_2d=False, allow_nd=True, ensure_min_features=0)
@@ -166,17 +181,18 @@ def check_targets(
         require_finite(values, dtype, name, ("output",))
         return np.ascontiguousarray(values, dtype=dtype), TargetForm(per_step=False, is_1d=array.ndim == 1)
     if array is not None:
-        steps = {len(x) for x in X}
-        if array.ndim > 3 or len(array) != len(X) or steps != {array.shape[1]}:
+        steps = _lengths(X)
+        if array.ndim > 3 or len(array) != len(X) or steps != {array.shape[1]} or 0 in array.shape:
             n_steps = steps.pop() if len(steps) == 1 else "n_steps"
             msg = (
                 f"{name} has shape {array.shape}, expected ({len(X)},) or ({len(X)}, n_outputs), or for one target per "
                 f"step ({len(X)}, {n_steps}) or ({len(X)}, {n_steps}, n_outputs)"
             )
             raise ValueError(msg)
-        items = list(array)
-    assert items is not None
-    values, is_1d = _per_step_items([_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)], X, name)
+        values, is_1d = array.reshape(*array.shape[:2], -1), array.ndim == 2
+    else:
+        assert items is not None
+        values, is_1d = _per_step_items(items, X, dtype, name)
     require_finite(values, dtype, name, ("step", "output"))
     return _as_engine(values, X, dtype), TargetForm(per_step=True, is_1d=is_1d)
 
@@ -184,47 +200,64 @@ def check_targets(
 def understand_targets(array: Any | None, X: Sequences, *, is_table: bool, targets: str, name: str) -> bool:
     """Return whether targets are one per step: `array`, or a list of sequences where that is None."""
     if targets == "per_sequence" and (array is None or array.ndim > 2):
-        msg = f"{name} has one target per step, expected ({len(X)},) or ({len(X)}, n_outputs): targets='per_sequence'"
+        msg = f"{name} has one target per step, expected one per sequence: ({len(X)},) or ({len(X)}, n_outputs)"
         raise ValueError(msg)
     if array is None or array.ndim > 2:
         return True
     if targets != "auto":
         if targets == "per_step" and array.ndim == 1:
-            msg = f"{name} has shape {array.shape}, expected one target per step of X: targets='per_step'"
+            msg = f"{name} has shape {array.shape}, one target per sequence, expected one per step of X"
             raise ValueError(msg)
         return targets == "per_step"
-    if array.ndim == 1 or is_table or array.shape[1] == 1 or len(array) != len(X):
-        return False
-    if any(len(x) != array.shape[1] for x in X):
+    if is_table or not fits_steps(array, X):
         return False
     msg = (
         f"{name} has shape {array.shape}, and X has {array.shape[1]} steps: it is taken as one target per step. "
         f"Say targets='per_step', or targets='per_sequence' if a sequence has {array.shape[1]} targets."
     )
-    warnings.warn(msg, UserWarning, stacklevel=5)
+    _warn_user(msg)
     return True
 
 
-def _per_step_items(items: list[Any], X: Sequences, name: str) -> tuple[list[Any], bool]:
+def fits_steps(array: Any, X: Sequences) -> bool:
+    """Return whether a 2-D array has a column for each step of every sequence of X; no other array has."""
+    return array.ndim == 2 and array.shape[1] > 1 and len(array) == len(X) and _lengths(X) == {array.shape[1]}
+
+
+def _lengths(X: Sequences) -> set[int]:
+    """Return the numbers of steps that sequences of X have."""
+    return {len(x) for x in X} if isinstance(X, list) else {X.shape[1]}
+
+
+def _warn_user(message: str) -> None:
+    """Warn at the line that called this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("pylstm."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _per_step_items(items: list[Any], X: Sequences, dtype: str, name: str) -> tuple[list[FloatArray], bool]:
     """Return (n_steps_i, n_outputs) arrays for the sequences of X, and whether the outputs had no axis."""
     if len(items) != len(X):
         msg = f"{name} has {len(items)} sequences, expected {len(X)} (one for each of X)"
         raise ValueError(msg)
-    is_1d = items[0].ndim == 1
-    shape = items[0].shape[1:]
-    for i, item in enumerate(items):
+    arrays = [_as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)]
+    is_1d = arrays[0].ndim == 1
+    shape = arrays[0].shape[1:]
+    for i, item in enumerate(arrays):
         if item.ndim not in {1, 2} or item.shape != (len(X[i]), *shape) or 0 in item.shape:
             expected = f"({len(X[i])},)" if is_1d else f"({len(X[i])}, {shape[0] if shape else 'n_outputs'})"
             msg = f"{name}[{i}] has shape {item.shape}, expected {expected} (one target for each step of X[{i}])"
             raise ValueError(msg)
-    return [item.reshape(len(item), -1) for item in items], is_1d
+    return [item.reshape(len(item), -1) for item in arrays], is_1d
 
 
-def _as_engine(items: list[FloatArray], X: Sequences, dtype: str) -> Sequences:
+def _as_engine(values: Sequences, X: Sequences, dtype: str) -> Sequences:
     """Return what belongs to steps as one array where X is one, else as a list."""
     if isinstance(X, list):
-        return [np.ascontiguousarray(item, dtype=dtype) for item in items]
-    return np.stack(items).astype(dtype, copy=False)
+        return [np.ascontiguousarray(item, dtype=dtype) for item in values]
+    return np.ascontiguousarray(np.stack(values) if isinstance(values, list) else values, dtype=dtype)
 
 
 def check_weights(weight: Any, X: Sequences, *, per_step: bool, name: str = "sample_weight") -> Sequences | None:
@@ -235,29 +268,33 @@ def check_weights(weight: Any, X: Sequences, *, per_step: bool, name: str = "sam
     if weight is None:
         return None
     items = listed(weight) if per_step else None
-    array = None
-    if items is None:
+    weights: Sequences
+    if items is not None:
+        columns, is_1d = _per_step_items(items, X, "float64", name)
+        if not is_1d:
+            msg = (
+                f"{name}[0] has shape {np.shape(items[0])}, expected ({len(X[0])},) (one weight for each step of X[0])"
+            )
+            raise ValueError(msg)
+        weights = _as_engine(columns, X, "float64")
+    else:
         array = _real_array(weight, "float64", name=name, ensure_2d=False, allow_nd=True)
-        if per_step and array.ndim > 1:
-            items = list(array)
-    if items is None:
-        assert array is not None
-        if array.shape != (len(X),):
+        of_steps = per_step and array.ndim == 2 and len(array) == len(X) and _lengths(X) == {array.shape[1]}
+        if not of_steps and array.shape != (len(X),):
             by_step = ", or one for each step" if per_step else ""
             msg = f"{name} has shape {array.shape}, expected ({len(X)},) (one weight for each sample of X{by_step})"
             raise ValueError(msg)
-        weights: Sequences = np.ascontiguousarray(array, dtype=np.float64)[:, np.newaxis]
-    else:
-        columns, _ = _per_step_items([_as_real(w, "float64", f"{name}[{i}]") for i, w in enumerate(items)], X, name)
-        weights = _as_engine(columns, X, "float64")
-    require_finite(weights, "float64", name, ("step",) if items is not None else ())
+        weights = array[..., np.newaxis]
+        weights = _as_engine(weights, X, "float64") if of_steps else np.ascontiguousarray(weights, dtype=np.float64)
+    require_finite(weights, "float64", name, ("step",) if weights[0].ndim == 2 else ())
     total = 0.0
-    with np.errstate(over="ignore"):
-        for row, item in enumerate(weights):
-            if item.min() < 0:
-                msg = f"{name} is {item.min()} at row {row}, expected weights that are not negative"
-                raise ValueError(msg)
-            total += float(item.sum())
+    for start, piece in _pieces(weights):
+        if piece.min() < 0:
+            row = start + int(np.argwhere(piece < 0)[0][0])
+            msg = f"{name} is {piece.min()} at row {row}, expected weights that are not negative"
+            raise ValueError(msg)
+        with np.errstate(over="ignore"):
+            total += float(piece.sum())
     if total == 0 or not np.isfinite(total):
         msg = f"{name} sums to {'zero' if total == 0 else 'infinity'}, expected a positive, finite sum"
         raise ValueError(msg)
@@ -313,15 +350,15 @@ def _cut_columns(array: FloatArray, n_timesteps: int | None, name: str) -> Float
 
 def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> None:
     """Raise ValueError at the first element that is not a whole number from 0 to `vocabulary_size` - 1."""
-    for row, sequence in enumerate(sequences):
-        wrong = (sequence < 0) | (sequence >= vocabulary_size) | (sequence != np.floor(sequence))
-        if sequence.shape[1] != 1:
-            msg = f"{name} has {sequence.shape[1]} features per step, expected 1: vocabulary_size is {vocabulary_size}"
-            raise ValueError(msg)
+    if sequences[0].shape[1] != 1:
+        msg = f"{name} has {sequences[0].shape[1]} features per step, expected 1: vocabulary_size is {vocabulary_size}"
+        raise ValueError(msg)
+    for start, piece in _pieces(sequences):
+        wrong = (piece < 0) | (piece >= vocabulary_size) | (piece != np.floor(piece))
         if wrong.any():
-            step = int(np.argmax(wrong[:, 0]))
+            row, step, _ = np.argwhere(wrong)[0]
             msg = (
-                f"{name} is {sequence[step, 0]:g} at row {row}, step {step}, "
+                f"{name} is {piece[row, step, 0]:.16g} at row {start + row}, step {step}, "
                 f"expected a token: a whole number from 0 to {vocabulary_size - 1} (vocabulary_size - 1)"
             )
             raise ValueError(msg)
@@ -329,13 +366,17 @@ def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> No
 
 def require_finite(data: Sequences, dtype: str, name: str, axes: tuple[str, ...]) -> None:
     """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`."""
+    for start, piece in _pieces(data):
+        _require_finite_piece(piece, dtype, name, axes, start)
+
+
+def _pieces(data: Sequences) -> Iterator[tuple[int, FloatArray]]:
+    """Yield (n, ...) pieces of data, and the row that each begins with."""
     if isinstance(data, list):
-        for row, item in enumerate(data):
-            _require_finite_piece(item[np.newaxis], dtype, name, axes, row)
+        yield from ((row, item[np.newaxis]) for row, item in enumerate(data))
         return
     rows = max(1, PIECE // max(1, data[:1].size))
-    for start in range(0, len(data), rows):
-        _require_finite_piece(data[start : start + rows], dtype, name, axes, start)
+    yield from ((start, data[start : start + rows]) for start in range(0, len(data), rows))
 
 
 def _require_finite_piece(piece: FloatArray, dtype: str, name: str, axes: tuple[str, ...], start: int) -> None:

@@ -59,14 +59,16 @@ class Classes:
 
     def probabilities(self, outputs: FloatArray) -> FloatArray:
         """Return those of all classes, (..., n_classes)."""
-        if not (self.several or self.binary):
-            powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-            return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-        small = np.exp(-np.abs(outputs))
-        second = np.where(outputs >= 0, 1, small) / (1 + small)
+        return np.asarray(np.exp(self.log_probabilities(outputs)))
+
+    def log_probabilities(self, outputs: FloatArray) -> FloatArray:
+        """Return the logarithms of those of all classes, finite however small these are."""
         if self.several:
-            return np.asarray(second)
-        return np.concatenate([np.where(outputs >= 0, small, 1) / (1 + small), second], axis=-1)
+            return np.asarray(-np.logaddexp(0, -outputs))
+        if self.binary:
+            return np.asarray(-np.logaddexp(0, np.concatenate([outputs, -outputs], axis=-1)))
+        lowered = outputs - outputs.max(axis=-1, keepdims=True)
+        return np.asarray(lowered - np.log(np.exp(lowered).sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Readout:
 
     def _numbers(self, outputs: FloatArray) -> FloatArray:
         if self.loss == "poisson":
-            return self.form.outside(np.exp(outputs))
+            with np.errstate(over="ignore"):
+                return self.form.outside(np.exp(outputs))
         if self.loss != "quantile":
             return self.form.outside(outputs)
         middle = int(np.argmin(np.abs(np.asarray(self.quantiles) - 0.5)))

@@ -18,6 +18,21 @@ def waves(n_samples=150, n_steps=12, n_features=1, n_outputs=None):
     )
 
 
+def ragged(n_samples=40, n_features=2, longest=9):
+    """Unequally long walks, and for each step whether the walk has been above zero more often than below."""
+    rng = np.random.RandomState(1)
+    X = [np.cumsum(rng.normal(size=(rng.randint(2, longest + 1), n_features)), axis=0) for _ in range(n_samples)]
+    return X, [(np.cumsum(np.sign(x[:, 0])) > 0).astype(int) for x in X]
+
+
+def objects(items):
+    """An array of objects, as scikit-learn's tools index lists."""
+    array = np.empty(len(items), dtype=object)
+    for i, item in enumerate(items):
+        array[i] = item
+    return array
+
+
 def same_bits(first, second):
     """Whether two fitted estimators have bit-equal weights."""
     one, other = first.parameters_, second.parameters_

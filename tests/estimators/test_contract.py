@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pylstm import GRURegressor, LSTMRegressor
+from pylstm import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
 from pylstm.estimators._base import CELLS
 
 from .data import same_bits, waves
@@ -33,6 +33,10 @@ from .data import same_bits, waves
         LSTMRegressor(pooling="mean", learning_rate_init=0.03),
         LSTMRegressor(16, pooling="max", learning_rate_init=0.03),
         GRURegressor(),
+        *(LSTMClassifier(16, cell=cell) for cell in CELLS),
+        LSTMClassifier([16, 8], bidirectional=True, pooling="attention", learning_rate_init=0.03),
+        LSTMClassifier(label_smoothing=0.1, dtype="float64"),
+        GRUClassifier(),
     ]
 )
 def test_scikit_learns_checks_pass(estimator, check):
@@ -44,11 +48,12 @@ def test_scikit_learns_checks_pass_without_one_skipped(run_python):
     run_python(
         """
         from sklearn.utils.estimator_checks import check_estimator
-        from pylstm import LSTMRegressor
+        from pylstm import LSTMClassifier, LSTMRegressor
 
-        results = check_estimator(LSTMRegressor(), on_skip=None)
-        print([(result["check_name"], result["exception"]) for result in results if result["status"] != "passed"])
-        assert {result["status"] for result in results} == {"passed"}
+        for estimator in (LSTMClassifier(), LSTMRegressor()):
+            results = check_estimator(estimator, on_skip=None)
+            print([(result["check_name"], result["exception"]) for result in results if result["status"] != "passed"])
+            assert {result["status"] for result in results} == {"passed"}
         """.replace("\n        ", "\n"),
         env={"SCIPY_ARRAY_API": "1"},
     )
@@ -61,6 +66,10 @@ def test_tags_say_what_is_accepted():
     assert tags.target_tags.multi_output
     assert not tags.input_tags.sparse
     assert not tags.input_tags.allow_nan
+    tags = get_tags(GRUClassifier())
+    assert tags.input_tags.three_d_array
+    assert tags.classifier_tags.multi_class
+    assert tags.classifier_tags.multi_label
 
 
 def test_a_clone_has_the_parameters_and_not_the_weights():

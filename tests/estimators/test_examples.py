@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import doctest
 
-from pylstm.estimators import _regressor
+import pytest
+
+from pylstm.estimators import _classifier, _regressor
 
 
-def test_examples_in_the_documentation_hold():
-    failures, tests = doctest.testmod(_regressor)
+@pytest.mark.parametrize("module", [_classifier, _regressor])
+def test_examples_in_the_documentation_hold(module):
+    failures, tests = doctest.testmod(module)
     assert tests > 0
     assert failures == 0

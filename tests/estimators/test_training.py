@@ -324,7 +324,7 @@ def test_a_warm_start_never_returns_worse_than_it_was_given():
 
 
 def test_a_random_split_holds_out_every_row_once_or_not():
-    samples = _samples.Samples.of(np.zeros((50, 1, 1)), np.zeros((50, 1)), None)
+    samples = _samples.Samples.of(np.zeros((50, 1, 1)), np.zeros((50, 1)), None, None)
     training, validation = _samples.hold_out(samples, 0.21, seed=5)
     assert len(validation.rows) == 11
     assert sorted([*training.rows, *validation.rows]) == list(range(50))
