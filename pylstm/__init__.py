@@ -32,6 +32,7 @@ from pylstm.functional import (
 if TYPE_CHECKING:
     from pylstm.estimators import GRURegressor, LSTMRegressor
     from pylstm.preprocessing import make_windows
+    from pylstm.streaming import Stream
 
 __all__ = [
     "GRUGradients",
@@ -43,6 +44,7 @@ __all__ = [
     "LayerNorm",
     "RNNGradients",
     "RNNOutput",
+    "Stream",
     "__version__",
     "get_num_threads",
     "gru_backward",
@@ -59,10 +61,12 @@ __all__ = [
     "show_config",
 ]
 
-# Imported when first used: scikit-learn takes longer to import than everything else here together.
+# Imported when first used: scikit-learn takes longer to import than everything else here together, and not everyone
+# streams.
 _LAZY = {
     "GRURegressor": "pylstm.estimators",
     "LSTMRegressor": "pylstm.estimators",
+    "Stream": "pylstm.streaming",
     "make_windows": "pylstm.preprocessing",
 }
 

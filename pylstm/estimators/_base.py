@@ -191,6 +191,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         predicted = predicted.astype(np.float32 if single else np.float64, copy=False)
         return predicted[:, 0] if self._y_is_1d else predicted
 
+    def _open_stream(self, rows: int) -> object:
+        """Return what `pylstm.Stream` drives."""
+        check_is_fitted(self)
+        return self._model._open_stream(rows)
+
     def _check_parameters(self) -> None:
         self._hidden_sizes()
         check_choice("cell", self.cell, CELLS)

@@ -96,12 +96,20 @@ class Model:
 
     def predict(self, X: FloatArray) -> FloatArray:
         """Return predictions of shape (n_samples, n_outputs) for X of shape (n_samples, n_steps, n_features)."""
+        return self._compiled().predict(X)
+
+    def _open_stream(self, rows: int) -> object:
+        """Return what `pylstm.Stream` drives."""
+        return _core.open_stream(self._compiled(), rows)
+
+    def _compiled(self) -> _core.Network:
         # Two threads may both build it; either result serves.
-        if self._network is None:
+        network = self._network
+        if network is None:
             network = self.architecture.build()
             network.set_parameters(self.snapshot.parameters)
             self._network = network
-        return self._network.predict(X)
+        return network
 
 
 class Session:

@@ -19,6 +19,9 @@ IN_WHEEL = (
     r"pylstm/_core\.[^/]*(so|pyd)",
     r"pylstm/_core\.pyi",
     r"pylstm/py\.typed",
+    r"pylstm/streaming\.[^/]*(so|pyd)",
+    r"pylstm/streaming\.pxd",
+    r"pylstm/streaming\.pyi",
     r"pylstm/include/pylstm/pylstm\.hpp",
     r"pylstm-[^/]+\.dist-info/licenses/LICENSE",
 )
