@@ -70,20 +70,16 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   if constexpr (Cell::has_memory) units.c.each_store(a.c, at);
 }
 
-/// All blocks: so many at a time that their chains hide the latency of an FMA, and fit the registers.  After each group
-/// `after(end)`: h of the units below `end` is there, and what reads them overlaps with the next group.
-template <class T, class Isa, class Cell, class After>
-PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a, After after) {
+/// All blocks: so many at a time that their chains hide the latency of an FMA, and fit the registers.
+template <class T, class Isa, class Cell>
+PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t most = std::max<std::size_t>(1, 8 / Cell::slots);
   const std::size_t blocks = shape.blocks();
   std::size_t block = 0;
   const auto groups = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) PYLSTM_INLINE_LAMBDA {
     if constexpr (P <= most) {
-      for (; block + P <= blocks; block += P) {
-        step_blocks<V, Cell, P>(shape, a, block);
-        after(std::min((block + P) * V::lanes, shape.units));
-      }
+      for (; block + P <= blocks; block += P) step_blocks<V, Cell, P>(shape, a, block);
     }
   };
   groups(std::integral_constant<std::size_t, 8>{});

@@ -68,20 +68,14 @@ class StaticStream {
   void step(const T* x, T* outputs) noexcept {
     const simd::FlushDenormals flush;
     T *const h_prev = h_[parity_], *const h = h_[1 - parity_];
-    // The head's sums grow with the units, in increasing k: only those of the last units wait for all of h.
+    kernels::step<T, Isa, Cell>(layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0});
     V sums[1][head_blocks];
     for (std::size_t p = 0; p < head_blocks; ++p) {
       sums[0][p] = V::load(head_panels_ + p * head.block_size() + head.bias_offset());
     }
-    std::size_t begin = 0;
-    kernels::step<T, Isa, Cell>(layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0},
-                                [&](std::size_t end) PYLSTM_INLINE_LAMBDA {
-                                  const T* const in[1] = {h + begin};
-                                  const T* const panel = head_panels_ + begin * S;
-                                  kernels::accumulate<1, kernels::all_slots<1>(), 1, head_blocks>(
-                                      sums, in, end - begin, panel, head.block_size(), {panel, 0});
-                                  begin = end;
-                                });
+    const T* const in[1] = {h};
+    kernels::accumulate<1, kernels::all_slots<1>(), 1, head_blocks>(sums, in, H, head_panels_, head.block_size(),
+                                                                    {head_panels_, 0});
     for (std::size_t p = 0; p < head_blocks; ++p) kernels::store_within(sums[0][p], outputs + p * S, O - p * S);
     parity_ = 1 - parity_;
   }
