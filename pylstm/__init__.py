@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         to_sequences,
         unpad,
     )
+    from pylstm.streaming import Stream
 
 __all__ = [
     "GRUClassifier",
@@ -59,6 +60,7 @@ __all__ = [
     "RNNGradients",
     "RNNOutput",
     "SequenceScaler",
+    "Stream",
     "__version__",
     "from_channels_first",
     "get_cmake_dir",
@@ -83,7 +85,8 @@ __all__ = [
     "unpad",
 ]
 
-# Imported when first used: scikit-learn takes longer to import than everything else here together.
+# Imported when first used: scikit-learn takes longer to import than everything else here together, and not everyone
+# streams.
 _LAZY = {
     "GRUClassifier": "pylstm.estimators",
     "GRURegressor": "pylstm.estimators",
@@ -91,6 +94,7 @@ _LAZY = {
     "LSTMRegressor": "pylstm.estimators",
     "PerStep": "pylstm.preprocessing",
     "SequenceScaler": "pylstm.preprocessing",
+    "Stream": "pylstm.streaming",
     "from_channels_first": "pylstm.preprocessing",
     "make_windows": "pylstm.preprocessing",
     "pad_sequences": "pylstm.preprocessing",

@@ -105,6 +105,8 @@ class Network:
 
 _Sequences = NDArray[Any] | list[NDArray[Any]]
 
+def open_stream(network: Network, rows: int) -> object: ...
+
 class Trainer:
     def __init__(
         self,

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, module) {
   pylstm::bindings::register_configuration(module);
   pylstm::bindings::register_functional(module);
   pylstm::bindings::register_network(module);
+  pylstm::bindings::register_stream(module);
 }

@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <memory>
-#include <shared_mutex>
 #include <variant>
 
+#include "any_network.hpp"
 #include "arrays.hpp"
 #include "pylstm/network/description.hpp"
 #include "pylstm/pylstm.hpp"
@@ -52,10 +52,6 @@ Buffer<T> import_all(const network::Network<T>& net, const py::dict& parameters,
   return flat;
 }
 
-void check_dtype(const std::string& dtype) {
-  require(dtype == "float32" || dtype == "float64", "dtype is \"", dtype, "\", expected \"float32\" or \"float64\"");
-}
-
 /// `field` from a Python object of its kind: True is no number, 1.0 no size.
 template <class Field>
 void read_field(const char* name, const py::handle& value, Field& field) {
@@ -98,31 +94,6 @@ py::dict shapes(const std::vector<network::ParameterInfo>& infos) {
   }
   return shapes;
 }
-
-/// One network of either precision.  Many may read it at once, one may change it.
-class AnyNetwork {
- public:
-  using Variant = std::variant<std::unique_ptr<network::Network<float>>, std::unique_ptr<network::Network<double>>>;
-
-  AnyNetwork(const std::string& dtype, network::Config config) {
-    check_dtype(dtype);
-    if (dtype == "float32") {
-      net = std::make_unique<network::Network<float>>(std::move(config));
-    } else {
-      net = std::make_unique<network::Network<double>>(std::move(config));
-    }
-  }
-
-  const network::Config& config() const {
-    return std::visit([](const auto& n) -> const network::Config& { return n->config(); }, net);
-  }
-  std::vector<network::ParameterInfo> infos() const {
-    return std::visit([](const auto& n) { return n->parameter_infos(); }, net);
-  }
-
-  Variant net;
-  mutable std::shared_mutex mutex;
-};
 
 /// Checks sequences against the network.
 std::unique_ptr<Samples> checked_samples(const AnyNetwork& any, const py::object& x) {
@@ -281,7 +252,7 @@ class AnyTrainer {
       };
     }
     return without_gil([&](Interrupt& interrupt) {
-      const std::unique_lock lock(network->mutex);
+      const auto lock = network->lock_to_change();
       return std::visit([&](auto& t) { return t->run_epoch(batches, interrupt, report); }, trainer);
     });
   }
@@ -398,7 +369,7 @@ void register_network(py::module_& module) {
           "initialize",
           [](AnyNetwork& n, std::uint64_t seed) {
             const py::gil_scoped_release release;
-            const std::unique_lock lock(n.mutex);
+            const auto lock = n.lock_to_change();
             std::visit([&](auto& net) { net->initialize(seed); }, n.net);
           },
           py::arg("seed"))
@@ -412,7 +383,8 @@ void register_network(py::module_& module) {
             std::visit(
                 [&](auto& net) {
                   auto flat = import_all(*net, parameters, "parameters");
-                  const std::unique_lock lock(n.mutex);
+                  const py::gil_scoped_release release;  // who trains it holds the lock, and may want the GIL
+                  const auto lock = n.lock_to_change();
                   net->parameters() = std::move(flat);
                 },
                 n.net);

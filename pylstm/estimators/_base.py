@@ -415,6 +415,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             objects[i] = item
         return objects
 
+    def _open_stream(self, rows: int) -> object:
+        """Return what `pylstm.Stream` drives."""
+        check_is_fitted(self)
+        return self._model._open_stream(rows)
+
     def _check_parameters(self) -> None:
         self._hidden_sizes()
         check_choice("cell", self.cell, CELLS)

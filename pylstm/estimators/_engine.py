@@ -105,12 +105,20 @@ class Model:
 
     def predict(self, X: Sequences) -> Sequences:
         """Return outputs of shape (n_samples, n_outputs), or one per step as X, for sequences X."""
+        return network_outputs(self._compiled(), X)
+
+    def _open_stream(self, rows: int) -> object:
+        """Return what `pylstm.Stream` drives."""
+        return _core.open_stream(self._compiled(), rows)
+
+    def _compiled(self) -> _core.Network:
         # Two threads may both build it; either result serves.
-        if self._network is None:
+        network = self._network
+        if network is None:
             network = self.architecture.build()
             network.set_parameters(self.snapshot.parameters)
             self._network = network
-        return network_outputs(self._network, X)
+        return network
 
 
 class Session:

@@ -83,6 +83,14 @@ def test_models_need_nothing_but_numpy() -> None:
     assert third_party <= {"numpy"}
 
 
+def test_streaming_needs_nothing_but_numpy_and_is_handed_its_streams() -> None:
+    text = (PACKAGE / "streaming.pyx").read_text(encoding="utf-8")
+    imported = set(re.findall(r"^\s*(?:from|import|cimport) ([\w.]+)", text, re.MULTILINE))
+    assert {name.split(".")[0] for name in imported} == {"cpython", "libc", "numpy", "operator"}
+    declared = (PACKAGE / "streaming.pxd").read_text(encoding="utf-8")
+    assert not re.search(r"^\s*(from|import|cimport|cdef extern) ", declared, re.MULTILINE)  # users need no header
+
+
 @pytest.mark.parametrize("folder", ["benchmarks", "examples"])
 def test_benchmarks_and_examples_use_public_names(folder: str) -> None:
     for path in python_files(ROOT / folder):

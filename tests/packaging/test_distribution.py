@@ -30,9 +30,11 @@ def test_it_requires_numpy_and_scikit_learn_only(distribution: metadata.Distribu
     assert {re.split(r"[\s<>=!~;\[]", text)[0] for text in always} == RUNTIME_REQUIREMENTS
 
 
-def test_it_ships_its_types_and_one_compiled_module(distribution: metadata.Distribution) -> None:
+def test_it_ships_its_types_and_two_compiled_modules(distribution: metadata.Distribution) -> None:
     names = [path.as_posix() for path in distribution.files or []]
-    assert len([name for name in names if re.fullmatch(r"pylstm/_core\..*(so|pyd)", name)]) == 1
+    for module in ("_core", "streaming"):
+        assert len([name for name in names if re.fullmatch(rf"pylstm/{module}\..*(so|pyd)", name)]) == 1
     package = Path(pylstm.__file__).parent
     assert (package / "py.typed").is_file()
     assert (package / "_core.pyi").is_file()
+    assert (package / "streaming.pxd").is_file()

@@ -87,6 +87,11 @@ class Network {
   Buffer<T>& parameters() { return parameters_; }
   const Buffer<T>& parameters() const { return parameters_; }
 
+  /// What a walk over the layers takes: these, bottom up, and the panels of layer l, or after the last one of the head.
+  const std::vector<layers::StackLayer<T>>& stack() const { return layers_; }
+  const layers::DenseLayer<T>& head() const { return head_; }
+  const T* panels(std::size_t l) const { return panels(l, parameters_.data()); }
+
   /// What the flat buffer consists of, the head last.
   const std::vector<Part>& parts() const { return layout_.parts(); }
 

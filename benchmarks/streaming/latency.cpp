@@ -1,0 +1,95 @@
+// One stream, one input, H units, a dense head of one output: nanoseconds per step, and the latency of single steps.
+//   latency_<isa> [repeats]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "pylstm/pylstm.hpp"
+
+namespace {
+
+using namespace pylstm;
+using clock_type = std::chrono::steady_clock;
+using Isa = simd::PYLSTM_BENCHMARK_ISA;
+
+double nanoseconds_since(clock_type::time_point start) {
+  return std::chrono::duration<double, std::nano>(clock_type::now() - start).count();
+}
+
+double quantile(std::vector<float> values, double share) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
+}
+
+template <class T>
+std::vector<T> inputs() {
+  std::vector<T> x(1024);
+  RandomStream random(random_key(2));
+  for (T& value : x) value = static_cast<T>(2 * random.next_uniform() - 1);
+  return x;
+}
+
+/// ns per step of many.
+template <class T, class Stream>
+float slice(Stream& stream, const std::vector<T>& x, std::size_t steps) {
+  T y = 0;
+  const auto start = clock_type::now();
+  for (std::size_t t = 0; t < steps; ++t) stream.step(&x[t % x.size()], &y);
+  return static_cast<float>(nanoseconds_since(start) / static_cast<double>(steps));
+}
+
+/// ns of single steps, the clock's own time included.
+template <class T, class Stream>
+std::vector<float> singles(Stream& stream, const std::vector<T>& x) {
+  std::vector<float> times(1'000'000);
+  T y = 0;
+  for (std::size_t t = 0; t < times.size(); ++t) {
+    const auto start = clock_type::now();
+    stream.step(&x[t % x.size()], &y);
+    times[t] = static_cast<float>(nanoseconds_since(start));
+  }
+  return times;
+}
+
+template <class T, std::size_t H>
+void measure(const char* type, std::size_t repeats) {
+  static const kernels::KernelTable<T> table = kernels::kernel_table<T, Isa>();
+  network::Network<T> network({.inputs = 1, .hidden_sizes = {H}, .outputs = 1}, table);
+  network.initialize(1);
+  const auto fixed = std::make_unique<stream::StaticStream<T, 1, H, 1, kernels::CellChoice{}, Isa>>(network);
+  stream::Stream<T> stream(std::move(network));
+  const std::vector<T> x = inputs<T>();
+  std::vector<float> of_stream, of_fixed;
+  const std::size_t steps = std::max<std::size_t>(500, 2'000'000 / (H * H + 100));
+  for (std::size_t repeat = 0; repeat < repeats; ++repeat) {  // in turns: both see the same machine
+    of_stream.push_back(slice(stream, x, steps));
+    of_fixed.push_back(slice(*fixed, x, steps));
+  }
+  const std::vector<float> single = singles(stream, x), single_fixed = singles(*fixed, x);
+  std::printf("%-8s %4zu %9.1f %9.1f %8.0f %8.0f %9.1f %9.1f %8.0f %8.0f\n", type, H, quantile(of_stream, 0),
+              quantile(of_stream, 0.5), quantile(single, 0.5), quantile(single, 0.9999), quantile(of_fixed, 0),
+              quantile(of_fixed, 0.5), quantile(single_fixed, 0.5), quantile(single_fixed, 0.9999));
+}
+
+template <class T>
+void measure_all(const char* type, std::size_t repeats) {
+  measure<T, 8>(type, repeats);
+  measure<T, 16>(type, repeats);
+  measure<T, 32>(type, repeats);
+  measure<T, 64>(type, repeats);
+  measure<T, 128>(type, repeats);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::size_t repeats = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 400;
+  std::printf("%s; ns per step: one after the other (best, median), and single steps (median, 99.99 %%)\n", Isa::name);
+  std::printf("%-8s %4s %19s %17s %19s %17s\n", "", "", "sizes at run time:", "single:", "at compile time:", "single:");
+  measure_all<float>("float", std::max<std::size_t>(repeats, 1));
+  measure_all<double>("double", std::max<std::size_t>(repeats, 1));
+}

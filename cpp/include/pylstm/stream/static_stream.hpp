@@ -1,0 +1,148 @@
+/// A stream of one row through one layer and a head, all sizes known to the compiler: weights and state lie in the
+/// object, and a step is one piece of code without a call.
+///
+/// The bits are those of `Stream` and of `Network::predict`.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "pylstm/base/errors.hpp"
+#include "pylstm/cells/coupled_lstm.hpp"
+#include "pylstm/cells/gru.hpp"
+#include "pylstm/cells/lstm.hpp"
+#include "pylstm/cells/rnn.hpp"
+#include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/panel.hpp"
+#include "pylstm/kernels/step.hpp"
+#include "pylstm/kernels/tile.hpp"
+#include "pylstm/network/network.hpp"
+#include "pylstm/simd/denormals.hpp"
+#include "pylstm/simd/simd.hpp"
+
+namespace pylstm::stream {
+
+/// The equations of a choice; cells that need whole rows have none here.
+template <kernels::CellChoice choice>
+constexpr auto cell_of() {
+  if constexpr (choice.kind == kernels::CellKind::lstm) {
+    return std::type_identity<cells::Lstm<cells::Saturating, choice.options>>{};
+  } else if constexpr (choice.kind == kernels::CellKind::coupled_lstm) {
+    return std::type_identity<cells::CoupledLstm<cells::Saturating, choice.options>>{};
+  } else if constexpr (choice.kind == kernels::CellKind::gru) {
+    return std::type_identity<cells::Gru<>>{};
+  } else if constexpr (choice.kind == kernels::CellKind::rnn_tanh) {
+    return std::type_identity<cells::Rnn<>>{};
+  } else {
+    static_assert(choice.kind == kernels::CellKind::rnn_relu, "cells with layer normalisation have no StaticStream");
+    return std::type_identity<cells::Rnn<cells::Relu>>{};
+  }
+}
+
+/// I inputs, H units, O outputs.
+template <class T, std::size_t I, std::size_t H, std::size_t O = 1, kernels::CellChoice choice = {},
+          class Isa = simd::native>
+class StaticStream {
+ public:
+  /// Copies the weights of a network of exactly these sizes.
+  explicit StaticStream(const network::Network<T>& network) {
+    const network::Config& config = network.config();
+    require(config.hidden_sizes == std::vector<std::size_t>{H} && config.inputs == I && config.outputs == O,
+            "the network has other sizes, expected one layer: ", I, " inputs, ", H, " units, ", O, " outputs");
+    require(config.cell == choice && config.projection == 0 && !config.bidirectional && config.vocabulary == 0 &&
+                config.zoneout == 0 && config.pooling == network::Pooling::last,
+            "the network is of another kind, expected the cell of this stream, one direction, no projection, no "
+            "embedding, no zoneout, and the last state read");
+    const auto infos = network.parameter_infos();
+    for (std::size_t index = 0; index < infos.size(); ++index) {
+      std::vector<T> values(infos[index].size());
+      network.get(index, network.parameters(), values.data());
+      copy(infos[index].name, values.data());
+    }
+  }
+
+  /// outputs [O] after one more step x [I].
+  void step(const T* x, T* outputs) noexcept {
+    const simd::FlushDenormals flush;
+    T *const h_prev = h_[parity_], *const h = h_[1 - parity_];
+    kernels::step<T, Isa, Cell>(layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0});
+    V sums[1][head_blocks];
+    for (std::size_t p = 0; p < head_blocks; ++p) {
+      sums[0][p] = V::load(head_panels_ + p * head.block_size() + head.bias_offset());
+    }
+    const T* const in[1] = {h};
+    kernels::accumulate<1, kernels::all_slots<1>(), 1, head_blocks>(sums, in, H, head_panels_, head.block_size(),
+                                                                    {head_panels_, 0});
+    for (std::size_t p = 0; p < head_blocks; ++p) kernels::store_within(sums[0][p], outputs + p * S, O - p * S);
+    parity_ = 1 - parity_;
+  }
+
+  void reset() noexcept {
+    std::fill_n(h_[0], padded, T(0));
+    std::fill_n(h_[1], padded, T(0));
+    std::fill_n(c_, padded, T(0));
+  }
+
+  /// h [H], and c [H] of cells that have one.
+  void save_state(T* h, T* c = nullptr) const noexcept {
+    std::copy_n(h_[parity_], H, h);
+    if (Cell::has_memory && c != nullptr) std::copy_n(c_, H, c);
+  }
+  void load_state(const T* h, const T* c = nullptr) noexcept {
+    std::copy_n(h, H, h_[parity_]);
+    if (Cell::has_memory && c != nullptr) std::copy_n(c, H, c_);
+  }
+
+ private:
+  using V = typename Isa::template vec<T>;
+  using Cell = typename decltype(cell_of<choice>())::type;
+  static constexpr std::size_t S = V::lanes, padded = (H + S - 1) / S * S, head_blocks = (O + S - 1) / S;
+  static constexpr kernels::PanelShape layer{.inputs = I,
+                                             .units = H,
+                                             .recurrent = H,
+                                             .lanes = S,
+                                             .input_slots = Cell::input_slots.size(),
+                                             .recurrent_slots = Cell::recurrent_slots.size(),
+                                             .slots = Cell::slots,
+                                             .bias_slots = Cell::slots,
+                                             .unit_weights = Cell::unit_weights};
+  static constexpr kernels::PanelShape head{.inputs = H,
+                                            .units = O,
+                                            .recurrent = 0,
+                                            .lanes = S,
+                                            .input_slots = 1,
+                                            .recurrent_slots = 1,
+                                            .slots = 1,
+                                            .bias_slots = 1};
+
+  /// A parameter to its place in the panels.
+  void copy(const std::string& name, const T* values) {
+    using kernels::PanelPart, kernels::PanelShape;
+    const auto place = [&](const PanelShape& shape, const PanelPart& part, T* panels) {
+      for (std::size_t gate = 0; gate < part.gates; ++gate) {
+        for (std::size_t j = 0; j < shape.units; ++j) {
+          for (std::size_t k = 0; k < part.columns; ++k) panels[part.index(shape, gate, j, k)] = *values++;
+        }
+      }
+    };
+    if (name == "head.weight") place(head, kernels::input_part(head), head_panels_);
+    if (name == "head.bias") place(head, kernels::bias_part(head), head_panels_);
+    if (name == "layers.0.weight_ih") place(layer, kernels::input_part(layer), panels_);
+    if (name == "layers.0.weight_hh") place(layer, kernels::recurrent_part(layer), panels_);
+    if (name == "layers.0.bias") place(layer, kernels::bias_part(layer), panels_);
+    if (name == "layers.0.bias_hn") place(layer, kernels::recurrent_bias_part(layer), panels_);
+    if (name == "layers.0.peephole") place(layer, kernels::unit_weights_part(layer), panels_);
+  }
+
+  alignas(64) T panels_[padded * (I * Cell::input_slots.size() + H * Cell::recurrent_slots.size() + Cell::unit_weights +
+                                  Cell::slots)] = {};
+  alignas(64) T head_panels_[head_blocks * S * (H + 1)] = {};
+  alignas(64) T h_[2][padded] = {};
+  alignas(64) T c_[padded] = {};
+  std::size_t parity_ = 0;
+};
+
+}  // namespace pylstm::stream

@@ -1,0 +1,109 @@
+/// Streams of compile-time sizes: the bits of `Stream`, for every cell that has one.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "networks.hpp"
+#include "pylstm/dispatch.hpp"
+#include "pylstm/stream/static_stream.hpp"
+#include "pylstm/stream/stream.hpp"
+#include "support.hpp"
+
+namespace {
+
+using namespace pylstm::testing;
+using pylstm::kernels::CellChoice;
+using pylstm::kernels::CellKind;
+using pylstm::stream::State;
+using pylstm::stream::StaticStream;
+using pylstm::stream::Stream;
+using Isa = pylstm::simd::PYLSTM_TEST_ISA;
+
+template <class T>
+Network<T> random_network(const Config& config) {
+  pylstm::set_isa(Isa::name);
+  Network<T> network(config);
+  network.initialize(1);
+  Parameters<T> all = parameters_of(network);
+  for (auto& [name, values] : all)
+    if (name.find("weight") == std::string::npos) values = random_values<T>(values.size(), 3);
+  set(network, network.parameters(), all);
+  return network;
+}
+
+template <class T, std::size_t I, std::size_t H, std::size_t O, CellChoice choice>
+void check() {
+  CAPTURE(H);
+  const Network<T> network = random_network<T>({.cell = choice, .inputs = I, .hidden_sizes = {H}, .outputs = O});
+  StaticStream<T, I, H, O, choice, Isa> fixed(network);
+  Stream<T> stream(network);
+  const auto same_steps = [&](std::uint64_t seed) {
+    const std::vector<T> x = random_values<T>(20 * I, seed);
+    for (std::size_t t = 0; t < 20; ++t) {
+      T a[O], b[O];
+      fixed.step(x.data() + t * I, a);
+      stream.step(x.data() + t * I, b);
+      for (std::size_t o = 0; o < O; ++o) CHECK(same_bits(a[o], b[o]));
+    }
+  };
+  same_steps(5);
+  fixed.reset();
+  stream.reset();
+  same_steps(6);
+
+  State<T> state;
+  stream.save_state(state);
+  const std::vector<T> before = state.values;
+  std::vector<T> h(H), c(state.values.size() > H ? H : 0);
+  fixed.save_state(h.data(), c.empty() ? nullptr : c.data());
+  h.insert(h.end(), c.begin(), c.end());
+  CHECK(std::equal(h.begin(), h.end(), before.begin(), before.end()));
+  same_steps(7);
+  stream.load_state(state);
+  fixed.load_state(h.data(), c.empty() ? nullptr : h.data() + H);
+  same_steps(8);
+}
+
+template <class T, CellChoice choice>
+void check_sizes() {
+  CAPTURE(static_cast<int>(choice.kind));
+  check<T, 1, 8, 1, choice>();
+  check<T, 2, 37, 19, choice>();
+  check<T, 1, 130, 3, choice>();
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a stream of compile-time sizes has the bits of one of run-time sizes", T, float, double) {
+  check_sizes<T, CellChoice{}>();
+  check_sizes<T, CellChoice{.options = {.peepholes = true}}>();
+  check_sizes<T, CellChoice{.kind = CellKind::coupled_lstm}>();
+  check_sizes<T, CellChoice{.kind = CellKind::coupled_lstm, .options = {.peepholes = true}}>();
+  check_sizes<T, CellChoice{.kind = CellKind::gru}>();
+  check_sizes<T, CellChoice{.kind = CellKind::rnn_tanh}>();
+  check_sizes<T, CellChoice{.kind = CellKind::rnn_relu}>();
+}
+
+TEST_CASE("a network of other sizes, or of another kind, is refused") {
+  using Fixed = StaticStream<float, 2, 8, 1, CellChoice{}, Isa>;
+  const Config good{.inputs = 2, .hidden_sizes = {8}, .outputs = 1};
+  CHECK_NOTHROW(Fixed(random_network<float>(good)));
+  for (Config bad :
+       {Config{.inputs = 3, .hidden_sizes = {8}}, Config{.inputs = 2, .hidden_sizes = {9}},
+        Config{.inputs = 2, .hidden_sizes = {8, 8}}, Config{.inputs = 2, .hidden_sizes = {8}, .outputs = 2}})
+    CHECK_THROWS_WITH_AS(Fixed(random_network<float>(bad)), doctest::Contains("2 inputs, 8 units, 1 outputs"),
+                         std::invalid_argument);
+  for (const int change : {0, 1, 2, 3}) {
+    Config bad = good;
+    if (change == 0) bad.cell = {.kind = CellKind::gru};
+    if (change == 1) bad.projection = 8;
+    if (change == 2) bad.bidirectional = true;
+    if (change == 3) bad.pooling = Pooling::mean;
+    CHECK_THROWS_WITH_AS(Fixed(random_network<float>(bad)), doctest::Contains("another kind"), std::invalid_argument);
+  }
+}
