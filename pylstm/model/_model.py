@@ -137,12 +137,20 @@ or list of (n_steps_i, n_features)
         """
         return self._readout.all_quantiles(self._outputs(X))
 
-    def _outputs(self, X: Any) -> Sequences:
-        if self._network is None:
+    def _open_stream(self, rows: int) -> object:
+        """Return what `pylstm.Stream` drives."""
+        return _core.open_stream(self._compiled(), rows)
+
+    def _compiled(self) -> _core.Network:
+        network = self._network
+        if network is None:
             network = _core.Network(dtype=self.dtype, **self._document.architecture)
             network.set_parameters(self._document.parameters)
             self._network = network
-        return network_outputs(self._network, self._sequences(X))
+        return network
+
+    def _outputs(self, X: Any) -> Sequences:
+        return network_outputs(self._compiled(), self._sequences(X))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, as the estimator's ``save_model``.

@@ -263,7 +263,9 @@ def test_the_description_is_documented_by_this_list(tmp_path):
     assert description["library"] == pylstm.__version__
     assert list(description["task"]) == [
         "kind",
+        "per_step",
         "y_is_1d",
+        "loss",
         "n_timesteps",
         "n_columns",
         "estimator",
