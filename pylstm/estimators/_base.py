@@ -411,8 +411,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if not isinstance(predicted, list) or not isinstance(X, np.ndarray):
             return predicted
         objects = np.empty(len(predicted), dtype=object)
-        for i, item in enumerate(predicted):  # assigned at once, equally long ones would be taken for a 2-D array
-            objects[i] = item
+        objects[:] = predicted
         return objects
 
     def _open_stream(self, rows: int) -> object:

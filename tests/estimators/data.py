@@ -28,8 +28,7 @@ def ragged(n_samples=40, n_features=2, longest=9):
 def objects(items):
     """An array of objects, as scikit-learn's tools index lists."""
     array = np.empty(len(items), dtype=object)
-    for i, item in enumerate(items):
-        array[i] = item
+    array[:] = items
     return array
 
 

@@ -36,6 +36,15 @@ def test_weight_zero_is_absence(options, class_weight):
     assert same_bits(model, other)
 
 
+def test_a_sequence_whose_steps_all_weigh_nothing_is_absent():
+    X, y = ragged()
+    weight = [np.full(len(x), float(i % 3)) for i, x in enumerate(X)]
+    present = [i for i in range(len(X)) if i % 3]
+    model = LSTMClassifier(**BATCHES).fit(X, y, weight)
+    other = LSTMClassifier(**BATCHES).fit(*([items[i] for i in present] for items in (X, y, weight)))
+    assert same_bits(model, other)
+
+
 @pytest.mark.parametrize("class_weight", [None, {"low": 3.0}, "balanced"])
 def test_weights_of_labelled_sequences_are_repetitions(class_weight):
     X, y = classes()
