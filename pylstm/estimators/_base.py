@@ -34,8 +34,9 @@ from ._parameters import (
 from ._persistence import document_of, load_estimator, save_estimator
 from ._rates import SCHEDULES
 from ._samples import Samples, hold_out, take, weights_of_items
+from ._targets import check_weights
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
-from ._validation import check_sequences, check_weights
+from ._validation import check_sequences
 
 CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
 POOLINGS = ("last", "mean", "max", "attention")

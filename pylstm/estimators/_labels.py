@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from pylstm.model._readout import Classes, Sequences, TargetForm
 
-from ._validation import check_targets, fits_steps, listed_targets, understand_targets
+from ._targets import check_targets, fits_steps, listed_targets, understand_targets
 
 
 def encode_labels(
@@ -77,7 +77,8 @@ def _understand(
         return True, False
     per_step = understand_targets(None if listed_items else array, X, is_table=is_table, targets=targets, name=name)
     if listed_items or array.ndim > 2:
-        return per_step, array.shape[-1] > 1 if array.ndim == 3 - listed_items else False
+        n_axes = 1 if listed_items else 2  # of one label per step
+        return per_step, array.ndim > n_axes and array.shape[-1] > 1
     several = array.ndim == 2 and not per_step
     if several and not zeros_and_ones:
         msg = (

@@ -14,7 +14,7 @@ from pylstm.model._readout import Readout, Sequences, TargetForm
 from ._base import RecurrentEstimator
 from ._loss import Loss
 from ._parameters import check_boolean, check_choice, check_real, with_parameters
-from ._validation import check_targets
+from ._targets import check_targets
 
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
 
