@@ -386,6 +386,11 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         dtype = np.float32 if single else np.float64
         return for_each(outputs, lambda o: o.astype(dtype, copy=False))  # type: ignore[no-any-return]
 
+    def _predicted(self, X: Any, read: Callable[[Readout, Sequences], Any]) -> Any:
+        """Return what `read` makes of the network's outputs for `X`."""
+        outputs = self._outputs(X)
+        return self._shaped(X, read(self._readout, outputs))
+
     def _items(self, values: Any) -> Any:
         """Return targets or predictions item by item: of sequences, or of the steps of all of them."""
         if self._by_item or not self._readout.form.per_step:

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
 
-from pylstm.model._readout import Classes, Readout, Sequences, TargetForm, for_each
+from pylstm.model._readout import Classes, Readout, Sequences, TargetForm
 from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
@@ -134,7 +134,7 @@ or list of (n_steps_i, n_features)
         y : ndarray of shape (n_samples,) or (n_samples, n_labels); or one per step
             As y in `fit`: of steps (n_samples, n_steps), or a list of (n_steps_i,) if X is a list.
         """
-        return self._shaped(X, self._readout.predictions(self._outputs(X)))
+        return self._predicted(X, Readout.predictions)
 
     def decision_function(self, X: Any) -> Any:
         """Return the network's outputs for `X`.
@@ -151,8 +151,7 @@ or list of (n_steps_i, n_features)
         scores : ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels); or one per step
             Positive for the second of two classes.
         """
-        outputs = self._outputs(X)
-        return self._shaped(X, for_each(outputs, lambda o: o[..., 0]) if self._classes.binary else outputs)
+        return self._predicted(X, Readout.scores)
 
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of every class.
@@ -167,7 +166,7 @@ or list of (n_steps_i, n_features)
         probabilities : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels); or one per step
             In the order of `classes_`; of several labels at once, that of each being 1.
         """
-        return self._shaped(X, self._readout.probabilities(self._outputs(X)))
+        return self._predicted(X, Readout.probabilities)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Predict the logarithm of the probability of every class.
@@ -182,7 +181,7 @@ or list of (n_steps_i, n_features)
         log_probabilities : ndarray
             As `predict_proba`.
         """
-        return self._shaped(X, for_each(self._outputs(X), self._classes.log_probabilities))
+        return self._predicted(X, Readout.log_probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of `X` that is labelled right; of several labels at once, with all of them right.

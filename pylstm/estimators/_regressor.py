@@ -117,7 +117,7 @@ or list of (n_steps_i, n_features)
             (n_steps_i,) or (n_steps_i, n_outputs) if X is a list. float64; float32 if X is float32 and so is the
             estimator's `dtype`. Of several quantiles, that next to the median.
         """
-        return self._shaped(X, self._readout.predictions(self._outputs(X)))
+        return self._predicted(X, Readout.predictions)
 
     def predict_quantiles(self, X: Any) -> Any:
         """Predict all quantiles of the targets of `X`.
@@ -138,7 +138,7 @@ or list of (n_steps_i, n_features)
         AttributeError
             If ``loss`` is not "quantile".
         """
-        return self._shaped(X, self._readout.all_quantiles(self._outputs(X)))
+        return self._predicted(X, Readout.all_quantiles)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R^2, the share of the variance of y that is predicted.

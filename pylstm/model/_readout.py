@@ -91,12 +91,23 @@ class Readout:
         """Return encoded targets as users know them."""
         return for_each(y, self.form.outside if self.classes is None else self.classes.label)
 
+    def scores(self, outputs: Sequences) -> Any:
+        """Return the outputs themselves, of two classes one number for each item."""
+        return for_each(outputs, lambda o: o[..., 0]) if self._known_classes().binary else outputs
+
     def probabilities(self, outputs: Sequences) -> Any:
         """Return those of all classes."""
+        return for_each(outputs, self._known_classes().probabilities)
+
+    def log_probabilities(self, outputs: Sequences) -> Any:
+        """Return the logarithms of those of all classes."""
+        return for_each(outputs, self._known_classes().log_probabilities)
+
+    def _known_classes(self) -> Classes:
         if self.classes is None:
-            msg = "the model has no classes"
+            msg = "the model has no classes: it is for regression"
             raise AttributeError(msg)
-        return for_each(outputs, self.classes.probabilities)
+        return self.classes
 
     def all_quantiles(self, outputs: Sequences) -> Any:
         """Return quantiles as targets look, with one more axis for them."""
