@@ -34,6 +34,7 @@ from ._parameters import (
 from ._persistence import document_of, load_estimator, save_estimator
 from ._rates import SCHEDULES
 from ._samples import Samples, hold_out, take, weights_of_items
+from ._scale import TargetScale
 from ._targets import check_weights
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
 from ._validation import check_sequences
@@ -287,14 +288,15 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             learning_rate_init=float(self.learning_rate_init),
             verbose=0 if partial else int(self.verbose),
         )
-        session = Session(architecture, self._solver(), loss, self._dropout(), seed, start)
+        scale = TargetScale.of(samples, loss) if start is None or start.scale is None else start.scale
+        session = Session(architecture, self._solver(), loss, self._dropout(), seed, start, scale)
         validation = None
         if held_out is not None:
-            validation = draft._validation(held_out)
+            validation = draft._validation(held_out, scale)
             draft.validation_loss_curve_ = draft.validation_loss_curve_ or []
             draft.validation_scores_ = draft.validation_scores_ or []
         callback = None if partial or not self.callbacks else draft._call_back
-        snapshot, course = train(session, samples, validation, schedule, callback)
+        snapshot, course = train(session, scale.scaled(samples), validation, schedule, callback)
 
         draft._model = Model(architecture, snapshot, seed)
         draft._record(course)
@@ -342,8 +344,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             self.validation_loss_curve_ = self.validation_loss_curve_ + course.validation_losses
             self.validation_scores_ = self.validation_scores_ + course.validation_scores
 
-    def _validation(self, samples: Samples) -> Validation:
-        """Return how to measure on `samples`: by `scoring`, or as `score` does."""
+    def _validation(self, samples: Samples, scale: TargetScale) -> Validation:
+        """Return how to measure on `samples`: by `scoring`, or as `score` does; the loss is that of scaled targets."""
         targets = take(samples.y, samples.rows)
         y = self._readout.targets(targets)
         if self.scoring is None:
@@ -367,7 +369,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     del fitted.feature_names_in_  # X has come out of its data frame
                 return float(scorer(fitted, X, items))
 
-        return Validation(samples, score, watch_score=self.scoring is not None)
+        return Validation(scale.scaled(samples), score, watch_score=self.scoring is not None)
 
     def _call_back(self, session: Session, epoch: Epoch, course: Course) -> bool:
         """Show a fitted copy to all callbacks; return whether one of them wants to end the training."""

@@ -15,7 +15,7 @@ from pylstm.model._readout import Classes, Readout, Sequences, TargetForm
 from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
-from ._labels import encode_labels
+from ._labels import as_labels, encode_labels
 from ._loss import Loss
 from ._parameters import check_boolean, check_real, with_parameters
 from ._samples import flat, weights_of_items
@@ -200,7 +200,8 @@ or list of (n_steps_i, n_features)
         accuracy : float
             Of sequences, or of the steps of all of them.
         """
-        return self._score_items(*self._paired(y, self.predict(X), sample_weight))
+        expected, found, weight = self._paired(y, self.predict(X), sample_weight)
+        return self._score_items(as_labels(expected), found, weight)
 
     @property
     def _classes(self) -> Classes:
@@ -295,9 +296,11 @@ class LSTMClassifier(SequenceClassifier):
         Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1.
         "balanced": inversely proportional to the weight that the samples of each have together, sequences or, with a
         label per step, steps. Scores are not weighted by them.
+    learning_rate_init : float, default=1e-2
+        Learning rate, of a schedule the highest.
     hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
     zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, \
-    alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
+    alpha, batch_size, learning_rate, max_iter, shuffle, random_state, tol, n_iter_no_change, \
     early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
     nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
@@ -337,7 +340,9 @@ class LSTMClassifier(SequenceClassifier):
     True
     """
 
-    __init__ = with_parameters(RecurrentEstimator.__init__, label_smoothing=0.0, class_weight=None)
+    __init__ = with_parameters(
+        RecurrentEstimator.__init__, learning_rate_init=1e-2, label_smoothing=0.0, class_weight=None
+    )
 
 
 class GRUClassifier(SequenceClassifier):
@@ -349,11 +354,11 @@ class GRUClassifier(SequenceClassifier):
     ----------
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
-    label_smoothing, class_weight
+    label_smoothing, class_weight, learning_rate_init
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
     variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, \
-    batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
+    batch_size, learning_rate, max_iter, shuffle, random_state, tol, n_iter_no_change, \
     early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
     nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
@@ -374,4 +379,6 @@ class GRUClassifier(SequenceClassifier):
     True
     """
 
-    __init__ = with_parameters(RecurrentEstimator.__init__, cell="gru", label_smoothing=0.0, class_weight=None)
+    __init__ = with_parameters(
+        RecurrentEstimator.__init__, cell="gru", learning_rate_init=1e-2, label_smoothing=0.0, class_weight=None
+    )

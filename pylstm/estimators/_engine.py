@@ -19,6 +19,7 @@ from pylstm.typing import FloatArray
 
 from ._loss import Loss
 from ._samples import Samples
+from ._scale import TargetScale
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Snapshot:
     parameters: dict[str, FloatArray]
     solver: str
     solver_state: dict[str, Any]
+    scale: TargetScale | None = None  # what was learnt; `parameters` give the targets themselves
+    head_bias: FloatArray | None = None  # as it was learnt: scaled, its last bits are gone
 
     def __post_init__(self) -> None:
         for array in self.parameters.values():
@@ -138,6 +141,8 @@ class Session:
         Of the initial parameters and the dropout masks.
     start : Snapshot or None
         Where to go on from. The solver's state is taken over only if it is the same solver's.
+    scale : TargetScale
+        What it learns of the targets: samples come scaled, losses, predictions and snapshots leave in the units of y.
     """
 
     def __init__(
@@ -148,16 +153,21 @@ class Session:
         dropout: Dropout,
         seed: int,
         start: Snapshot | None,
+        scale: TargetScale,
     ) -> None:
         self.architecture = architecture
         self.seed = seed
         self._solver = solver.solver
         self._network = architecture.build(**vars(dropout))
+        self._scale, self._loss_unit = scale, scale.loss_unit(loss)
         if start is None:
             self._network.initialize(seed)
         else:
-            self._network.set_parameters(start.parameters)
-        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(loss))
+            parameters = scale.head_inside(start.parameters)
+            if start.head_bias is not None:
+                parameters["head.bias"] = start.head_bias
+            self._network.set_parameters(parameters)
+        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(scale.loss(loss)))
         if start is not None and start.solver == solver.solver:
             self._trainer.set_state(start.solver_state)
 
@@ -171,15 +181,16 @@ class Session:
         progress: Callable[[int], None] | None,
     ) -> float:
         """Update once per batch of `order` and return the mean loss; NaN as soon as a batch's loss is not finite."""
-        return self._trainer.run_epoch(samples.X, samples.y, samples.weight, order, batch_size, epoch, progress)
+        loss = self._trainer.run_epoch(samples.X, samples.y, samples.weight, order, batch_size, epoch, progress)
+        return loss * self._loss_unit
 
     def loss(self, samples: Samples) -> float:
         """Return the mean loss of the samples' rows without dropout."""
-        return self._trainer.loss(samples.X, samples.y, samples.weight, samples.rows)
+        return self._trainer.loss(samples.X, samples.y, samples.weight, samples.rows) * self._loss_unit
 
     def predict(self, samples: Samples) -> Sequences:
         """Return the outputs of the samples' rows without dropout."""
-        return network_outputs(self._network, samples.X, samples.rows)
+        return self._scale.outside(network_outputs(self._network, samples.X, samples.rows))
 
     @property
     def learning_rate(self) -> float:
@@ -192,4 +203,11 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""
-        return Snapshot(self._network.get_parameters(), self._solver, self._trainer.get_state())
+        parameters = self._network.get_parameters()
+        return Snapshot(
+            self._scale.head_outside(parameters),
+            self._solver,
+            self._trainer.get_state(),
+            self._scale,
+            parameters["head.bias"],
+        )

@@ -15,6 +15,14 @@ from pylstm.model._readout import Classes, Sequences, TargetForm
 from ._targets import check_targets, fits_steps, listed_targets, understand_targets
 
 
+def as_labels(y: Any) -> NDArray[Any]:
+    """Return `y` as an array, of numbers where it holds numbers as objects: metrics do not know such."""
+    array = np.asarray(y)
+    if array.dtype != np.dtype(object) or any(isinstance(label, str) for label in array.flat):
+        return array
+    return np.asarray(array.tolist())
+
+
 def encode_labels(
     y: Any, X: Sequences, known: Classes | None, *, is_table: bool, targets: str, dtype: str, name: str
 ) -> tuple[Sequences, TargetForm, Classes]:
@@ -38,7 +46,7 @@ def encode_labels(
         msg = f"{name} is sparse, expected a dense array: use '.toarray()'"
         raise TypeError(msg)
     items = listed_targets(y, is_table=is_table)
-    arrays = [np.asarray(y)] if items is None else [np.asarray(item) for item in items]
+    arrays = [as_labels(y)] if items is None else [as_labels(item) for item in items]
     if items is None and arrays[0].ndim == 2 and arrays[0].shape[1] == 1 and targets != "per_step":
         arrays[0] = column_or_1d(arrays[0], warn=True)
     per_step, several = _understand(

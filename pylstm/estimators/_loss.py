@@ -21,6 +21,11 @@ class Loss:
     quantiles: tuple[float, ...] = (0.5,)
     label_smoothing: float = 0.0
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether shifted and scaled targets are the same problem in other units."""
+        return self.loss in {"squared_error", "absolute_error", "huber", "quantile"}
+
     def n_outputs(self, n_targets: int, n_classes: int = 0) -> int:
         """Return how many numbers a network has to give for a target."""
         if self.loss == "cross_entropy":

@@ -393,6 +393,16 @@ def test_labels_that_cannot_be_ordered_are_named():
         fit(np.array([None, "a"] * 10, object), estimator=LSTMClassifier)
 
 
+@pytest.mark.parametrize(
+    "hold", [lambda y: y.astype(object), lambda y: pytest.importorskip("pandas").Series(y, dtype="Int64")]
+)
+def test_numbers_held_as_objects_are_labels(hold):
+    y = CLASSES["int"][:N, 0]
+    model = fit(hold(y), estimator=LSTMClassifier, early_stopping=True)
+    assert model.score(DENSE, hold(y)) == model.score(DENSE, y)
+    assert model.classes_.tolist() == [-1, 0, 1]
+
+
 def test_sparse_labels_are_named():
     with pytest.raises(TypeError, match="y is sparse, expected a dense array"):
         fit(csr_array(SEVERAL[:N]), estimator=LSTMClassifier)
