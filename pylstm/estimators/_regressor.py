@@ -362,8 +362,8 @@ class LSTMRegressor(SequenceRegressor):
     steps of all of them where every step has a target; to which `alpha` adds its penalty. While the network
     learns, y is taken relative to its mean and in units of its spread (one power of two for all outputs, so that the
     loss keeps its proportions), which changes the units of the loss, of gradients and of `alpha` in the head, but
-    not the problem; the fitted weights and all losses are in the units of y. X is not scaled: features far from zero mean
-    and unit variance learn badly, `SequenceScaler` in a pipeline helps.
+    not the problem; the fitted weights and all losses are in the units of y. X is not scaled: features far from zero
+    mean and unit variance learn badly, and `SequenceScaler` in a pipeline helps.
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
     `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.

@@ -366,7 +366,7 @@ def test_counts_are_not_negative():
 
 
 def test_there_are_quantiles_only_of_that_loss():
-    with pytest.raises(AttributeError, match="the loss is 'squared_error', and there are quantiles with 'quantile' only"):
+    with pytest.raises(AttributeError, match="the loss is 'squared_error', and there are quantiles"):
         fit(REAL[:N, 0]).predict_quantiles(DENSE)
 
 

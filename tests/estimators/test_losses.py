@@ -6,7 +6,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, mean_poisson_deviance, mean_squared_error
+from sklearn.base import clone
+from sklearn.metrics import (
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    mean_poisson_deviance,
+    mean_squared_error,
+    r2_score,
+)
 
 from pylstm import LSTMClassifier, LSTMRegressor
 
@@ -149,7 +157,30 @@ def test_slopes_of_regression_are_those_by_central_differences(loss):
     link = np.exp if loss == "poisson" else np.asarray
     outputs = np.log(model.predict(X)) if loss == "poisson" else model.predict(X)
     expected = by_differences(lambda o: metric(y, link(o[:, 0]), sample_weight=weights(20)), outputs[:, np.newaxis])
+    if loss in {"absolute_error", "quantile"}:
+        # Descent is in units of the targets' spread: for a loss of the first degree its steps are as much larger.
+        variance = np.average((y - np.average(y, weights=weights(20))) ** 2, weights=weights(20))
+        expected = np.multiply(expected, 2.0 ** round(np.log2(variance) / 2))
     np.testing.assert_allclose(slope, expected, rtol=SLOPE["rel"], atol=SLOPE["abs"])
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0, 1e-3), (-5, 1), (1e4, 80), (-1e6, 1e5), (0.1, 1e-2)])
+def test_the_units_of_targets_do_not_matter(mean, scale):
+    X, y = waves(150)
+    model = LSTMRegressor(8, max_iter=30, random_state=0)
+    plain, other = model.fit(X, y).predict(X), clone(model).fit(X, mean + scale * y)
+    # Not the same bits: the spread is a power of two, the rest of the factor is left to the network.
+    assert r2_score(plain, (other.predict(X) - mean) / scale) > 0.99
+    expected = mean_squared_error(mean + scale * y, other.predict(X))
+    assert other.loss_curve_[-1] == pytest.approx(expected, rel=0.5)
+
+
+def test_scaling_by_a_power_of_two_changes_no_bit():
+    X, y = waves(150)
+    y = np.round(y * 2**10) / 2**10
+    model = LSTMRegressor(8, max_iter=3, random_state=0)
+    plain = model.fit(X, y).predict(X)
+    assert (clone(model).fit(X, 64 * y).predict(X) == 64 * plain).all()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
