@@ -102,9 +102,15 @@ Problem<double> only_row(const Problem<double>& p, std::size_t n) {
   row.N = 1;
   row.T = p.lengths.empty() ? p.T : p.lengths[n];
   row.lengths.clear();
-  row.x.clear();
-  for (std::size_t t = 0; t < row.T; ++t)
-    for (std::size_t k = 0; k < p.I; ++k) row.x.push_back(p.x[(t * p.N + n) * p.I + k]);
+  const auto steps = [&](const Vector& v, std::size_t width) {
+    Vector of_row;
+    for (std::size_t t = 0; t < row.T && !v.empty(); ++t)
+      for (std::size_t k = 0; k < width; ++k) of_row.push_back(v[(t * p.N + n) * width + k]);
+    return of_row;
+  };
+  row.x = steps(p.x, p.I);
+  row.hold_h = steps(p.hold_h, p.H);
+  row.hold_c = steps(p.hold_c, p.H);
   const auto slice = [&](const Vector& v, std::size_t width) {
     return v.empty() ? v
                      : Vector(v.begin() + static_cast<std::ptrdiff_t>(n * width),
@@ -112,6 +118,7 @@ Problem<double> only_row(const Problem<double>& p, std::size_t n) {
   };
   row.h0 = slice(p.h0, p.width());
   row.c0 = slice(p.c0, p.H);
+  row.dropout = slice(p.dropout, p.H);
   return row;
 }
 

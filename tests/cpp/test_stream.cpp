@@ -198,7 +198,7 @@ TEST_CASE_TEMPLATE("every instruction set with FMA gives the same bits, and all 
 TEST_CASE_TEMPLATE("a row that is reset begins anew, the others go on", T, float, double) {
   for (const Config& config : streamed_networks()) {
     CAPTURE(name(config));
-    const std::size_t rows = 5, I = config.inputs, O = config.outputs;
+    const std::size_t rows = 5, I = config.features(), O = config.outputs;
     const auto network = random_network<T>(config);
     const Batch<T> batch = random_batch<T>(config, 7, rows, 2);
     Stream<T> stream(network, rows), untouched(network, rows), fresh(network, 1);
