@@ -128,6 +128,7 @@ class Trainer:
         delta: float = 1.0,
         quantiles: Sequence[float] = (0.5,),
         label_smoothing: float = 0.0,
+        averaging: float = 0.0,
     ) -> None: ...
     learning_rate: float
     @property

@@ -279,6 +279,7 @@ class AnyTrainer {
           if (t->optimiser().first.size()) moments["first"] = export_all(t->network(), t->optimiser().first);
           if (t->optimiser().second.size()) moments["second"] = export_all(t->network(), t->optimiser().second);
           state["n_updates"] = t->optimiser().updates;
+          if (t->latest.size()) state["latest"] = export_all(t->network(), t->latest);
           state["moments"] = moments;
           return state;
         },
@@ -290,16 +291,21 @@ class AnyTrainer {
         [&]<class T>(std::unique_ptr<train::Trainer<T>>& t) {
           const std::size_t updates = state["n_updates"].cast<std::size_t>();
           const py::dict moments = state["moments"].cast<py::dict>();
-          Buffer<T> first, second;
+          Buffer<T> first, second, latest;
+          if (state.contains("latest"))
+            latest = import_all(t->network(), state["latest"].template cast<py::dict>(), "latest");
           if (t->optimiser().first.size())
             first = import_all(t->network(), moments["first"].template cast<py::dict>(), "first");
           if (t->optimiser().second.size()) {
             second = import_all(t->network(), moments["second"].template cast<py::dict>(), "second");
           }
+          // Whoever has the lock may be waiting for the GIL.
+          const py::gil_scoped_release release;
           const std::unique_lock lock(network->mutex);
           t->optimiser().first = std::move(first);
           t->optimiser().second = std::move(second);
           t->optimiser().updates = updates;
+          t->latest = std::move(latest);
         },
         trainer);
   }
@@ -397,7 +403,7 @@ void register_network(py::module_& module) {
                        double momentum, bool nesterov, double beta_1, double beta_2, double epsilon, double rho,
                        double alpha, std::optional<double> max_grad_norm, std::optional<double> max_grad_value,
                        std::uint64_t seed, const std::string& loss, double delta, std::vector<double> quantiles,
-                       double label_smoothing) {
+                       double label_smoothing, double averaging) {
              train::TrainerConfig config;
              config.loss = {.kind = from_name("loss", train::loss_names, loss),
                             .delta = delta,
@@ -415,13 +421,15 @@ void register_network(py::module_& module) {
              if (max_grad_norm) config.max_grad_norm = *max_grad_norm;
              if (max_grad_value) config.max_grad_value = *max_grad_value;
              config.seed = seed;
+             config.averaging = averaging;
              return std::make_unique<AnyTrainer>(std::move(network), config);
            }),
            py::arg("network"), py::kw_only(), py::arg("solver"), py::arg("learning_rate"), py::arg("momentum") = 0.9,
            py::arg("nesterov") = true, py::arg("beta_1") = 0.9, py::arg("beta_2") = 0.999, py::arg("epsilon") = 1e-8,
            py::arg("rho") = 0.9, py::arg("alpha") = 0.0, py::arg("max_grad_norm") = py::none(),
            py::arg("max_grad_value") = py::none(), py::arg("seed") = 0, py::arg("loss") = "squared_error",
-           py::arg("delta") = 1.0, py::arg("quantiles") = std::vector<double>{0.5}, py::arg("label_smoothing") = 0.0)
+           py::arg("delta") = 1.0, py::arg("quantiles") = std::vector<double>{0.5}, py::arg("label_smoothing") = 0.0,
+           py::arg("averaging") = 0.0)
       .def("loss", &AnyTrainer::loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none(),
            py::arg("rows") = py::none())
       .def("run_epoch", &AnyTrainer::run_epoch, py::arg("X"), py::arg("y"), py::arg("sample_weight"), py::arg("order"),

@@ -13,10 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pylstm.model import Model as ModelOfFile
+from pylstm.model._missing import PER_FEATURE
 from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
 from pylstm.typing import FloatArray
 
@@ -84,6 +85,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         vocabulary_size: int | None = None,
         embedding_size: int = 32,
         padding_token: int | None = None,
+        missing: str = "error",
         n_timesteps: int | None = None,
         solver: str = "adam",
         alpha: float = 0.0,
@@ -92,6 +94,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         learning_rate_init: float = 3e-3,
         max_iter: int = 200,
         shuffle: bool = True,
+        bucket_by_length: bool = False,
         random_state: int | np.random.RandomState | None = None,
         tol: float | None = 1e-4,
         n_iter_no_change: int = 10,
@@ -101,6 +104,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         callbacks: Sequence[Callable[..., Any]] | None = None,
         max_grad_norm: float | None = 1.0,
         max_grad_value: float | None = None,
+        weight_averaging: float = 0.0,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -126,6 +130,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
         self.padding_token = padding_token
+        self.missing = missing
         self.n_timesteps = n_timesteps
         self.solver = solver
         self.alpha = alpha
@@ -134,6 +139,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.shuffle = shuffle
+        self.bucket_by_length = bucket_by_length
         self.random_state = random_state
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -143,6 +149,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.callbacks = callbacks
         self.max_grad_norm = max_grad_norm
         self.max_grad_value = max_grad_value
+        self.weight_averaging = weight_averaging
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
@@ -278,6 +285,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             batch_size=int(self.batch_size),
             max_iter=1 if partial else int(self.max_iter),
             shuffle=bool(self.shuffle),
+            bucket_by_length=bool(self.bucket_by_length),
             seed=seed,
             first_epoch=draft.n_iter_,
             tol=self.tol,
@@ -314,11 +322,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         )
 
     def _architecture(self, samples: Samples) -> Architecture:
-        tokens = self.vocabulary_size is not None
         return Architecture(
             cell=self.cell,
             dtype=check_dtype("dtype", self.dtype),
-            n_features=int(self.embedding_size) if tokens else self.n_features_per_step_,
+            n_features=self._n_network_features(),
             hidden_sizes=self._hidden_sizes(),
             n_outputs=self._n_network_outputs(samples.n_targets),
             bidirectional=bool(self.bidirectional),
@@ -328,6 +335,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             padding_tokens=() if self.padding_token is None else (int(self.padding_token),),
             zoneout=float(self.zoneout),
         )
+
+    def _n_network_features(self) -> int:
+        """Return how many numbers the first layer reads of a step."""
+        if self.vocabulary_size is not None:
+            return int(self.embedding_size)
+        return self.n_features_per_step_ * (PER_FEATURE if self.missing == "mask" else 1)
 
     def _with_model_of(self, session: Session) -> Self:
         """Return a fitted copy with the session's present parameters."""
@@ -462,6 +475,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_real("learning_rate_init", self.learning_rate_init, "(0, inf)")
         check_integer("max_iter", self.max_iter, minimum=1)
         check_boolean("shuffle", self.shuffle)
+        check_boolean("bucket_by_length", self.bucket_by_length)
+        check_real("weight_averaging", self.weight_averaging, "[0, 1)")
+        check_choice("missing", self.missing, ("error", "mask"))
+        if self.missing == "mask" and self.vocabulary_size is not None:
+            msg = "missing is 'mask', expected 'error': tokens are never missing (vocabulary_size is set)"
+            raise ValueError(msg)
         if self.tol is not None:
             check_real("tol", self.tol, "[0, inf)")
         check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1)
@@ -514,6 +533,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             alpha=float(self.alpha),
             max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
             max_grad_value=None if self.max_grad_value is None else float(self.max_grad_value),
+            averaging=float(self.weight_averaging),
         )
 
     def _draft(self, *, keep_state: bool) -> Self:
@@ -552,6 +572,12 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             msg = f"y_val has {samples.n_targets} outputs, expected {n_targets} (as y)"
             raise ValueError(msg)
         return samples
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == "mask"
+        return tags
 
     def _describe(self, course: Course) -> str:
         """Return what a warning says about a training that was cut short."""

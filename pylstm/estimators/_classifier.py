@@ -277,7 +277,6 @@ or list of (n_steps_i, n_features)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.classifier_tags.multi_label = True
         return tags
 
@@ -299,10 +298,10 @@ class LSTMClassifier(SequenceClassifier):
     learning_rate_init : float, default=1e-2
         Learning rate, of a schedule the highest.
     hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
-    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, \
-    alpha, batch_size, learning_rate, max_iter, shuffle, random_state, tol, n_iter_no_change, \
-    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
-    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, \
+    solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, random_state, tol, \
+    n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     Attributes
@@ -357,10 +356,10 @@ class GRUClassifier(SequenceClassifier):
     label_smoothing, class_weight, learning_rate_init
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, \
-    batch_size, learning_rate, max_iter, shuffle, random_state, tol, n_iter_no_change, \
-    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
-    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, solver, \
+    alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, random_state, tol, n_iter_no_change, \
+    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, weight_averaging, \
+    momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

@@ -68,6 +68,7 @@ class Solver:
     alpha: float
     max_grad_norm: float | None
     max_grad_value: float | None
+    averaging: float
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def document_of(estimator: RecurrentEstimator) -> Document:
     task = {
         "kind": estimator._readout.kind,
         **estimator._readout.describe(),
+        "missing": estimator.missing,
         "n_timesteps": None if estimator.n_timesteps is None else int(estimator.n_timesteps),
         "n_columns": estimator._n_columns_in,
         "estimator": type(estimator).__name__,
@@ -80,8 +81,7 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
     network = _network(estimator, architecture)
     if network.architecture != {**network.architecture, **document.architecture}:
         _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
-    tokens = architecture.vocabulary_size > 0
-    if estimator.n_features_per_step_ != (1 if tokens else architecture.n_features):
+    if estimator._n_network_features() != architecture.n_features:
         _reject("the attributes are not those of the network")
     if estimator._n_network_outputs(estimator.n_outputs_) != architecture.n_outputs:
         _reject("the attributes are not those of the network")

@@ -196,7 +196,6 @@ or list of (n_steps_i, n_features)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.target_tags.multi_output = True
         return tags
 
@@ -251,6 +250,10 @@ class LSTMRegressor(SequenceRegressor):
         Elements of these vectors.
     padding_token : int, optional
         Token whose vector is zero and stays so.
+    missing : {"error", "mask"}, default="error"
+        What NaN in X means. "mask": a missing value, of which the network is told that it is missing and how long ago
+        there was one: every feature becomes three, the value (0 where missing), 1 where it is missing, and
+        log(1 + steps since it was last seen) (as GRU-D, Che et al. 2018). That takes a copy of X.
     n_timesteps : int, optional
         Steps in a row of a 2-D X, which then holds ``n_timesteps * n_features`` columns, step by step. Default: every
         column is a step of one feature. Not used for a 3-D X.
@@ -272,6 +275,9 @@ class LSTMRegressor(SequenceRegressor):
         Most epochs (passes over the data) in one call of fit. It is a budget: using it up is not worth a warning.
     shuffle : bool, default=True
         Draw a new order of the samples in every epoch.
+    bucket_by_length : bool, default=False
+        Put sequences of like length into a batch, as far as shuffling allows. Steps past the end of a sequence are
+        never computed, so that it saves little time; it changes which sequences meet in a batch.
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, the orders, the dropout masks and the validation split. The same int gives the
         same bits, with any number of threads.
@@ -298,6 +304,9 @@ class LSTMRegressor(SequenceRegressor):
         Gradients longer than this, over all parameters, are scaled down to it. None leaves them alone.
     max_grad_value : float or None, default=None
         Elements of the gradient beyond this are cut off at it, before `max_grad_norm`. None leaves them alone.
+    weight_averaging : float, default=0.0
+        Not 0: predict, validate and stop with an exponential average of the weights over the updates, with this decay,
+        in [0, 1), such as 0.999 (Polyak and Juditsky 1992). It begins with the initial weights.
     momentum : float, default=0.9
         Momentum of "sgd".
     nesterovs_momentum : bool, default=True
@@ -411,10 +420,11 @@ class GRURegressor(SequenceRegressor):
     cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
         What a layer is made of.
     num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, n_timesteps, solver, alpha, \
-    batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, tol, n_iter_no_change, \
-    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, momentum, \
-    nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose, loss, huber_delta, quantile
+    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, solver, \
+    alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, bucket_by_length, random_state, tol, \
+    n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose, loss, \
+    huber_delta, quantile
         As for `LSTMRegressor`.
 
     See Also

@@ -19,6 +19,9 @@ from pylstm.typing import FloatArray
 
 Rows: TypeAlias = NDArray[np.int64]
 
+# Batches' worth of shuffled sequences that are sorted by length together.
+BUCKET_BATCHES = 16
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -114,6 +117,19 @@ def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Sampl
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
     """Return `rows` shuffled by `seed` and `epoch` alone, so that a fit in two parts meets the same orders."""
     return np.random.RandomState([seed, epoch + 1]).permutation(rows)
+
+
+def bucketed(order: Rows, X: Sequences, batch_size: int, seed: int, epoch: int) -> Rows:
+    """Return `order` with sequences of like length in a batch: runs of it are sorted, their batches shuffled.
+
+    The last batch stays the last: it is the only one that may be smaller.
+    """
+    run = BUCKET_BATCHES * batch_size
+    runs = np.split(order, range(run, len(order), run))
+    ordered = [part[np.argsort([len(X[row]) for row in part.tolist()], kind="stable")] for part in runs]
+    batches = np.split(np.concatenate(ordered), range(batch_size, len(order), batch_size))
+    shuffled = np.random.RandomState([seed, epoch + 1, 1]).permutation(len(batches) - 1)
+    return np.concatenate([*(batches[index] for index in shuffled), batches[-1]])
 
 
 def merge_equal(samples: Samples) -> Samples:

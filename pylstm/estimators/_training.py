@@ -11,7 +11,7 @@ import numpy as np
 from ._engine import Session, Snapshot
 from ._progress import make_progress
 from ._rates import Plateau, fixed_schedule
-from ._samples import Samples, epoch_order, merge_equal
+from ._samples import Samples, bucketed, epoch_order, merge_equal
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Schedule:
     batch_size: int
     max_iter: int
     shuffle: bool
+    bucket_by_length: bool
     seed: int
     first_epoch: int  # epochs that earlier calls have run
     tol: float | None  # in units of `loss_unit`; None never stops early
@@ -156,6 +157,8 @@ def _run_epochs(
             session.learning_rate = schedule.learning_rate_init * factor(index) * plateau.factor
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
+            if schedule.bucket_by_length and not as_they_are:
+                order = bucketed(order, samples.X, schedule.batch_size, schedule.seed, epoch)
             loss = session.run_epoch(
                 samples, order=order, batch_size=schedule.batch_size, epoch=epoch, progress=progress.on_samples
             )

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
-from pylstm.model._readout import Sequences
+from pylstm.model._missing import with_mask
+from pylstm.model._readout import Sequences, for_each
 from pylstm.typing import FloatArray
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
@@ -23,6 +24,7 @@ class SequenceEstimator(Protocol):
 
     n_timesteps: int | None
     vocabulary_size: int | None
+    missing: str
     n_features_in_: int
     n_features_per_step_: int
     _n_columns_in: int | None
@@ -89,7 +91,10 @@ def check_sequences(
             f"is expecting {estimator.n_features_per_step_} features per step"
         )
         raise ValueError(msg)
-    require_finite(sequences, dtype, name, ("step", "feature"))
+    masks = estimator.missing == "mask"
+    require_finite(sequences, dtype, name, ("step", "feature"), missing_allowed=masks)
+    if masks:
+        sequences = for_each(sequences, with_mask)
     if estimator.vocabulary_size is not None:
         _require_tokens(sequences, estimator.vocabulary_size, name)
     return sequences, n_columns is not None
@@ -183,10 +188,12 @@ def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> No
             raise ValueError(msg)
 
 
-def require_finite(data: Sequences, dtype: str, name: str, axes: tuple[str, ...]) -> None:
-    """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`."""
+def require_finite(
+    data: Sequences, dtype: str, name: str, axes: tuple[str, ...], *, missing_allowed: bool = False
+) -> None:
+    """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`, nor NaN if that is allowed."""
     for start, piece in pieces(data):
-        _require_finite_piece(piece, dtype, name, axes, start)
+        _require_finite_piece(piece, dtype, name, axes, start, missing_allowed)
 
 
 def pieces(data: Sequences) -> Iterator[tuple[int, FloatArray]]:
@@ -198,7 +205,11 @@ def pieces(data: Sequences) -> Iterator[tuple[int, FloatArray]]:
     yield from ((start, data[start : start + rows]) for start in range(0, len(data), rows))
 
 
-def _require_finite_piece(piece: FloatArray, dtype: str, name: str, axes: tuple[str, ...], start: int) -> None:
+def _require_finite_piece(
+    piece: FloatArray, dtype: str, name: str, axes: tuple[str, ...], start: int, missing_allowed: bool
+) -> None:
+    if missing_allowed:
+        piece = np.nan_to_num(piece, nan=0, posinf=np.inf, neginf=-np.inf)
     limit = np.finfo(dtype).max
     # NaN makes both sides of the comparison false.
     if piece.max() <= limit and piece.min() >= -limit:

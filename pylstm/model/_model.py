@@ -15,6 +15,7 @@ from pylstm.typing import FloatArray
 from ._document import Document, load, save
 from ._errors import ModelFormatError
 from ._header import write_header
+from ._missing import PER_FEATURE, with_mask
 from ._readout import Readout, Sequences
 
 KINDS = ("regression", "classification")
@@ -54,6 +55,9 @@ class Model:
             )
         self._readout = Readout.of(task, n_outputs=network["n_outputs"], pooling=network.get("pooling", "last"))
         self._n_timesteps = _count_or_none(task, "n_timesteps")
+        if task.get("missing", "error") not in {"error", "mask"}:
+            _reject(f"missing is {task['missing']!r}, expected 'error' or 'mask'")
+        self._masks = task.get("missing") == "mask"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled form out; it is built when first needed."""
@@ -186,6 +190,8 @@ or list of (n_steps_i, n_features)
     def _sequences(self, X: Any) -> Sequences:
         network = self._document.architecture
         features = 1 if network.get("vocabulary_size") else network["n_features"]
+        if self._masks:
+            features //= PER_FEATURE
         if isinstance(X, list | tuple) and any(np.ndim(one) > 0 for one in X) and len({np.shape(one) for one in X}) > 1:
             items = [self._checked(np.asarray(one)[np.newaxis], features, f"X[{i}]")[0] for i, one in enumerate(X)]
             return [np.ascontiguousarray(one, dtype=self.dtype) for one in items]
@@ -207,6 +213,11 @@ or list of (n_steps_i, n_features)
         if array.ndim != 3 or array.shape[2] != features:
             msg = f"{name} has shape {array.shape}, expected (n_samples, n_steps, {features}) or as many columns"
             raise ValueError(msg)
+        if self._masks:
+            if np.isinf(array).any():
+                msg = f"{name} contains infinity"
+                raise ValueError(msg)
+            return with_mask(array)
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
             row, step, feature = np.argwhere(~np.isfinite(array))[0]
             msg = f"{name} contains {array[row, step, feature]}: row {row}, step {step}, feature {feature}"

@@ -119,6 +119,8 @@ struct TrainerConfig {
   double max_grad_norm = std::numeric_limits<double>::infinity();
   double max_grad_value = std::numeric_limits<double>::infinity();  ///< of an element, before the norm is taken
   std::uint64_t seed = 0;                                           ///< of the dropout masks
+  /// Not 0: between epochs the network has an exponential average of its parameters over the updates, with this decay.
+  double averaging = 0;
 };
 
 /// Samples to learn from: y has one step, or as many as x where the network reads out every step; weights have one
@@ -140,6 +142,8 @@ class Trainer {
         optimiser_(config.optimiser, network.parameters().size(), network.table()),
         gradients_(network.parameters().size()) {
     config.loss.check(network.config().outputs);
+    require(config.averaging >= 0 && config.averaging < 1, "averaging is ", config.averaging,
+            ", expected a number in [0, 1)");
     require(config.max_grad_value > 0, "max_grad_value is ", config.max_grad_value, ", expected a positive number");
     require(config.max_grad_norm > 0, "max_grad_norm is ", config.max_grad_norm, ", expected a positive number");
   }
@@ -147,11 +151,15 @@ class Trainer {
   Optimiser<T>& optimiser() { return optimiser_; }
   network::Network<T>& network() { return *network_; }
 
+  /// The parameters that the next update changes, where the network's are an average of them; else empty.
+  Buffer<T> latest;
+
   /// One pass over the batches.  Returns the weighted mean of their losses; NaN as soon as a loss is not finite, with
   /// that batch not applied.  `progress` hears the number of samples done after each batch.  Throws Interrupted,
   /// parameters whole.
   double run_epoch(const Batches& batches, Interrupt& interrupt,
                    const std::function<void(std::size_t)>& progress = {}) {
+    const LatestInNetwork latest_in_network(*this);
     double loss = 0, weight = 0;
     for (std::size_t first = 0; first < batches.order.size(); first += batches.batch_size) {
       const std::size_t rows = std::min(batches.batch_size, batches.order.size() - first);
@@ -165,6 +173,31 @@ class Trainer {
   }
 
  private:
+  /// While it lives the network has its latest parameters, and `latest` their average.
+  class LatestInNetwork {
+   public:
+    explicit LatestInNetwork(Trainer& trainer) : trainer_(trainer) {
+      if (trainer_.config_.averaging > 0 && trainer_.latest.size() == 0)
+        trainer_.latest = trainer_.network_->parameters();
+      swap();
+    }
+    ~LatestInNetwork() { swap(); }
+    LatestInNetwork(const LatestInNetwork&) = delete;
+    LatestInNetwork& operator=(const LatestInNetwork&) = delete;
+
+   private:
+    void swap() {
+      if (trainer_.config_.averaging > 0) std::swap(trainer_.latest, trainer_.network_->parameters());
+    }
+    Trainer& trainer_;
+  };
+
+  void average() {
+    const T decay = static_cast<T>(config_.averaging), share = static_cast<T>(1 - config_.averaging);
+    const T* const now = network_->parameters().data();
+    for (std::size_t k = 0; k < latest.size(); ++k) latest[k] = decay * latest[k] + share * now[k];
+  }
+
   double step(const Batches& batches, const std::size_t* samples, std::size_t rows, Interrupt& interrupt) {
     interrupt.poll();
     interrupt.throw_if_requested();
@@ -196,6 +229,7 @@ class Trainer {
     T* const parameters = network_->parameters().data();
     if (optimiser_.config.alpha == 0) {
       optimiser_.update(parameters, gradients_.data(), 0, gradients_.size(), scale, false);
+      if (config_.averaging > 0) average();
       return true;
     }
     for (const auto& [shape, offset] : network_->parts()) {
@@ -206,6 +240,7 @@ class Trainer {
                           shape.block_size() - shape.bias_offset(), scale, false);
       }
     }
+    if (config_.averaging > 0) average();
     return true;
   }
 
