@@ -43,7 +43,9 @@ cdef object empty = np.empty
 cdef class Stream:
     """A trained network that takes one time step at a time.
 
-    After every step the output has the bits that the model's `predict` gives for the steps since the last reset.
+    After every step the output has the bits that the network gives for the steps since the last reset: what `predict`
+    gives for them or, of classifiers, `decision_function`; where every step has a target, that of the latest step. Of
+    counts it is the logarithm, and quantiles are not sorted.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ cdef class Stream:
     TypeError
         If `model` has no network.
     ValueError
-        If `model` is bidirectional, or `batch_size` is less than 1.
+        If `model` is bidirectional, reads with attention or takes missing values, or `batch_size` is less than 1.
 
     Notes
     -----

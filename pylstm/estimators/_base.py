@@ -17,7 +17,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pylstm.model import Model as ModelOfFile
-from pylstm.model._missing import PER_FEATURE
+from pylstm.model._missing import PER_FEATURE, refuse_stream
 from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
 from pylstm.typing import FloatArray
 
@@ -438,6 +438,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _open_stream(self, rows: int) -> object:
         """Return what `pylstm.Stream` drives."""
         check_is_fitted(self)
+        if self.missing == "mask":
+            refuse_stream()
         return self._model._open_stream(rows)
 
     def _check_parameters(self) -> None:

@@ -22,3 +22,9 @@ def with_mask(X: FloatArray) -> FloatArray:
     last_seen: NDArray[np.int64] = np.maximum.accumulate(np.where(missing, -1, step), axis=-2)
     since = np.log1p(step - last_seen)
     return np.concatenate([np.where(missing, 0, X), missing, since], axis=-1).astype(X.dtype, copy=False)
+
+
+def refuse_stream() -> None:
+    """Raise ValueError: a stream reads what the network reads."""
+    msg = "missing is 'mask', expected 'error': a stream has no memory of when a feature was last seen"
+    raise ValueError(msg)

@@ -15,7 +15,7 @@ from pylstm.typing import FloatArray
 from ._document import Document, load, save
 from ._errors import ModelFormatError
 from ._header import write_header
-from ._missing import PER_FEATURE, with_mask
+from ._missing import PER_FEATURE, refuse_stream, with_mask
 from ._readout import Readout, Sequences
 
 KINDS = ("regression", "classification")
@@ -143,6 +143,8 @@ or list of (n_steps_i, n_features)
 
     def _open_stream(self, rows: int) -> object:
         """Return what `pylstm.Stream` drives."""
+        if self._masks:
+            refuse_stream()
         return _core.open_stream(self._compiled(), rows)
 
     def _compiled(self) -> _core.Network:

@@ -70,6 +70,9 @@ def test_models_out_of_files_know_what_is_missing(tmp_path, ragged):
     same, light = LSTMClassifier.load_model(tmp_path / "model"), pylstm.load_model(tmp_path / "model")
     np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
     np.testing.assert_allclose(light.predict_proba(X), model.predict_proba(X), rtol=1e-6)  # in float32
+    for refused in (model, light):
+        with pytest.raises(ValueError, match="a stream has no memory of when a feature was last seen"):
+            pylstm.Stream(refused)
     assert (pickle.loads(pickle.dumps(model)).predict(X) == model.predict(X)).all()
 
 

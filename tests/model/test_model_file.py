@@ -266,6 +266,7 @@ def test_the_description_is_documented_by_this_list(tmp_path):
         "per_step",
         "y_is_1d",
         "loss",
+        "missing",
         "n_timesteps",
         "n_columns",
         "estimator",
