@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -184,8 +185,15 @@ or list of (n_steps_i, n_features)
         if self.loss == "poisson" and any((item < 0).any() for item in encoded):
             msg = f"{name} has negative values, expected none: loss='poisson' is for counts"
             raise ValueError(msg)
+        loss = self._loss()
         if reset:
-            self._readout = Readout(form, self.loss, self._loss().quantiles)
+            self._readout = Readout(form, loss.loss, loss.quantiles)
+        elif loss.loss != self._readout.loss or loss.quantiles != self._readout.quantiles:
+            if {"poisson", "quantile"} & {loss.loss, self._readout.loss}:  # outputs mean something else
+                asked, fitted = (loss.loss, loss.quantiles), (self._readout.loss, self._readout.quantiles)
+                msg = f"loss and quantile are {asked}, expected {fitted} (as in the network to go on from)"
+                raise ValueError(msg)
+            self._readout = replace(self._readout, loss=loss.loss)
         return encoded, form
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:

@@ -265,3 +265,16 @@ def test_smoothed_labels_are_predicted_with_less_confidence():
     )
     assert smooth.predict_proba(X).max() < 0.95 < sharp.predict_proba(X).max()
     assert smooth.score(X, labels(y, "binary")) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["poisson", "quantile"])
+def test_training_goes_on_with_what_outputs_mean(loss):
+    X, y = waves(20)
+    y = np.round(y + 2)
+    model = LSTMRegressor(4, max_iter=1, random_state=0, warm_start=True).fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match=r"expected \(.squared_error.*as in the network to go on from"):
+        model.set_params(loss=loss).fit(X, y)
+    assert (model.set_params(loss="huber").predict(X) == before).all()
+    model.fit(X, y)
+    assert model.n_iter_ == 2
