@@ -16,7 +16,7 @@ from benchmarks.peers.registry import Action
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.peers.problems import ForecasterWeights, PredictProblem, SequenceProblem
+    from benchmarks.peers.problems import ForecasterWeights, GRUProblem, PredictProblem, SequenceProblem
 
 #: Operator set 14 has the LSTM operator as runtimes have kept it since; file version 8 is read by all of them.
 OPSET_VERSION = 14
@@ -53,6 +53,23 @@ class Adapter:
         def results() -> dict[str, np.ndarray]:
             y, h_n, c_n = call()  # y is (T, 1 direction, N, H)
             return {"y": y[:, 0].transpose(1, 0, 2), "h_n": h_n[0], "c_n": c_n[0]}
+
+        return Action(call, results)
+
+    def gru_forward(self, problem: GRUProblem) -> Action | None:
+        """One run of a session with the GRU operator, ``linear_before_reset=1``."""
+        if problem.x.dtype != np.float32:
+            return None
+        session = self._session(_gru_model(problem))
+        inputs = {"x": np.ascontiguousarray(problem.x.transpose(1, 0, 2)), "h0": problem.h0[None]}
+
+        def call() -> list[np.ndarray]:
+            outputs: list[np.ndarray] = session.run(None, inputs)
+            return outputs
+
+        def results() -> dict[str, np.ndarray]:
+            y, h_n = call()
+            return {"y": y[:, 0].transpose(1, 0, 2), "h_n": h_n[0]}
 
         return Action(call, results)
 
@@ -103,6 +120,31 @@ def _layer_model(problem: SequenceProblem, n_steps: int) -> onnx.ModelProto:
         inputs={"x": (n_steps, n, features), "h0": (1, n, hidden), "c0": (1, n, hidden)},
         outputs={"y": (n_steps, 1, n, hidden), "h_n": (1, n, hidden), "c_n": (1, n, hidden)},
         constants=_layer_constants(problem),
+    )
+
+
+def _gru_model(problem: GRUProblem) -> onnx.ModelProto:
+    n, n_steps, features = problem.x.shape
+    hidden = problem.weight_hh.shape[1]
+
+    def gates(array: np.ndarray) -> np.ndarray:
+        r, z, new = np.split(array, 3)
+        return np.concatenate([z, r, new])[None]  # the operator's order
+
+    bias_h = np.concatenate([np.zeros(2 * hidden, np.float32), problem.bias_hn])[None]
+    return _model(
+        [
+            helper.make_node(
+                "GRU", ["x", "W", "R", "B", "", "h0"], ["y", "h_n"], hidden_size=hidden, linear_before_reset=1
+            )
+        ],
+        inputs={"x": (n_steps, n, features), "h0": (1, n, hidden)},
+        outputs={"y": (n_steps, 1, n, hidden), "h_n": (1, n, hidden)},
+        constants={
+            "W": gates(problem.weight_ih),
+            "R": gates(problem.weight_hh),
+            "B": np.concatenate([gates(problem.bias), bias_h], axis=1),
+        },
     )
 
 

@@ -10,7 +10,7 @@ import pylstm
 from benchmarks.peers.registry import Action
 
 if TYPE_CHECKING:
-    from benchmarks.peers.problems import FitProblem, PredictProblem, SequenceProblem
+    from benchmarks.peers.problems import FitProblem, GRUProblem, PredictProblem, SequenceProblem
 
 #: A network is fitted to this many windows before it predicts: any weights will do.
 N_FITTED = 1000
@@ -60,6 +60,34 @@ class Adapter:
 
     #: A training step with ``lengths``.
     ragged = training
+
+    def gru_forward(self, problem: GRUProblem) -> Action:
+        """One call of ``gru_forward``."""
+        p = problem
+
+        def call() -> pylstm.GRUOutput:
+            return pylstm.gru_forward(p.x, p.weight_ih, p.weight_hh, p.bias, bias_hn=p.bias_hn, h0=p.h0)
+
+        def results() -> dict[str, np.ndarray]:
+            out = call()
+            return {"y": out.y, "h_n": out.h_n}
+
+        return Action(call, results)
+
+    def gru_training(self, problem: GRUProblem) -> Action:
+        """``gru_forward`` with a tape, then ``gru_backward``."""
+        p = problem
+
+        def call() -> tuple[pylstm.GRUOutput, pylstm.GRUGradients]:
+            out = pylstm.gru_forward(p.x, p.weight_ih, p.weight_hh, p.bias, bias_hn=p.bias_hn, h0=p.h0, training=True)
+            return out, pylstm.gru_backward(out.tape, p.dy)
+
+        def results() -> dict[str, np.ndarray]:
+            out, gradients = call()
+            named = {f"d{name}": array for name, array in gradients._asdict().items() if array is not None}
+            return {"y": out.y, "h_n": out.h_n} | named
+
+        return Action(call, results)
 
     def step(self, problem: SequenceProblem) -> Action:
         """One call of ``lstm_step`` for each step."""

@@ -12,7 +12,7 @@ from benchmarks.peers.problems import PREDICT_BATCH
 from benchmarks.peers.registry import Action
 
 if TYPE_CHECKING:
-    from benchmarks.peers.problems import FitProblem, ForecasterWeights, PredictProblem, SequenceProblem
+    from benchmarks.peers.problems import FitProblem, ForecasterWeights, GRUProblem, PredictProblem, SequenceProblem
 
 
 def limit_threads(n_threads: int) -> None:
@@ -70,6 +70,45 @@ class Adapter:
             return y, h_n, c_n, torch.autograd.grad(y, wanted, dy)
 
         return Action(call, lambda: _with_gradients(*call()))
+
+    def gru_forward(self, problem: GRUProblem) -> Action:
+        """One call of ``torch.nn.GRU`` in inference mode."""
+        layer, x, h0 = _gru_and_inputs(problem)
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return layer(x, h0)
+
+        def results() -> dict[str, np.ndarray]:
+            y, h_n = call()
+            return {"y": y.transpose(0, 1).numpy(), "h_n": h_n[0].numpy()}
+
+        return Action(call, results)
+
+    def gru_training(self, problem: GRUProblem) -> Action:
+        """Run the GRU, then the gradients of parameters, input and state from ``dy``."""
+        layer, x, h0 = _gru_and_inputs(problem)
+        dy = _time_major(problem.dy)
+        wanted = [t.requires_grad_() for t in (x, h0)] + list(layer.parameters())
+
+        def call() -> Any:
+            y, h_n = layer(x, h0)
+            return y, h_n, torch.autograd.grad(y, wanted, dy)
+
+        def results() -> dict[str, np.ndarray]:
+            y, h_n, (dx, dh0, dweight_ih, dweight_hh, dbias, dbias_hh) = call()
+            return {
+                "y": y.detach().transpose(0, 1).numpy(),
+                "h_n": h_n.detach()[0].numpy(),
+                "dx": dx.transpose(0, 1).numpy(),
+                "dh0": dh0[0].numpy(),
+                "dweight_ih": dweight_ih.numpy(),
+                "dweight_hh": dweight_hh.numpy(),
+                "dbias": dbias.numpy(),
+                "dbias_hn": dbias_hh[-len(problem.bias_hn) :].numpy(),
+            }
+
+        return Action(call, results)
 
     def step(self, problem: SequenceProblem) -> Action:
         """Run the layer on a sequence of one step, for each step."""
@@ -153,7 +192,7 @@ class Forecaster(torch.nn.Module):
         return self.head(y[:, -1]).squeeze(1)
 
 
-def copy_weights(layer: Any, source: SequenceProblem | ForecasterWeights, suffix: str = "_l0") -> None:
+def copy_weights(layer: Any, source: SequenceProblem | GRUProblem | ForecasterWeights, suffix: str = "_l0") -> None:
     """Give a ``torch.nn.LSTM``, or with ``suffix=""`` a ``torch.nn.LSTMCell``, the weights of ``source``."""
     with torch.no_grad():
         getattr(layer, f"weight_ih{suffix}").copy_(torch.from_numpy(source.weight_ih))
@@ -169,6 +208,16 @@ def _layer_and_inputs(problem: SequenceProblem) -> tuple[Any, Any, Any, Any]:
     copy_weights(layer, problem)
     h0, c0 = (torch.from_numpy(state[None].copy()) for state in (problem.h0, problem.c0))
     return layer, x, h0, c0
+
+
+def _gru_and_inputs(problem: GRUProblem) -> tuple[Any, Any, Any]:
+    """Return the layer with the weights of ``problem``, x (T, N, I) and h0 (1, N, H)."""
+    x = _time_major(problem.x)
+    layer = torch.nn.GRU(problem.weight_ih.shape[1], problem.weight_hh.shape[1], dtype=x.dtype)
+    copy_weights(layer, problem)
+    with torch.no_grad():
+        layer.bias_hh_l0[-len(problem.bias_hn) :].copy_(torch.from_numpy(problem.bias_hn))
+    return layer, x, torch.from_numpy(problem.h0[None].copy())
 
 
 def _time_major(array: np.ndarray) -> Any:

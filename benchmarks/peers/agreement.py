@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.peers.problems import FitProblem, ForecasterWeights, PredictProblem, make_problem
-from benchmarks.peers.reference import reference_prediction, reference_results
+from benchmarks.peers.problems import FitProblem, ForecasterWeights, GRUProblem, PredictProblem, make_problem
+from benchmarks.peers.reference import gru_reference_results, reference_prediction, reference_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,9 @@ class Judge:
             self.bound = self._problem.case.max_error
         else:
             self.bound = AGREEMENT[dtype]
-        if not isinstance(self._problem, FitProblem | PredictProblem):
+        if isinstance(self._problem, GRUProblem):
+            self._expected = gru_reference_results(self._problem, backward=operation == "gru_training")
+        elif not isinstance(self._problem, FitProblem | PredictProblem):
             self._expected = reference_results(self._problem, backward=operation in {"training", "ragged"})
 
     def deviation(self, results: Mapping[str, np.ndarray]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,10 +11,19 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Operation = Literal["forward", "training", "ragged", "step", "fit", "predict"]
+Operation = Literal["forward", "training", "ragged", "gru_forward", "gru_training", "step", "fit", "predict"]
 Dtype = Literal["float32", "float64"]
 
-OPERATIONS: tuple[Operation, ...] = ("forward", "training", "ragged", "step", "fit", "predict")
+OPERATIONS: tuple[Operation, ...] = (
+    "forward",
+    "training",
+    "ragged",
+    "gru_forward",
+    "gru_training",
+    "step",
+    "fit",
+    "predict",
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,15 @@ class RaggedCase(SequenceCase):
     def n_flops(self, operation: Operation) -> float:
         """Floating-point operations of the real steps."""
         return super().n_flops(operation) * self.real_share
+
+
+@dataclass(frozen=True)
+class GRUCase(SequenceCase):
+    """Shape of one GRU layer, reset gate after the product, for "gru_forward" and "gru_training"."""
+
+    def n_flops(self, operation: Operation) -> float:
+        """Floating-point operations of three gates instead of four."""
+        return 0.75 * super().n_flops("forward" if operation == "gru_forward" else "training")
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,8 @@ CASE_TYPES: dict[Operation, type[Case]] = {
     "forward": SequenceCase,
     "training": SequenceCase,
     "ragged": RaggedCase,
+    "gru_forward": GRUCase,
+    "gru_training": GRUCase,
     "step": StepCase,
     "fit": FitCase,
     "predict": PredictCase,
@@ -147,12 +167,15 @@ _SEQUENCES = (
     SequenceCase(24, 256, 32, 64),
 )
 _QUICK_SEQUENCES = (SequenceCase(50, 32, 8, 64), SequenceCase(100, 64, 16, 128))
+_GRUS = tuple(GRUCase(**asdict(case)) for case in _SEQUENCES)
 
 #: The cases of each operation; every ragged one is among those of "training", which it is compared with.
 GRIDS: dict[Operation, tuple[Case, ...]] = {
     "forward": _SEQUENCES,
     "training": _SEQUENCES,
     "ragged": (RaggedCase(50, 32, 8, 64), RaggedCase(100, 64, 16, 128), RaggedCase(100, 32, 64, 256)),
+    "gru_forward": _GRUS,
+    "gru_training": _GRUS,
     "step": tuple(StepCase(n_features, hidden) for n_features in (1, 8) for hidden in (8, 16, 32, 64, 128, 256)),
     "fit": (
         FitCase(10_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=5),
@@ -164,6 +187,8 @@ QUICK_GRIDS: dict[Operation, tuple[Case, ...]] = {
     "forward": _QUICK_SEQUENCES,
     "training": _QUICK_SEQUENCES,
     "ragged": (RaggedCase(50, 32, 8, 64),),
+    "gru_forward": (GRUCase(50, 32, 8, 64),),
+    "gru_training": (GRUCase(50, 32, 8, 64),),
     "step": (StepCase(8, 16), StepCase(8, 128)),
     "fit": (FitCase(1_000, 48, 1, hidden_size=32, batch_size=32, n_epochs=2, learning_rate=3e-3),),
     "predict": (PredictCase(2_000, 48, 1, hidden_size=32),),

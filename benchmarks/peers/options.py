@@ -6,7 +6,15 @@ import argparse
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.cases import GRIDS, OPERATIONS, QUICK_GRIDS, RaggedCase, SequenceCase, parse_sequence_case
+from benchmarks.peers.cases import (
+    GRIDS,
+    OPERATIONS,
+    QUICK_GRIDS,
+    GRUCase,
+    RaggedCase,
+    SequenceCase,
+    parse_sequence_case,
+)
 from benchmarks.peers.measure import Plan
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         type=sequence_case,
         nargs="+",
         metavar="T,B,I,H",
-        help="cells for forward, training and ragged: steps, batch, inputs, hidden (default: those of README.md)",
+        help="cells for all but step, fit and predict: steps, batch, inputs, hidden (default: those of README.md)",
     )
     parser.add_argument(
         "--only",
@@ -49,6 +57,8 @@ def make_plan(options: argparse.Namespace, peers: Mapping[str, Peer], *, baselin
             "forward": tuple(options.grid),
             "training": tuple(options.grid),
             "ragged": tuple(RaggedCase(**asdict(case)) for case in options.grid),
+            "gru_forward": tuple(GRUCase(**asdict(case)) for case in options.grid),
+            "gru_training": tuple(GRUCase(**asdict(case)) for case in options.grid),
         }
         cases |= {operation: given[operation] for operation in cases if operation in given}
     plan = Plan(cases=cases, threads=sorted(set(options.threads)), peers=peers, dtype=options.dtype, baseline=baseline)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.peers.cases import FitCase, PredictCase, RaggedCase, SequenceCase, StepCase
+from benchmarks.peers.cases import FitCase, GRUCase, PredictCase, RaggedCase, SequenceCase, StepCase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,19 @@ class SequenceProblem:
 
 
 @dataclass(frozen=True)
+class GRUProblem:
+    """Arrays of a GRU over sequences, batch first; gate order r, z, n; h = (1 - z) n + z h_prev."""
+
+    x: FloatArray  # (N, T, I)
+    weight_ih: FloatArray  # (3H, I)
+    weight_hh: FloatArray  # (3H, H)
+    bias: FloatArray  # (3H,)
+    bias_hn: FloatArray  # (H,), inside the reset gate
+    h0: FloatArray  # (N, H)
+    dy: FloatArray  # (N, T, H)
+
+
+@dataclass(frozen=True)
 class FitProblem:
     """Windows of a noisy seasonal series and the value that follows each."""
 
@@ -67,7 +80,7 @@ class PredictProblem:
     weights: ForecasterWeights
 
 
-Problem = SequenceProblem | FitProblem | PredictProblem
+Problem = SequenceProblem | GRUProblem | FitProblem | PredictProblem
 
 
 def make_problem(case: Case, dtype: Dtype) -> Problem:
@@ -85,6 +98,9 @@ def make_problem(case: Case, dtype: Dtype) -> Problem:
             return PredictProblem(x.astype(dtype), weights)
         case StepCase():
             return _sequences(SequenceCase(N_STREAMED_STEPS, 1, case.n_features, case.hidden_size), dtype)
+        case GRUCase():
+            p, rows = _sequences(case, dtype), 3 * case.hidden_size
+            return GRUProblem(p.x, p.weight_ih[:rows], p.weight_hh[:rows], p.bias[:rows], p.bias[rows:], p.h0, p.dy)
         case SequenceCase():
             return _sequences(case, dtype)
 

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from benchmarks.peers.problems import FloatArray, ForecasterWeights, SequenceProblem
+    from benchmarks.peers.problems import FloatArray, ForecasterWeights, GRUProblem, SequenceProblem
 
     Array = NDArray[np.float64]
 
@@ -82,6 +82,44 @@ def reference_prediction(x: FloatArray, weights: ForecasterWeights) -> Array:
         c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
         h = _sigmoid(o) * np.tanh(c)
     return h @ weights.head_weight[0].astype(np.float64) + weights.head_bias[0]
+
+
+def gru_reference_results(problem: GRUProblem, *, backward: bool) -> dict[str, Array]:
+    """Compute outputs and, if ``backward``, gradients of a GRU: those of `reference_results`, and ``dbias_hn`` (H,)."""
+    p = {name: array.astype(np.float64) for name, array in vars(problem).items()}
+    x, weight_ih, weight_hh = p["x"], p["weight_ih"], p["weight_hh"]
+    n_samples, n_steps, _ = x.shape
+    hidden = weight_hh.shape[1]
+    h = np.empty((n_steps + 1, n_samples, hidden))
+    kept = np.empty((n_steps, 4, n_samples, hidden))  # r, z, n, and the recurrent half of n
+    h[0] = p["h0"]
+    for t in range(n_steps):
+        x_r, x_z, x_n = np.split(x[:, t] @ weight_ih.T + p["bias"], 3, axis=1)
+        h_r, h_z, h_n = np.split(h[t] @ weight_hh.T, 3, axis=1)
+        r, z, recurrent = _sigmoid(x_r + h_r), _sigmoid(x_z + h_z), h_n + p["bias_hn"]
+        n = np.tanh(x_n + r * recurrent)
+        kept[t] = r, z, n, recurrent
+        h[t + 1] = (1 - z) * n + z * h[t]
+    results = {"y": h[1:].transpose(1, 0, 2).copy(), "h_n": h[-1].copy()}
+    if not backward:
+        return results
+
+    gradients = {name: np.zeros_like(p[name]) for name in ("x", "weight_ih", "weight_hh", "bias", "bias_hn")}
+    dh = np.zeros((n_samples, hidden))
+    for t in reversed(range(n_steps)):
+        r, z, n, recurrent = kept[t]
+        dh += p["dy"][:, t]
+        dn = dh * (1 - z) * (1 - n**2)
+        dz = dh * (h[t] - n) * z * (1 - z)
+        dr = dn * recurrent * r * (1 - r)
+        of_x, of_h = np.concatenate([dr, dz, dn], axis=1), np.concatenate([dr, dz, dn * r], axis=1)
+        gradients["x"][:, t] = of_x @ weight_ih
+        gradients["weight_ih"] += of_x.T @ x[:, t]
+        gradients["weight_hh"] += of_h.T @ h[t]
+        gradients["bias"] += of_x.sum(axis=0)
+        gradients["bias_hn"] += (dn * r).sum(axis=0)
+        dh = dh * z + of_h @ weight_hh
+    return results | {f"d{name}": gradient for name, gradient in gradients.items()} | {"dh0": dh}
 
 
 def _sigmoid(z: Array) -> Array:

@@ -38,6 +38,8 @@ _STYLES: dict[Operation, _Style] = {
         "Training step: forward and BPTT of weights, inputs and states, no optimiser", "T, B, I, H", "ms", 1e-3
     ),
     "ragged": _Style("Training step on sequences of 1 to T steps, uniform", "T, B, I, H", "ms", 1e-3),
+    "gru_forward": _Style("GRU, inference", "T, B, I, H", "ms", 1e-3),
+    "gru_training": _Style("GRU, training step", "T, B, I, H", "ms", 1e-3),
     "step": _Style("One time step of one sequence, a call from Python each", "I, H", "µs", 1e-6),
     "fit": _Style("Estimator fit", "windows", "s", 1.0),
     "predict": _Style("Estimator predict", "windows", "ms", 1e-3),

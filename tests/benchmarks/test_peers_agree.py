@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-OPERATIONS = ("forward", "training", "ragged", "step", "fit", "predict")
+OPERATIONS = ("forward", "training", "ragged", "gru_forward", "gru_training", "step", "fit", "predict")
 
 OFFERED = {
     "pylstm": OPERATIONS,
     "pytorch": OPERATIONS,
     "pytorch-cell": ("step",),
     "skorch": ("fit", "predict"),
-    "onnxruntime": ("forward", "step", "predict"),
+    "onnxruntime": ("forward", "gru_forward", "step", "predict"),
     "jax": ("forward", "training", "step", "predict"),
     "keras": ("forward", "training", "step", "fit", "predict"),
 }
@@ -42,6 +42,8 @@ SIZES = {
     "forward": (5, 3, 2, 4),
     "training": (5, 3, 2, 4),
     "ragged": (5, 3, 2, 4),
+    "gru_forward": (5, 3, 2, 4),
+    "gru_training": (5, 3, 2, 4),
     "step": (2, 4),
     "fit": (640, 24, 1, 16, 16, 4, 1e-2),
     "predict": (1030, 6, 1, 4),

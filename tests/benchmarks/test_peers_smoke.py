@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TINY = ["--quick", "--no-peak", "--threads", "1", "--grid", "3,2,1,4"]
 
-OPERATIONS = ["forward", "training", "ragged", "step", "fit", "predict"]
+OPERATIONS = ["forward", "training", "ragged", "gru_forward", "gru_training", "step", "fit", "predict"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_a_missing_peer_is_skipped_with_a_line_that_says_so(alone: Finished) -> 
 
 def test_the_tables_have_a_row_for_each_cell(alone: Finished) -> None:
     assert alone.markdown.strip() == alone.output.strip()
-    # Forward, training, ragged, and the cost of a real step.
-    assert alone.markdown.count("\n| 3, 2, 1, 4") == 4
+    # Forward, training, ragged, the cost of a real step, and twice the GRU.
+    assert alone.markdown.count("\n| 3, 2, 1, 4") == 6
     assert alone.markdown.count("\n| 8, 16") == 1
     assert alone.markdown.count("\n| 1000 windows of 48 x 1") == 1
     assert alone.markdown.count("\n| 2000 windows of 48 x 1") == 1
