@@ -12,6 +12,7 @@
 #include "combinations.hpp"
 #include "fast_layer.hpp"
 #include "pylstm/cells/activation.hpp"
+#include "pylstm/dispatch.hpp"
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/reference/recurrent.hpp"
 #include "pylstm/simd/simd.hpp"
@@ -30,8 +31,12 @@ namespace reference = pylstm::reference;
 
 namespace kernels = pylstm::kernels;
 
+/// The kernels as programs get them.
 template <class T>
-constexpr auto table = kernels::kernel_table<T, Isa>();
+const kernels::KernelTable<T>& table() {
+  pylstm::set_isa(Isa::name);
+  return pylstm::active_kernels<T>();
+}
 template <class T>
 constexpr auto linear_table = kernels::kernel_table<T, Isa, cells::Linear>();
 
@@ -87,7 +92,7 @@ void check_against_reference(const Sizes& sizes, const Combination& combination,
   const auto r = reference::forward(exact.problem);
   const auto d = reference::backward(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
 
-  FastLayer<T> layer(table<T>, a.problem);
+  FastLayer<T> layer(table<T>(), a.problem);
   const auto fast = layer.forward(a.problem, Mode::training);
   CHECK_FALSE(fast.written_past_end);
   check_close("y", fast.y, r.y);
