@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from pylstm.model import Model as ModelOfFile
 from pylstm.model._missing import PER_FEATURE, refuse_stream
 from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
+from pylstm.preprocessing._sequences import hold
 from pylstm.typing import FloatArray
 
 from ._engine import Architecture, Dropout, Model, Session, Solver
@@ -429,11 +430,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Return predictions for `X`: an array of objects where X is one, as scikit-learn's tools can index it."""
         if self._by_item and self._readout.form.per_step:
             return np.concatenate(list(predicted))
-        if not isinstance(predicted, list) or not isinstance(X, np.ndarray):
-            return predicted
-        objects = np.empty(len(predicted), dtype=object)
-        objects[:] = predicted
-        return objects
+        return hold(predicted, as_objects=isinstance(X, np.ndarray)) if isinstance(predicted, list) else predicted
 
     def _open_stream(self, rows: int) -> object:
         """Return what `pylstm.Stream` drives."""
