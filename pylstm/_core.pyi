@@ -22,6 +22,7 @@ def layer_forward(
     layer_norm: tuple[ArrayLike | None, ...] | None,
     weight_hr: ArrayLike | None,
     cell_clip: float | None,
+    activations: Sequence[tuple[str, float | None, float | None]] | None,
     h0: ArrayLike | None,
     c0: ArrayLike | None,
     lengths: ArrayLike | None,
@@ -44,6 +45,7 @@ def layer_step(
     layer_norm: tuple[ArrayLike | None, ...] | None,
     weight_hr: ArrayLike | None,
     cell_clip: float | None,
+    activations: Sequence[tuple[str, float | None, float | None]] | None,
 ) -> tuple[Any, Any]: ...
 
 class Network:

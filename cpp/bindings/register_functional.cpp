@@ -53,6 +53,7 @@ struct CellRequest {
       case kernels::CellKind::layer_norm_lstm:
         return "lstm";
       case kernels::CellKind::gru:
+      case kernels::CellKind::gru_reset_before:
       case kernels::CellKind::layer_norm_gru:
         return "gru";
       default:
@@ -67,7 +68,8 @@ struct WeightArguments {
   py::object peephole;    ///< array or None
   py::object layer_norm;  ///< tuple of arrays or None, of a cell with layer normalisation
   py::object cell_clip;
-  py::object weight_hr;  ///< array or None: no projection
+  py::object weight_hr;    ///< array or None: no projection
+  py::object activations;  ///< list of (name, alpha or None, beta or None), or None: the cell's own
 };
 
 /// Rows of the units' own weights that one argument gives.
@@ -88,6 +90,7 @@ struct Arguments {
   std::optional<py::array> bias, bias_hn, weight_hr, h0, c0;
   std::vector<UnitWeightsArgument> unit_weights;
   double clip;
+  std::optional<cells::Activations> activations;
   std::size_t N, T, I, H;
   std::size_t P;  ///< 0: no projection
 
@@ -100,7 +103,7 @@ struct Arguments {
     constexpr T least = std::numeric_limits<T>::min();  // less would be flushed to zero
     require(clip >= static_cast<double>(least), "cell_clip is ", clip, ", expected at least ", least,
             " for this dtype");
-    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip)}, P};
+    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip), .activations = activations}, P};
   }
 };
 
@@ -127,6 +130,24 @@ double checked_clip(const py::object& argument) {
   }
   require(clip > 0, "cell_clip is ", clip, ", expected a positive number");
   return clip;
+}
+
+/// One function stands for g of the simple cell; f and g, or f, g and h.
+std::optional<cells::Activations> checked_activations(const py::object& argument) {
+  if (argument.is_none()) return std::nullopt;
+  cells::Activations activations;
+  std::vector<cells::Function*> roles{&activations.f, &activations.g, &activations.h};
+  const auto given =
+      argument.cast<std::vector<std::tuple<std::string, std::optional<double>, std::optional<double>>>>();
+  if (given.size() == 1) roles = {&activations.g};
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const auto& [name, alpha, beta] = given[i];
+    cells::Function& function = *roles.at(i);
+    function = from_name("activation", cells::function_names, name);
+    if (alpha) function.alpha = *alpha;
+    if (beta) function.beta = *beta;
+  }
+  return activations;
 }
 
 std::vector<UnitWeightsArgument> checked_unit_weights(const CellRequest& cell, const WeightArguments& weights,
@@ -179,6 +200,7 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
               .c0 = {},
               .unit_weights = {},
               .clip = checked_clip(weights.cell_clip),
+              .activations = checked_activations(weights.activations),
               .N = 0,
               .T = 0,
               .I = 0,
@@ -327,7 +349,7 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
   const py::ssize_t G = signed_size(shape.input_slots), recurrent_biases = signed_size(shape.bias_slots) - G;
   py::array_t<T> dx = result<T>({N, T_, I}), dh0 = result<T>({N, W}), dc0 = memory_result<T>(tape.layer, N, H);
   py::array_t<T> dweight_ih = result<T>({G * H, I}), dbias = result<T>({G * H}),
-                 dweight_hh = result<T>({signed_size(shape.recurrent_slots) * H, W}),
+                 dweight_hh = result<T>({signed_size(shape.recurrent_slots + shape.reset_slots) * H, W}),
                  dweight_hr = result<T>({tape.layer.projected() ? W : 0, H}),
                  dbias_hn = result<T>({recurrent_biases * H}),
                  dunit_weights = result<T>({signed_size(shape.unit_weights) * H});
@@ -385,11 +407,12 @@ void register_functional(py::module_& module) {
   module.def("layer_forward", [](const std::string& cell, const py::object& x, const py::object& weight_ih,
                                  const py::object& weight_hh, const py::object& bias, const py::object& bias_hn,
                                  const py::object& peephole, const py::object& layer_norm, const py::object& weight_hr,
-                                 const py::object& cell_clip, const py::object& h0, const py::object& c0,
-                                 const py::object& lengths, bool reverse, bool training) {
+                                 const py::object& cell_clip, const py::object& activations, const py::object& h0,
+                                 const py::object& c0, const py::object& lengths, bool reverse, bool training) {
     const Arguments a =
         check(CellRequest(cell), x, false,
-              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr}, h0, c0, "h0", "c0");
+              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr, activations}, h0, c0,
+              "h0", "c0");
     return is_double(a.x) ? forward<double>(a, lengths, reverse, training)
                           : forward<float>(a, lengths, reverse, training);
   });
@@ -405,10 +428,10 @@ void register_functional(py::module_& module) {
   module.def("layer_step", [](const std::string& cell, const py::object& x_t, const py::object& h, const py::object& c,
                               const py::object& weight_ih, const py::object& weight_hh, const py::object& bias,
                               const py::object& bias_hn, const py::object& peephole, const py::object& layer_norm,
-                              const py::object& weight_hr, const py::object& cell_clip) {
-    const Arguments a =
-        check(CellRequest(cell), x_t, true,
-              {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr}, h, c, "h", "c");
+                              const py::object& weight_hr, const py::object& cell_clip, const py::object& activations) {
+    const Arguments a = check(
+        CellRequest(cell), x_t, true,
+        {weight_ih, weight_hh, bias, bias_hn, peephole, layer_norm, cell_clip, weight_hr, activations}, h, c, "h", "c");
     return is_double(a.x) ? step<double>(a) : step<float>(a);
   });
 }

@@ -8,7 +8,16 @@ from sklearn.preprocessing import StandardScaler
 from pylstm import LSTMRegressor, make_windows
 from pylstm.datasets import load_electrocardiogram
 
-CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
+CELLS = (
+    "lstm",
+    "peephole_lstm",
+    "coupled_lstm",
+    "layernorm_lstm",
+    "gru",
+    "gru_reset_before",
+    "layernorm_gru",
+    "rnn",
+)
 N_TIMESTEPS, HORIZON = 60, 9  # 0.67 s before, 0.1 s ahead
 SEEDS = (0, 1)
 

@@ -41,7 +41,16 @@ from ._targets import check_weights
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
 from ._validation import check_sequences
 
-CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
+CELLS = (
+    "lstm",
+    "peephole_lstm",
+    "coupled_lstm",
+    "layernorm_lstm",
+    "gru",
+    "gru_reset_before",
+    "layernorm_gru",
+    "rnn",
+)
 POOLINGS = ("last", "mean", "max", "attention")
 
 

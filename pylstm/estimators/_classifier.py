@@ -351,8 +351,8 @@ class GRUClassifier(SequenceClassifier):
 
     Parameters
     ----------
-    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
-        What a layer is made of.
+    cell : str, default="gru"
+        What a layer is made of; see `LSTMRegressor`.
     label_smoothing, class_weight, learning_rate_init
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \

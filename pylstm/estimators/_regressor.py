@@ -217,10 +217,12 @@ class LSTMRegressor(SequenceRegressor):
     ----------
     hidden_size : int or sequence of int, default=32
         Units in each layer: the same in all, or one number per layer.
-    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="lstm"
-        What a layer is made of: the LSTM; with weights from the cell state to the gates (Gers et al. 2002); with a
-        forget gate of 1 - i (Greff et al. 2017); the gated recurrent unit (Cho et al. 2014); either with layer
-        normalisation (Ba et al. 2016); the simple recurrent network with tanh (Elman 1990).
+    cell : str, default="lstm"
+        What a layer is made of: "lstm"; "peephole_lstm", with weights from the cell state to the gates (Gers et al.
+        2002); "coupled_lstm", with a forget gate of 1 - i (Greff et al. 2017); "gru", whose reset gate scales the
+        recurrent product (as in PyTorch); "gru_reset_before", where it scales the state (Cho et al. 2014);
+        "layernorm_lstm" and "layernorm_gru" (Ba et al. 2016); "rnn", the simple recurrent network with tanh (Elman
+        1990).
     num_layers : int, default=1
         Layers, each reading the outputs of the one before. With a sequence as `hidden_size` that says how many there
         are; then 1 or their number.
@@ -425,8 +427,8 @@ class GRURegressor(SequenceRegressor):
     ----------
     hidden_size : int or sequence of int, default=32
         Units in each layer.
-    cell : {"lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn"}, default="gru"
-        What a layer is made of.
+    cell : str, default="gru"
+        What a layer is made of; see `LSTMRegressor`.
     num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
     variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, solver, \
     alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, bucket_by_length, random_state, tol, \

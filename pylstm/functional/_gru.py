@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm.functional._activations import Activation, checked_activations
 from pylstm.functional._layer_norm import LayerNorm
 from pylstm.typing import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class GRUOutput(NamedTuple):
@@ -38,7 +42,7 @@ class GRUGradients(NamedTuple):
     weight_ih : ndarray of shape (3H, I)
     weight_hh : ndarray of shape (3H, H)
     bias : ndarray of shape (3H,)
-    bias_hn : ndarray of shape (H,)
+    bias_hn : ndarray of shape (H,), or None with reset_after=False
     h0 : ndarray of shape (N, H)
     layer_norm : LayerNorm of arrays, or None if there was none
     """
@@ -47,7 +51,7 @@ class GRUGradients(NamedTuple):
     weight_ih: FloatArray
     weight_hh: FloatArray
     bias: FloatArray
-    bias_hn: FloatArray
+    bias_hn: FloatArray | None
     h0: FloatArray
     layer_norm: LayerNorm | None
 
@@ -64,6 +68,8 @@ def gru_forward(
     reverse: bool = False,
     training: bool = False,
     layer_norm: LayerNorm | None = None,
+    reset_after: bool = True,
+    activations: Iterable[Activation] | None = None,
 ) -> GRUOutput:
     """Run a GRU layer over a batch of sequences.
 
@@ -89,7 +95,17 @@ def gru_forward(
     training : bool
         Keep what `gru_backward` needs. The results are the same to the last bit.
     layer_norm : LayerNorm, optional
-        Normalise both products; ``LayerNorm()`` starts with gains of one.
+        Normalise both products; ``LayerNorm()`` starts with gains of one. Not with ``reset_after=False`` or
+        `activations`.
+    reset_after : bool
+        The reset gate scales the recurrent product of n, as in PyTorch and cuDNN. False: the state before that product,
+        as in Cho et al. 2014, ONNX's ``linear_before_reset=0`` and Keras' ``reset_after=False``; n then has one bias,
+        the last block of `bias`, and `bias_hn` must be None.
+    activations : sequence of str or tuple, optional
+        f of the gates and g of n. Each is "sigmoid", "tanh", "relu", "affine",
+        "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a tuple of
+        that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A general path,
+        and a slower one. Default: sigmoid, tanh.
 
     Returns
     -------
@@ -111,8 +127,12 @@ def gru_forward(
         n = tanh(W_in x[t] + b_n + r (W_hn h[t-1] + b_hn))
         h[t] = (1 - z) n + z h[t-1]
 
-    Cho et al. 2014, with the reset gate after the recurrent product as in cuDNN and PyTorch. NaN and infinity pass
-    through.
+    Cho et al. 2014, with the reset gate after the recurrent product as in cuDNN and PyTorch. With
+    ``reset_after=False``::
+
+        n = tanh(W_in x[t] + W_hn (r h[t-1]) + b_n)
+
+    NaN and infinity pass through.
 
     Examples
     --------
@@ -124,7 +144,7 @@ def gru_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        _cell(layer_norm),
+        _cell(layer_norm, reset_after, bias_hn),
         x,
         weight_ih,
         weight_hh,
@@ -134,6 +154,7 @@ def gru_forward(
         layer_norm,
         None,
         None,
+        checked_activations(activations, ("f", "g")),
         h0,
         None,
         lengths,
@@ -181,7 +202,7 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     """
     x, weight_ih, weight_hh, bias, bias_hn, units, _, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
     normalized = LayerNorm._of(units, 3, has_memory=False) if len(units) else None
-    return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn, h0, normalized)
+    return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn if len(bias_hn) else None, h0, normalized)
 
 
 def gru_step(
@@ -193,6 +214,8 @@ def gru_step(
     *,
     bias_hn: ArrayLike | None = None,
     layer_norm: LayerNorm | None = None,
+    reset_after: bool = True,
+    activations: Iterable[Activation] | None = None,
 ) -> FloatArray:
     """Run one time step. A sequence of steps gives the bits of `gru_forward`.
 
@@ -202,7 +225,7 @@ def gru_step(
         Input of this step; its type decides that of the computation.
     h : array-like of shape (N, H)
         State before it.
-    weight_ih, weight_hh, bias, bias_hn, layer_norm
+    weight_ih, weight_hh, bias, bias_hn, layer_norm, reset_after, activations
         As for `gru_forward`.
 
     Returns
@@ -222,18 +245,36 @@ def gru_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(layer_norm), x_t, h, None, weight_ih, weight_hh, bias, bias_hn, None, layer_norm, None, None
+        _cell(layer_norm, reset_after, bias_hn),
+        x_t,
+        h,
+        None,
+        weight_ih,
+        weight_hh,
+        bias,
+        bias_hn,
+        None,
+        layer_norm,
+        None,
+        None,
+        checked_activations(activations, ("f", "g")),
     )[0]
     return h_next
 
 
-def _cell(layer_norm: LayerNorm | None) -> str:
+def _cell(layer_norm: LayerNorm | None, reset_after: bool, bias_hn: object) -> str:
+    if not reset_after and bias_hn is not None:
+        msg = "bias_hn is given, expected None with reset_after=False: add it to the last block of bias"
+        raise ValueError(msg)
     if layer_norm is None:
-        return "gru"
+        return "gru" if reset_after else "gru_reset_before"
     if not isinstance(layer_norm, LayerNorm):
         msg = f"layer_norm is {type(layer_norm).__name__}, expected LayerNorm or None"
         raise TypeError(msg)
     if layer_norm.gain_c is not None or layer_norm.bias_c is not None:
         msg = "layer_norm has gain_c or bias_c, expected None: a GRU has no cell state"
+        raise ValueError(msg)
+    if not reset_after:
+        msg = "layer_norm is given, expected None with reset_after=False"
         raise ValueError(msg)
     return "layernorm_gru"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm.functional._activations import Activation, checked_activations
 from pylstm.functional._layer_norm import LayerNorm
 from pylstm.typing import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class LSTMOutput(NamedTuple):
@@ -72,6 +76,7 @@ def lstm_forward(
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
     weight_hr: ArrayLike | None = None,
+    activations: Iterable[Activation] | None = None,
 ) -> LSTMOutput:
     """Run an LSTM layer over a batch of sequences.
 
@@ -101,11 +106,16 @@ def lstm_forward(
     cell_clip : float, optional
         Bound of abs(c), above 0. A cell state at the bound passes no gradient on. Default: none.
     layer_norm : LayerNorm, optional
-        Normalise both products and the cell state; not together with the three options above. ``LayerNorm()`` starts
-        with gains of one.
+        Normalise both products and the cell state; not together with the three options above, nor with `activations`.
+        ``LayerNorm()`` starts with gains of one.
     weight_hr : array-like of shape (P, H), optional
         Projection of the units' outputs to h, which then has P elements instead of H, and so have y, h_n and h0
         (PyTorch's `proj_size`).
+    activations : sequence of str or tuple, optional
+        f of the gates, g of the candidate, h of the cell state on its way out. Each is "sigmoid", "tanh", "relu",
+        "affine", "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a
+        tuple of that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A
+        general path, and a slower one. Default: sigmoid, tanh, tanh.
 
     Returns
     -------
@@ -153,6 +163,7 @@ def lstm_forward(
             layer_norm,
             weight_hr,
             cell_clip,
+            checked_activations(activations, ("f", "g", "h")),
             h0,
             c0,
             lengths,
@@ -232,6 +243,7 @@ def lstm_step(
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
     weight_hr: ArrayLike | None = None,
+    activations: Iterable[Activation] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Run one time step. A sequence of steps gives the bits of `lstm_forward`.
 
@@ -241,7 +253,7 @@ def lstm_step(
         Input of this step; its type decides that of the computation.
     h, c : array-like of shape (N, H)
         States before it.
-    weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm, weight_hr
+    weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm, weight_hr, activations
         As for `lstm_forward`.
 
     Returns
@@ -274,6 +286,7 @@ def lstm_step(
         layer_norm,
         weight_hr,
         cell_clip,
+        checked_activations(activations, ("f", "g", "h")),
     )
     return h_next, c_next
 

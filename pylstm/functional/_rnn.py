@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from pylstm import _core
+from pylstm.functional._activations import Activation, checked_activations
 from pylstm.typing import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class RNNOutput(NamedTuple):
@@ -58,6 +62,7 @@ def rnn_forward(
     lengths: ArrayLike | None = None,
     reverse: bool = False,
     training: bool = False,
+    activations: Iterable[Activation] | None = None,
 ) -> RNNOutput:
     """Run a simple recurrent (Elman) layer over a batch of sequences.
 
@@ -82,6 +87,11 @@ def rnn_forward(
         Process each row from its last real step to its first. y stays at the time of its x.
     training : bool
         Keep what `rnn_backward` needs. The results are the same to the last bit.
+    activations : sequence of str or tuple, optional
+        The one function f, instead of `nonlinearity`. Each is "sigmoid", "tanh", "relu", "affine",
+        "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a tuple of
+        that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A general path,
+        and a slower one. Default: `nonlinearity`.
 
     Returns
     -------
@@ -113,7 +123,7 @@ def rnn_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        _cell(nonlinearity),
+        _cell(nonlinearity, activations),
         x,
         weight_ih,
         weight_hh,
@@ -123,6 +133,7 @@ def rnn_forward(
         None,
         None,
         None,
+        checked_activations(activations, ("f",)),
         h0,
         None,
         lengths,
@@ -180,6 +191,7 @@ def rnn_step(
     bias: ArrayLike | None = None,
     *,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
+    activations: Iterable[Activation] | None = None,
 ) -> FloatArray:
     """Run one time step. A sequence of steps gives the bits of `rnn_forward`.
 
@@ -189,7 +201,7 @@ def rnn_step(
         Input of this step; its type decides that of the computation.
     h : array-like of shape (N, H)
         State before it.
-    weight_ih, weight_hh, bias, nonlinearity
+    weight_ih, weight_hh, bias, nonlinearity, activations
         As for `rnn_forward`.
 
     Returns
@@ -209,14 +221,29 @@ def rnn_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(nonlinearity), x_t, h, None, weight_ih, weight_hh, bias, None, None, None, None, None
+        _cell(nonlinearity, activations),
+        x_t,
+        h,
+        None,
+        weight_ih,
+        weight_hh,
+        bias,
+        None,
+        None,
+        None,
+        None,
+        None,
+        checked_activations(activations, ("f",)),
     )[0]
     return h_next
 
 
-def _cell(nonlinearity: object) -> str:
+def _cell(nonlinearity: object, activations: object) -> str:
     cells = {"tanh": "rnn", "relu": "rnn_relu"}
     if not isinstance(nonlinearity, str) or nonlinearity not in cells:
         msg = f"nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'"
+        raise ValueError(msg)
+    if activations is not None and nonlinearity != "tanh":
+        msg = f"nonlinearity={nonlinearity!r} and activations are both given, expected one of them"
         raise ValueError(msg)
     return cells[nonlinearity]

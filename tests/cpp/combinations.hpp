@@ -65,12 +65,14 @@ inline const std::vector<Variant>& all_variants() {
     for (const reference::Cell cell : {reference::Cell::lstm, reference::Cell::coupled_lstm})
       for (const bool peepholes : {false, true})
         for (const bool clips : {false, true}) all.push_back({cell, peepholes, clips});
-    for (const reference::Cell cell : {reference::Cell::gru, reference::Cell::rnn_tanh, reference::Cell::rnn_relu,
-                                       reference::Cell::layer_norm_lstm, reference::Cell::layer_norm_gru})
+    for (const reference::Cell cell :
+         {reference::Cell::gru, reference::Cell::gru_reset_before, reference::Cell::rnn_tanh, reference::Cell::rnn_relu,
+          reference::Cell::layer_norm_lstm, reference::Cell::layer_norm_gru})
       all.push_back({cell, is_layer_norm(cell), false});
     all.push_back({reference::Cell::lstm, false, false, false, true});
     all.push_back({reference::Cell::coupled_lstm, true, true, false, true});
     all.push_back({reference::Cell::gru, false, false, false, true});
+    all.push_back({reference::Cell::gru_reset_before, false, false, false, true});
     all.push_back({reference::Cell::rnn_tanh, false, false, false, true});
     all.push_back({reference::Cell::layer_norm_lstm, true, false, false, true});
     all.push_back({reference::Cell::lstm, false, false, true});
@@ -94,8 +96,9 @@ inline std::string name(const Combination& c) {
   static constexpr const char* lengths[] = {"absent", "all steps", "unsorted", "with empty rows", "all empty"};
   static constexpr const char* initial[] = {"none", "h0", "c0", "h0 and c0"};
   static constexpr const char* incoming[] = {"dy, dh_n and dc_n", "dy", "dh_n", "dc_n"};
-  static constexpr const char* cells[] = {"LSTM",          "coupled LSTM",    "GRU",           "RNN",
-                                          "RNN with relu", "layer-norm LSTM", "layer-norm GRU"};
+  static constexpr const char* cells[] = {
+      "LSTM",          "coupled LSTM",    "GRU",           "GRU with reset before", "RNN",
+      "RNN with relu", "layer-norm LSTM", "layer-norm GRU"};
   return cells[static_cast<int>(c.variant.cell)] + std::string(c.variant.unit_weights ? " with weights of units" : "") +
          (c.variant.clips ? ", clipped" : "") + (c.variant.projects ? ", projected" : "") +
          (c.variant.noisy ? ", noisy" : "") + "; lengths: " + lengths[static_cast<int>(c.lengths)] +

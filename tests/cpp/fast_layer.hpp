@@ -50,9 +50,13 @@ enum class Mode { inference, training };
 /// The engine's name of the cell of a problem.
 template <class T>
 kernels::CellChoice choice_of(const reference::Problem<T>& p) {
-  constexpr kernels::CellKind kinds[] = {kernels::CellKind::lstm,          kernels::CellKind::coupled_lstm,
-                                         kernels::CellKind::gru,           kernels::CellKind::rnn_tanh,
-                                         kernels::CellKind::rnn_relu,      kernels::CellKind::layer_norm_lstm,
+  constexpr kernels::CellKind kinds[] = {kernels::CellKind::lstm,
+                                         kernels::CellKind::coupled_lstm,
+                                         kernels::CellKind::gru,
+                                         kernels::CellKind::gru_reset_before,
+                                         kernels::CellKind::rnn_tanh,
+                                         kernels::CellKind::rnn_relu,
+                                         kernels::CellKind::layer_norm_lstm,
                                          kernels::CellKind::layer_norm_gru};
   const bool peepholes = !is_layer_norm(p.cell) && !p.unit_weights.empty();
   return {kinds[static_cast<int>(p.cell)], {.peepholes = peepholes, .clips = std::isfinite(p.clip)}};
@@ -192,9 +196,10 @@ class FastLayer {
   }
 
   void poison_workspace() {
-    for (Buffer<T>* buffer : {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc,
-                              &work_.dh, &work_.dm, &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held,
-                              &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
+    for (Buffer<T>* buffer :
+         {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh, &work_.dm,
+          &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held, &work_.h_reset, &work_.dh_reset,
+          &work_.reset_transposed, &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 

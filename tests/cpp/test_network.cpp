@@ -58,6 +58,8 @@ reference::Cell reference_cell(const kernels::CellChoice& choice) {
       return reference::Cell::coupled_lstm;
     case kernels::CellKind::gru:
       return reference::Cell::gru;
+    case kernels::CellKind::gru_reset_before:
+      return reference::Cell::gru_reset_before;
     case kernels::CellKind::rnn_tanh:
       return reference::Cell::rnn_tanh;
     case kernels::CellKind::rnn_relu:

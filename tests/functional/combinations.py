@@ -43,6 +43,7 @@ class Variant:
     coupled: bool = False
     clipped: bool = False
     bias_hn: bool = False
+    reset_before: bool = False
     relu: bool = False
 
     def __str__(self) -> str:
@@ -61,8 +62,13 @@ class Variant:
 
     def flags(self) -> dict[str, Any]:
         """Keyword arguments that are no arrays."""
-        given = {"coupled": self.coupled, "cell_clip": self.clipped, "nonlinearity": self.relu}
-        values = {"coupled": True, "cell_clip": CELL_CLIP, "nonlinearity": "relu"}
+        given = {
+            "coupled": self.coupled,
+            "cell_clip": self.clipped,
+            "nonlinearity": self.relu,
+            "reset_after": self.reset_before,
+        }
+        values = {"coupled": True, "cell_clip": CELL_CLIP, "nonlinearity": "relu", "reset_after": False}
         return {name: value for name, value in values.items() if given[name]}
 
 
@@ -72,6 +78,7 @@ VARIANTS = (
     *(Variant("lstm", *options) for options in product((False, True), repeat=3) if any(options)),
     Variant("gru"),
     Variant("gru", bias_hn=True),
+    Variant("gru", reset_before=True),
     Variant("rnn"),
     Variant("rnn", relu=True),
 )
@@ -122,7 +129,7 @@ class Combination:
         }
         if self.cell == "lstm":
             shapes["c0"] = (N, H)
-        if self.cell == "gru":
+        if self.cell == "gru" and not self.variant.reset_before:
             shapes["bias_hn"] = (H,)
         if self.variant.peephole:
             shapes["peephole"] = ((2 if self.variant.coupled else 3) * H,)

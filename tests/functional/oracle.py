@@ -94,26 +94,49 @@ class LSTMStep:
 
 
 class GRUStep:
-    """Cho et al. 2014, the reset gate after the recurrent product; gate order r, z, n."""
+    """Cho et al. 2014, the reset gate after the recurrent product, or before it; gate order r, z, n."""
 
     c = 0.0
     kink_distance = np.inf
 
     def __init__(
-        self, from_x: np.ndarray, from_h: np.ndarray, h_prev: np.ndarray, _c_prev: Number, *, bias_hn: np.ndarray
+        self,
+        from_x: np.ndarray,
+        from_h: np.ndarray,
+        h_prev: np.ndarray,
+        _c_prev: Number,
+        *,
+        weight_hh: np.ndarray,
+        bias_hn: np.ndarray | None,
+        reset_after: bool = True,
     ) -> None:
         (x_r, x_z, x_n), (h_r, h_z, h_n) = from_x.reshape(3, -1), from_h.reshape(3, -1)
         self.h_prev = h_prev
         self.r = sigmoid(x_r + h_r)
         self.z = sigmoid(x_z + h_z)
-        self.recurrent = h_n + bias_hn
-        self.n = np.tanh(x_n + self.r * self.recurrent)
+        self.weight_hn = None if reset_after else weight_hh[2 * len(h_prev) :]
+        if self.weight_hn is None:
+            self.recurrent = h_n + bias_hn
+            self.n = np.tanh(x_n + self.r * self.recurrent)
+        else:
+            self.n = np.tanh(x_n + self.weight_hn @ (self.r * h_prev))
         self.h = (1 - self.z) * self.n + self.z * h_prev
 
     def backward(self, dh: np.ndarray, _dc: Number) -> StepGradients:
         """From the gradient of h to those of what entered the step."""
         dn = dh * (1 - self.z) * (1 - self.n**2)
         dz = dh * (self.h_prev - self.n) * self.z * (1 - self.z)
+        if self.weight_hn is not None:
+            dreset = self.weight_hn.T @ dn
+            dr = dreset * self.h_prev * self.r * (1 - self.r)
+            dweight_hh = np.zeros((3 * len(dh), len(dh)))
+            dweight_hh[2 * len(dh) :] = np.outer(dn, self.r * self.h_prev)
+            return StepGradients(
+                np.concatenate([dr, dz, dn]),
+                np.concatenate([dr, dz, np.zeros_like(dn)]),
+                {"weight_hh": dweight_hh},
+                h_prev=dh * self.z + dreset * self.r,
+            )
         dr = dn * self.recurrent * self.r * (1 - self.r)
         from_x, from_h = np.concatenate([dr, dz, dn]), np.concatenate([dr, dz, dn * self.r])
         return StepGradients(from_x, from_h, {"bias_hn": dn * self.r}, h_prev=dh * self.z)
@@ -189,10 +212,12 @@ def layer(
     bias, h0, c0 = given(bias, len(weight_ih)), given(h0, N, H), given(c0, N, H)
     dy, dh_n, dc_n = given(dy, N, T, H), given(dh_n, N, H), given(dc_n, N, H)
     lengths = np.full(N, T) if lengths is None else lengths
-    if cell == "gru":
+    if cell == "gru" and options.get("reset_after", True):
         options["bias_hn"] = given(options["bias_hn"], H)
     own = {name: value.astype(np.float64) for name, value in options.items() if isinstance(value, np.ndarray)}
     options |= own
+    if cell == "gru":
+        options |= {"weight_hh": weight_hh, "bias_hn": options.get("bias_hn")}
 
     y, h_n, c_n = np.zeros((N, T, H)), np.zeros((N, H)), np.zeros((N, H))
     arguments = {"x": x, "weight_ih": weight_ih, "weight_hh": weight_hh, "bias": bias, "h0": h0, "c0": c0, **own}

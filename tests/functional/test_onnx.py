@@ -82,7 +82,7 @@ def model_of(combination: Combination, inputs: dict[str, np.ndarray]) -> Any:
     """One operator, with what it is given as inputs of the graph."""
     of_cell: dict[str, dict[str, Any]] = {
         "lstm": {"input_forget": int(combination.variant.coupled)},
-        "gru": {"linear_before_reset": 1},
+        "gru": {"linear_before_reset": int(not combination.variant.reset_before)},
         "rnn": {"activations": ["Relu" if combination.variant.relu else "Tanh"]},
     }
     attributes = {

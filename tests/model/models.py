@@ -6,7 +6,16 @@ import numpy as np
 
 from pylstm import LSTMRegressor
 
-CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
+CELLS = (
+    "lstm",
+    "peephole_lstm",
+    "coupled_lstm",
+    "layernorm_lstm",
+    "gru",
+    "gru_reset_before",
+    "layernorm_gru",
+    "rnn",
+)
 
 PARAMETERS = [
     parameters

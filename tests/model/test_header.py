@@ -79,6 +79,7 @@ def test_headers_compute_what_python_does(tmp_path):
         ({"bidirectional": True}, "bidirectional=True"),
         ({"cell": "layernorm_lstm"}, "layernorm_lstm"),
         ({"cell": "layernorm_gru"}, "layernorm_gru"),
+        ({"cell": "gru_reset_before"}, "gru_reset_before"),
     ],
 )
 def test_what_a_header_cannot_have_is_an_error(parameters, match, tmp_path):

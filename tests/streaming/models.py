@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from pylstm import LSTMRegressor
 
-CELLS = ("lstm", "peephole_lstm", "coupled_lstm", "layernorm_lstm", "gru", "layernorm_gru", "rnn")
+CELLS = (
+    "lstm",
+    "peephole_lstm",
+    "coupled_lstm",
+    "layernorm_lstm",
+    "gru",
+    "gru_reset_before",
+    "layernorm_gru",
+    "rnn",
+)
 COMBINATIONS = [
     *({"cell": cell, "dtype": dtype} for cell, dtype in product(CELLS, ("float32", "float64"))),
     *({"pooling": pooling, "hidden_size": (9, 5)} for pooling in ("mean", "max")),

@@ -6,8 +6,12 @@
 
 namespace pylstm::cells {
 
-/// Sigmoid gates, tanh squashing.  The derivatives take the activation's value, not its argument.
+struct Activations;  // chosen at run time: chosen_activation.hpp
+
+/// Sigmoid gates, tanh for the candidate (`squash`) and for the cell state on its way out (`output`).  The derivatives
+/// take the activation's value, not its argument.
 struct Saturating {
+  PYLSTM_INLINE static Saturating of(const Activations*) { return {}; }
   template <class V>
   PYLSTM_INLINE static V gate(V x) {
     return simd::sigmoid(x);
@@ -24,10 +28,19 @@ struct Saturating {
   PYLSTM_INLINE static V squash_derivative(V y) {
     return fnma(y, y, V::set1(1));
   }
+  template <class V>
+  PYLSTM_INLINE static V output(V x) {
+    return squash(x);
+  }
+  template <class V>
+  PYLSTM_INLINE static V output_derivative(V y) {
+    return squash_derivative(y);
+  }
 };
 
 /// max(0, x) for squashing; NaN stays NaN.
 struct Relu : Saturating {
+  PYLSTM_INLINE static Relu of(const Activations*) { return {}; }
   template <class V>
   PYLSTM_INLINE static V squash(V x) {
     return max(V::zero(), x);
@@ -46,6 +59,7 @@ PYLSTM_INLINE V clip(V x, V bound) {
 
 /// The identity: on small integers a whole layer is then exact, forward and backward (tests).
 struct Linear {
+  PYLSTM_INLINE static Linear of(const Activations*) { return {}; }
   template <class V>
   PYLSTM_INLINE static V gate(V x) {
     return x;
@@ -60,6 +74,14 @@ struct Linear {
   }
   template <class V>
   PYLSTM_INLINE static V squash_derivative(V) {
+    return V::set1(1);
+  }
+  template <class V>
+  PYLSTM_INLINE static V output(V x) {
+    return x;
+  }
+  template <class V>
+  PYLSTM_INLINE static V output_derivative(V) {
     return V::set1(1);
   }
 };

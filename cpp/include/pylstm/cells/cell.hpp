@@ -2,7 +2,8 @@
 ///
 /// A cell has `slots` sums per unit.  The input product adds to the slots of `input_slots`, the recurrent product to
 /// those of `recurrent_slots` (LSTM: both all four; GRU: r, z and its own half of n each, so that r can scale the
-/// recurrent half alone). `forward` turns the sums into the next state and leaves in the slots whatever its `backward`
+/// recurrent half alone).  A cell that resets the state before its product has `reset_slots` for it
+/// (kernels/reset.hpp). `forward` turns the sums into the next state and leaves in the slots whatever its `backward`
 /// needs; `backward` turns these into the gradients of the sums.  A unit may have weights of its own beside the
 /// products' and the bias: peepholes, gains.
 #pragma once
@@ -20,7 +21,10 @@ struct Forward {
   V h_prev, c_prev;
   V weight[Cell::unit_weights + 1];  ///< the unit's own weights
   V clip;                            ///< bound of |c|
-  V h, c;                            ///< out
+  V h_read;                          ///< h_prev as the products read it, for cells that reset it
+  [[no_unique_address]] typename Cell::activation activation;
+  V h, c;     ///< out
+  V h_reset;  ///< out of `reset`
 };
 
 /// Operands of one time step for one vector of units, backward.  `d` = gradient of the loss.
@@ -35,10 +39,14 @@ struct Backward {
   V dh_prev;  ///< out: the part of the gradient of h_prev that bypasses the recurrent product (cells with
               ///< `has_shortcut`)
   V dweight[Cell::unit_weights + 1];  ///< out: this step's part of the gradients of `weight`
+  V h_read, dh_reset;                 ///< into `reset_backward`
+  V dh_read;                          ///< out of it
+  [[no_unique_address]] typename Cell::activation activation;
 };
 
 template <class C>
 concept Cell = requires {
+  typename C::activation;
   { C::slots } -> std::convertible_to<std::size_t>;
   { C::input_slots[0] } -> std::convertible_to<std::size_t>;
   { C::recurrent_slots[0] } -> std::convertible_to<std::size_t>;

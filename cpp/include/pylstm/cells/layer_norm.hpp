@@ -17,6 +17,7 @@ namespace pylstm::cells {
 template <class Base>
 struct LayerNorm {
   using base = Base;
+  using activation = typename Base::activation;
   static constexpr std::size_t gates_x = Base::input_slots.size(), gates_h = Base::recurrent_slots.size();
   static constexpr std::size_t slots = gates_x + gates_h, bias_slots = Base::slots;
   static constexpr std::array<std::size_t, gates_x> input_slots = [] {

@@ -36,7 +36,7 @@ struct Lstm {
   template <class V>
   PYLSTM_INLINE static void forward(Forward<V, Lstm>& a) {
     update(a);
-    a.h = a.slot[o] * Activation::squash(a.c);
+    a.h = a.slot[o] * a.activation.output(a.c);
   }
 
   /// The gates and c.
@@ -46,20 +46,20 @@ struct Lstm {
       a.slot[i] = fma(a.weight[p_i], a.c_prev, a.slot[i]);
       a.slot[f] = fma(a.weight[p_f], a.c_prev, a.slot[f]);
     }
-    a.slot[i] = Activation::gate(a.slot[i]);
-    a.slot[f] = Activation::gate(a.slot[f]);
-    a.slot[g] = Activation::squash(a.slot[g]);
+    a.slot[i] = a.activation.gate(a.slot[i]);
+    a.slot[f] = a.activation.gate(a.slot[f]);
+    a.slot[g] = a.activation.squash(a.slot[g]);
     a.c = fma(a.slot[f], a.c_prev, a.slot[i] * a.slot[g]);
     if constexpr (clips) a.c = clip(a.c, a.clip);
     if constexpr (options.peepholes) a.slot[o] = fma(a.weight[p_o], a.c, a.slot[o]);
-    a.slot[o] = Activation::gate(a.slot[o]);
+    a.slot[o] = a.activation.gate(a.slot[o]);
   }
 
   template <class V>
   PYLSTM_INLINE static void backward(Backward<V, Lstm>& a) {
-    const V o_t = a.slot[o], tanh_c = Activation::squash(a.c);
-    a.slot[o] = a.dh * tanh_c * Activation::gate_derivative(o_t);
-    a.dc = fma(a.dh * o_t, Activation::squash_derivative(tanh_c), a.dc);
+    const V o_t = a.slot[o], tanh_c = a.activation.output(a.c);
+    a.slot[o] = a.dh * tanh_c * a.activation.gate_derivative(o_t);
+    a.dc = fma(a.dh * o_t, a.activation.output_derivative(tanh_c), a.dc);
     update_backward(a);
   }
 
@@ -70,9 +70,9 @@ struct Lstm {
     V dc = a.dc;
     if constexpr (options.peepholes) dc = fma(a.weight[p_o], a.slot[o], dc);
     if constexpr (clips) dc = zero_unless_less(abs(a.c), a.clip, dc);
-    a.slot[i] = dc * g_t * Activation::gate_derivative(i_t);
-    a.slot[f] = dc * a.c_prev * Activation::gate_derivative(f_t);
-    a.slot[g] = dc * i_t * Activation::squash_derivative(g_t);
+    a.slot[i] = dc * g_t * a.activation.gate_derivative(i_t);
+    a.slot[f] = dc * a.c_prev * a.activation.gate_derivative(f_t);
+    a.slot[g] = dc * i_t * a.activation.squash_derivative(g_t);
     a.dc = dc * f_t;
     if constexpr (options.peepholes) {
       a.dc = fma(a.weight[p_i], a.slot[i], fma(a.weight[p_f], a.slot[f], a.dc));

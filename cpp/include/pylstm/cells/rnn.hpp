@@ -17,16 +17,17 @@ struct Rnn {
   static constexpr std::array<std::size_t, 1> input_slots{0}, recurrent_slots{0};
   static constexpr std::size_t unit_weights = 0;
   static constexpr bool has_memory = false, has_shortcut = false, clips = false;
+  using activation = Activation;
 
   template <class V>
   PYLSTM_INLINE static void forward(Forward<V, Rnn>& a) {
-    a.slot[0] = Activation::squash(a.slot[0]);
+    a.slot[0] = a.activation.squash(a.slot[0]);
     a.h = a.slot[0];
   }
 
   template <class V>
   PYLSTM_INLINE static void backward(Backward<V, Rnn>& a) {
-    a.slot[0] = a.dh * Activation::squash_derivative(a.slot[0]);
+    a.slot[0] = a.dh * a.activation.squash_derivative(a.slot[0]);
   }
 };
 

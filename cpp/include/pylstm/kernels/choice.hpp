@@ -10,7 +10,7 @@
 
 namespace pylstm::kernels {
 
-enum class CellKind { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
+enum class CellKind { lstm, coupled_lstm, gru, gru_reset_before, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
 
 struct CellChoice {
   CellKind kind = CellKind::lstm;
@@ -20,11 +20,12 @@ struct CellChoice {
 };
 
 /// Every named cell.
-inline constexpr std::array<std::pair<std::string_view, CellChoice>, 8> cell_names{{
+inline constexpr std::array<std::pair<std::string_view, CellChoice>, 9> cell_names{{
     {"lstm", {CellKind::lstm, {}}},
     {"peephole_lstm", {CellKind::lstm, {.peepholes = true}}},
     {"coupled_lstm", {CellKind::coupled_lstm, {}}},
     {"gru", {CellKind::gru, {}}},
+    {"gru_reset_before", {CellKind::gru_reset_before, {}}},
     {"rnn", {CellKind::rnn_tanh, {}}},
     {"rnn_relu", {CellKind::rnn_relu, {}}},
     {"layernorm_lstm", {CellKind::layer_norm_lstm, {}}},

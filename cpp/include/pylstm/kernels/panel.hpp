@@ -1,8 +1,8 @@
 /// Packed weights: gate-interleaved panels, and their transposes for backpropagation.
 ///
-/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [unit weights][S],
-/// [bias slots][S]: one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H are zero, and stay
-/// so under every optimiser.
+/// Units go in blocks of S = `lanes`.  One block is [I][input slots][S], [H][recurrent slots][S], [H][reset slots][S],
+/// [unit weights][S], [bias slots][S]: one broadcast of x or h feeds the FMAs of all gates of S units.  Units past H
+/// are zero, and stay so under every optimiser.
 #pragma once
 
 #include <algorithm>
@@ -17,12 +17,14 @@ struct PanelShape {
   std::size_t input_slots, recurrent_slots, slots;
   std::size_t bias_slots;
   std::size_t unit_weights = 0;  ///< weights of each unit beside the products' and the bias
+  std::size_t reset_slots = 0;   ///< slots whose product is of the state behind a reset gate
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
   std::size_t padded_recurrent() const { return (recurrent + lanes - 1) / lanes * lanes; }
   std::size_t recurrent_offset() const { return inputs * input_slots * lanes; }
-  std::size_t unit_weights_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
+  std::size_t reset_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }
+  std::size_t unit_weights_offset() const { return reset_offset() + recurrent * reset_slots * lanes; }
   std::size_t bias_offset() const { return unit_weights_offset() + unit_weights * lanes; }
   std::size_t block_size() const { return bias_offset() + bias_slots * lanes; }
   std::size_t size() const { return blocks() * block_size(); }
@@ -40,6 +42,7 @@ struct PanelPart {
 
 inline PanelPart input_part(const PanelShape& s) { return {0, s.input_slots, s.inputs}; }
 inline PanelPart recurrent_part(const PanelShape& s) { return {s.recurrent_offset(), s.recurrent_slots, s.recurrent}; }
+inline PanelPart reset_part(const PanelShape& s) { return {s.reset_offset(), s.reset_slots, s.recurrent}; }
 inline PanelPart unit_weights_part(const PanelShape& s) { return {s.unit_weights_offset(), s.unit_weights, 1}; }
 /// The bias goes by slots: those that x feeds come first.
 inline PanelPart bias_part(const PanelShape& s) { return {s.bias_offset(), std::min(s.input_slots, s.bias_slots), 1}; }

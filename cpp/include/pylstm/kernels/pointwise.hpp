@@ -17,9 +17,10 @@ struct PointwiseShape {
   std::size_t rows, blocks;
   std::size_t units;  ///< H
   std::size_t row_stride, gates_block_stride;
-  const T* unit_weights;  ///< [unit weights][S], [bias slots][S] of the first block
-  std::size_t unit_weights_stride;
+  const T* unit_weights;            ///< [unit weights][S], [bias slots][S] of the first block
+  std::size_t unit_weights_stride;  ///< elements of a block of the panels
   T clip;
+  const cells::Activations* activations;  ///< null: the cell's own
 };
 
 template <class T>
@@ -29,6 +30,10 @@ struct PointwiseForward {
   const T *h_prev, *c_prev;
   T *h, *c;
   bool keep_gates;
+  // For cells that reset the state before its product (kernels/reset.hpp).
+  const T* h_read;        ///< h_prev as the products read it
+  T* h_reset;             ///< out
+  const T* reset_panels;  ///< of the first block
 };
 
 template <class T>
@@ -41,6 +46,10 @@ struct PointwiseBackward {
   std::size_t dweights_block_stride;
   const T *h_prev, *c_prev, *c, *dh;
   T *dc, *dh_shortcut;
+  // For cells that reset the state before its product.
+  const T *h_read, *dropout;  ///< dropout: factors of h_prev in h_read, or null
+  const T* reset_transposed;
+  T *h_reset, *dh_reset;  ///< out, and scratch
 };
 
 /// Vectors that go through a cell's equations side by side.  With AVX2 three are no faster, four slower (spills), and
@@ -75,11 +84,12 @@ PYLSTM_INLINE void for_each_group(const PointwiseShape<T>& shape, const Strides&
   }
 }
 
-/// The operands that both directions load.
+/// What both directions take beside the step's arrays.
 template <class Cell, class V, std::size_t S, class Units, class T, std::size_t N>
 PYLSTM_INLINE void load_options(Units& units, const PointwiseShape<T>& shape, std::size_t block,
                                 const std::size_t (&at)[N], const Strides& strides) {
   using Vectors = simd::Several<V, N>;
+  units.activation = Cell::activation::of(shape.activations);
   if constexpr (Cell::clips) units.clip = Vectors::set1(shape.clip);
 #pragma GCC unroll 4
   for (std::size_t w = 0; w < Cell::unit_weights; ++w) {

@@ -76,6 +76,23 @@ void affine(const AffineOperands<T>& a) {
   }
 }
 
+/// Calls work(in, out, count) on the rows of a step in lists of pointers.
+template <class T, class Work>
+PYLSTM_INLINE void for_each_row_list(const T* in, std::size_t in_width, T* out, std::size_t out_width,
+                                     std::size_t begin, std::size_t end, Work work) {
+  constexpr std::size_t most = 48;
+  for (std::size_t first = begin; first < end; first += most) {
+    const std::size_t count = std::min(most, end - first);
+    const T* from[most];
+    T* to[most];
+    for (std::size_t i = 0; i < count; ++i) {
+      from[i] = in + (first + i) * in_width;
+      to[i] = out + (first + i) * out_width;
+    }
+    work(from, to, count);
+  }
+}
+
 /// out[i][k] = sum over units and gates of d[i][unit, gate] * W[gate, unit][k]: the gradient of the input.
 template <class T>
 struct TransposedOperands {

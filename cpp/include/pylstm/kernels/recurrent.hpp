@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 
 #include "pylstm/base/inline.hpp"
 #include "pylstm/base/sequence.hpp"
+#include "pylstm/cells/chosen_activation.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/pointwise.hpp"
 #include "pylstm/kernels/product.hpp"
@@ -27,7 +29,10 @@ struct Range {
 /// What the equations take beside the step's arrays.
 template <class T>
 struct CellOptions {
-  T clip = 0;  ///< bound of |c|, for cells that clip
+  T clip = 0;                                          ///< bound of |c|, for cells that clip
+  std::optional<cells::Activations> activations = {};  ///< none: the cell's own
+
+  PYLSTM_INLINE const cells::Activations* chosen() const { return activations ? &*activations : nullptr; }
 };
 
 /// The recurrent projection h = W m of the units' outputs m = o tanh(c) (Sak, Senior & Beaufays 2014).
@@ -58,6 +63,7 @@ struct ForwardOperands {
   History<T> m, c_new;
   History<T> gates;  ///< [slots][S] for each block
   bool gates_kept;   ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
+  T* h_reset;        ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
   bool input_product_ready;  ///< gates hold bias + W x (`input_product`)
   bool keep_gates;           ///< leave in `gates` what backward needs
 };
@@ -91,13 +97,13 @@ std::size_t forward_depth(const PanelShape& shape, std::size_t blocks) {
   return chunk_depth(shape.recurrent, blocks * shape.recurrent_slots * shape.lanes * sizeof(T), shape.lanes);
 }
 
-/// What a product must know of a cell.  `whole_rows`: the equations need all units of a row, and take bias and sums of
-/// x and h apart.
-template <std::size_t Slots, auto input, auto recurrent, bool WholeRows>
+/// What a product must know of a cell.
+template <std::size_t Slots, auto input, auto recurrent, bool WholeRows, bool Apart>
 struct Layout {
   static constexpr std::size_t slots = Slots;
   static constexpr auto input_slots = input, recurrent_slots = recurrent;
-  static constexpr bool whole_rows = WholeRows;
+  static constexpr bool whole_rows = WholeRows;  ///< the equations need all units of a row
+  static constexpr bool apart = Apart;           ///< and take bias and sums of x and h apart
 };
 
 /// Blocks that one tile may take: with few slots or few rows several, for independent chains enough.
@@ -126,7 +132,7 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
 
   V acc[R][P * sums];
   const T* rows[R];
-  if (Layout::whole_rows && k_begin == 0) {
+  if (Layout::apart && k_begin == 0) {
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -217,32 +223,19 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                          .gates_block_stride = a.gates.block_stride(),
                          .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
                          .unit_weights_stride = a.shape.block_size(),
-                         .clip = a.options.clip},
+                         .clip = a.options.clip,
+                         .activations = a.options.chosen()},
                .gates = gates + n * a.gates.row_width,
                .h_prev = step.m_prev + at,
                .c_prev = shifted(step.c_prev, at),
                .h = step.m + at,
                .c = shifted(step.c_new, at),
-               .keep_gates = a.keep_gates});
+               .keep_gates = a.keep_gates,
+               .h_read = step.h_prev + at,
+               .h_reset = shifted(a.h_reset, at),
+               .reset_panels = a.panels + block * a.shape.block_size() + a.shape.reset_offset()});
   if (a.noise.holds() || a.noise.drops()) {
     disturb<V>(a, step, n, n + rows, block * V::lanes, (block + blocks) * V::lanes);
-  }
-}
-
-/// Calls work(in, out, count) on the rows of a step in lists of pointers.
-template <class T, class Work>
-PYLSTM_INLINE void for_each_row_list(const T* in, std::size_t in_width, T* out, std::size_t out_width,
-                                     std::size_t begin, std::size_t end, Work work) {
-  constexpr std::size_t most = 48;
-  for (std::size_t first = begin; first < end; first += most) {
-    const std::size_t count = std::min(most, end - first);
-    const T* from[most];
-    T* to[most];
-    for (std::size_t i = 0; i < count; ++i) {
-      from[i] = in + (first + i) * in_width;
-      to[i] = out + (first + i) * out_width;
-    }
-    work(from, to, count);
   }
 }
 
@@ -356,8 +349,11 @@ struct BackwardOperands {
   StateNoise<T> noise;
   History<const T> h, c, m, c_new, gates;  ///< the tape of the forward recurrence
   History<T> dgates;                       ///< out: gradients of the sums, [slots][S] for each block
-  History<T> dweights;  ///< out: parts of the gradients of the units' own weights, likewise; null: none
-  bool whole_rows;      ///< the equations need all units of a row
+  History<T> dweights;        ///< out: parts of the gradients of the units' own weights, likewise; null: none
+  bool whole_rows;            ///< the equations need all units of a row
+  const T* reset_transposed;  ///< for cells with reset slots: transposed panels of these,
+  History<T> h_reset;         ///< the state behind the reset gate, computed once more,
+  T* dh_reset;                ///< and [rows][padded H] its gradient, zero past H
   Projection<T> projection;
   Sequence<const T> dy;  ///< rows of h; may be null
   const T *dh_n, *dc_n;  ///< [rows][width of h], [rows][H] in the caller's row order; may be null
@@ -563,7 +559,8 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                              .gates_block_stride = gates_stride,
                              .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
                              .unit_weights_stride = a.shape.block_size(),
-                             .clip = a.options.clip},
+                             .clip = a.options.clip,
+                             .activations = a.options.chosen()},
                    .gates = a.gates.at(t) + block * gates_stride + n * a.gates.row_width,
                    .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
                    .dgates_block_stride = dgates_stride,
@@ -574,7 +571,12 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .c = shifted(a.c_new.at(t + 1), at),
                    .dh = (a.projection ? a.dm : dh) + at,
                    .dc = shifted(a.dc, at),
-                   .dh_shortcut = shifted(a.dh_shortcut, at)});
+                   .dh_shortcut = shifted(a.dh_shortcut, at),
+                   .h_read = a.h.at(t) + at,
+                   .dropout = shifted(a.noise.dropout, at),
+                   .reset_transposed = a.reset_transposed,
+                   .h_reset = shifted(a.h_reset.at(t), at),
+                   .dh_reset = shifted(a.dh_reset, at)});
       if (a.noise.holds()) add_held<V>(a, n, started, j_begin, j_end);
     };
     // Otherwise the equations follow their group of blocks, whose gradients of h are in L1.

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 #include "pylstm/base/errors.hpp"
 #include "pylstm/cells/cell.hpp"
+#include "pylstm/cells/chosen_activation.hpp"
 #include "pylstm/cells/coupled_lstm.hpp"
 #include "pylstm/cells/gru.hpp"
 #include "pylstm/cells/layer_norm.hpp"
@@ -18,6 +20,7 @@
 #include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/recurrent.hpp"
+#include "pylstm/kernels/reset.hpp"
 #include "pylstm/simd/math.hpp"
 #include "pylstm/simd/simd.hpp"
 
@@ -35,21 +38,34 @@ struct PanelKernels {
   void (*transpose)(const TransposeOperands<T>&);
 };
 
+/// A cell's equations.
+template <class T>
+struct Equations {
+  void (*forward)(const PointwiseForward<T>&);
+  void (*backward)(const PointwiseBackward<T>&);
+};
+
 /// A recurrent cell.
 template <class T>
 struct CellKernels {
-  std::size_t lanes, input_slots, recurrent_slots, slots, bias_slots, unit_weights;
+  std::size_t lanes, input_slots, recurrent_slots, reset_slots, slots, bias_slots, unit_weights;
   std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
                          ///< where it is not that of the sums
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
   void (*initial_gradient)(const BackwardOperands<T>&, const Range&);
-  void (*pointwise_forward)(const PointwiseForward<T>&);
-  void (*pointwise_backward)(const PointwiseBackward<T>&);
+  Equations<T> equations;
+  Equations<T> general;  ///< with any activations (`CellOptions::activations`); null: there are none
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*projection_outer)(const OuterOperands<T>&);
-  PanelKernels<T> input, recurrent;
+  PanelKernels<T> input, recurrent, reset;
+
+  const Equations<T>& equations_for(const CellOptions<T>& options) const {
+    if (!options.activations) return equations;
+    require(general.forward != nullptr, "this cell has no other activations than its own");
+    return general;
+  }
 };
 
 template <class T>
@@ -57,7 +73,7 @@ struct KernelTable {
   const char* isa;
   std::size_t lanes;
   CellKernels<T> lstm[4], coupled_lstm[4];  ///< plain, with peepholes, clipping, both
-  CellKernels<T> gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru;
+  CellKernels<T> gru, gru_reset_before, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru;
   PanelKernels<T> dense;
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*update_sgd)(const UpdateOperands<T>&);
@@ -81,6 +97,8 @@ struct KernelTable {
         switch (choice.kind) {
           case CellKind::gru:
             return gru;
+          case CellKind::gru_reset_before:
+            return gru_reset_before;
           case CellKind::rnn_tanh:
             return rnn_tanh;
           case CellKind::rnn_relu:
@@ -109,8 +127,20 @@ constexpr PanelKernels<T> panel_kernels() {
 }
 
 template <class T, class Isa, cells::Cell Cell>
+constexpr Equations<T> equations() {
+  if constexpr (is_layer_norm<Cell>) {
+    return {layer_norm_forward<T, Isa, Cell>, layer_norm_backward<T, Isa, Cell>};
+  } else if constexpr (ResetsState<Cell>) {
+    return {reset_forward<T, Isa, Cell>, reset_backward<T, Isa, Cell>};
+  } else {
+    return {pointwise_forward<T, Isa, Cell>, pointwise_backward<T, Isa, Cell>};
+  }
+}
+
+/// `General`: the cell with activations chosen at run time; void: there is none.
+template <class T, class Isa, cells::Cell Cell, class General>
 constexpr CellKernels<T> cell_kernels() {
-  constexpr bool whole_rows = is_layer_norm<Cell>;
+  constexpr bool apart = is_layer_norm<Cell>, whole_rows = apart || ResetsState<Cell>;
   CellKernels<T> k{};
   k.lanes = Isa::template vec<T>::lanes;
   k.input_slots = Cell::input_slots.size();
@@ -120,24 +150,27 @@ constexpr CellKernels<T> cell_kernels() {
   k.has_memory = Cell::has_memory;
   k.has_shortcut = Cell::has_shortcut;
   k.whole_rows = whole_rows;
-  k.forward_steps = forward_steps<T, Isa, Layout<Cell::slots, Cell::input_slots, Cell::recurrent_slots, whole_rows>>;
+  k.forward_steps =
+      forward_steps<T, Isa, Layout<Cell::slots, Cell::input_slots, Cell::recurrent_slots, whole_rows, apart>>;
   k.backward_steps = backward_steps<T, Isa>;
   k.initial_gradient = initial_gradient<T, Isa>;
   k.sum_rows = sum_rows<T, Isa>;
   k.projection_outer = outer<T, Isa, all_slots<1>()>;
-  k.input = panel_kernels<T, Isa, Cell::slots, Cell::input_slots, !whole_rows>();
-  k.recurrent = panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots, !whole_rows>();
-  if constexpr (whole_rows) {
+  k.input = panel_kernels<T, Isa, Cell::slots, Cell::input_slots, !apart>();
+  k.recurrent = panel_kernels<T, Isa, Cell::slots, Cell::recurrent_slots, !apart>();
+  if constexpr (apart) {
     k.bias_slots = Cell::bias_slots;
     k.dweights = Cell::unit_weights + Cell::bias_slots;
-    k.pointwise_forward = layer_norm_forward<T, Isa, Cell>;
-    k.pointwise_backward = layer_norm_backward<T, Isa, Cell>;
   } else {
     k.bias_slots = Cell::slots;
     k.dweights = Cell::unit_weights;
-    k.pointwise_forward = pointwise_forward<T, Isa, Cell>;
-    k.pointwise_backward = pointwise_backward<T, Isa, Cell>;
   }
+  if constexpr (ResetsState<Cell>) {
+    k.reset_slots = Cell::reset_slots.size();
+    k.reset = panel_kernels<T, Isa, Cell::slots, Cell::reset_slots, false>();
+  }
+  k.equations = equations<T, Isa, Cell>();
+  if constexpr (!std::is_void_v<General>) k.general = equations<T, Isa, General>();
   return k;
 }
 
@@ -152,10 +185,14 @@ void map(const T* in, T* out, std::size_t n) {
 /// The LSTM of one type with each of its options, in the order that `KernelTable::cell` counts.
 template <class T, class Isa, template <class, cells::LstmOptions> class Lstm, class Act>
 constexpr void fill_variants(CellKernels<T> (&variants)[4]) {
-  variants[0] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{}>>();
-  variants[1] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.peepholes = true}>>();
-  variants[2] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.clips = true}>>();
-  variants[3] = cell_kernels<T, Isa, Lstm<Act, cells::LstmOptions{.peepholes = true, .clips = true}>>();
+  const auto fill = [&]<bool peepholes, bool clips>(std::bool_constant<peepholes>, std::bool_constant<clips>) {
+    constexpr cells::LstmOptions options{.peepholes = peepholes, .clips = clips};
+    variants[peepholes + 2 * clips] = cell_kernels<T, Isa, Lstm<Act, options>, Lstm<cells::Chosen, options>>();
+  };
+  fill(std::false_type{}, std::false_type{});
+  fill(std::true_type{}, std::false_type{});
+  fill(std::false_type{}, std::true_type{});
+  fill(std::true_type{}, std::true_type{});
 }
 
 template <class T, class Isa, class Act = cells::Saturating>
@@ -166,12 +203,13 @@ constexpr KernelTable<T> kernel_table() {
   table.lanes = V::lanes;
   fill_variants<T, Isa, cells::Lstm, Act>(table.lstm);
   fill_variants<T, Isa, cells::CoupledLstm, Act>(table.coupled_lstm);
-  table.gru = cell_kernels<T, Isa, cells::Gru<Act>>();
-  table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<Act>>();
-  table.rnn_relu = cell_kernels<T, Isa, cells::Rnn<cells::Relu>>();
+  table.gru = cell_kernels<T, Isa, cells::Gru<Act>, cells::Gru<cells::Chosen>>();
+  table.gru_reset_before = cell_kernels<T, Isa, cells::GruResetBefore<Act>, cells::GruResetBefore<cells::Chosen>>();
+  table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<Act>, cells::Rnn<cells::Chosen>>();
+  table.rnn_relu = cell_kernels<T, Isa, cells::Rnn<cells::Relu>, void>();
   // Whatever the activation: no stand-in makes a normalisation exact.
-  table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<>>>();
-  table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>>();
+  table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<>>, void>();
+  table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>, void>();
   table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
   table.sum_rows = sum_rows<T, Isa>;
   table.update_sgd = update_sgd<T, Isa>;

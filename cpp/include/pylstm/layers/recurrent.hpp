@@ -28,7 +28,7 @@ struct States {
 template <class T>
 struct LayerWeights {
   T* weight_ih = nullptr;       ///< [G_ih H][I]
-  T* weight_hh = nullptr;       ///< [G_hh H][H]
+  T* weight_hh = nullptr;       ///< [G_hh H][H]; the slots behind a reset gate come last
   T* bias = nullptr;            ///< [G_ih H]
   T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
   T* unit_weights = nullptr;    ///< [unit weights][H]: peepholes, or gains
@@ -57,8 +57,8 @@ struct SequenceGradients {
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held;
-  Buffer<T> recurrent_transposed, input_transposed, projection_transposed;
+  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
+  Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
@@ -77,7 +77,8 @@ class RecurrentLayer {
                .recurrent_slots = cell.recurrent_slots,
                .slots = cell.slots,
                .bias_slots = cell.bias_slots,
-               .unit_weights = cell.unit_weights},
+               .unit_weights = cell.unit_weights,
+               .reset_slots = cell.reset_slots},
         projection_{.inputs = units,
                     .units = projection,
                     .recurrent = 0,
@@ -87,6 +88,12 @@ class RecurrentLayer {
                     .slots = 1,
                     .bias_slots = 0},
         options_(options) {
+    cell.equations_for(options);
+    if (options.activations) {
+      options.activations->f.check("activation f");
+      options.activations->g.check("activation g");
+      options.activations->h.check("activation h");
+    }
     require(projection == 0 || !cell.has_shortcut, "a cell whose h enters the next h directly has no projection");
     checked_product(sizeof(T), inputs + shape_.recurrent + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
     checked_product(sizeof(T), units, projection + cell.lanes);
@@ -104,6 +111,7 @@ class RecurrentLayer {
   std::size_t outputs() const { return shape_.recurrent; }
   bool projected() const { return projection_.units > 0; }
   const kernels::PanelShape& projection_shape() const { return projection_; }
+  bool resets_state() const { return shape_.reset_slots > 0; }
   /// Elements of the panels: those of the cell, then the projection's.
   std::size_t size() const { return shape_.size() + projection_.size(); }
 
@@ -172,6 +180,7 @@ class RecurrentLayer {
     }
     History<T> c_new = c;
     if (cell_->has_memory && noise.holds()) place(c_new, tape ? tape->c_new : work.c_new);
+    if (resets_state()) work.h_reset.reserve(rows * width);
     place_blocks(gates, tape ? tape->gates : work.gates,
                  gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
     for (std::size_t n = 0; n < rows; ++n) {
@@ -187,7 +196,7 @@ class RecurrentLayer {
                                                .shape = shape_,
                                                .panels = panels,
                                                .options = options_,
-                                               .pointwise = cell_->pointwise_forward,
+                                               .pointwise = cell_->equations_for(options_).forward,
                                                .projection = projection(panels, nullptr),
                                                .noise = noise,
                                                .x = x,
@@ -198,6 +207,7 @@ class RecurrentLayer {
                                                .c_new = c_new,
                                                .gates = gates,
                                                .gates_kept = gates_kept,
+                                               .h_reset = resets_state() ? work.h_reset.data() : nullptr,
                                                .input_product_ready = plan.input_product,
                                                .keep_gates = tape != nullptr};
     if (plan.input_product) {
@@ -269,7 +279,15 @@ class RecurrentLayer {
       work.dh_held.reserve(rows * width);
       work.dc_held.reserve(rows * width);
     }
-    work.in.resize(4 * chunk * rows);
+    History<T> h_reset{.period = chunk, .row_width = width, .rows = rows};
+    if (resets_state()) {
+      work.h_reset.reserve(checked_product(chunk, rows, width));
+      h_reset.data = work.h_reset.data();
+      work.dh_reset.reserve(rows * width);
+      std::fill_n(work.dh_reset.data(), rows * width, T(0));
+      work.reset_transposed.reserve(transposed(shape_, kernels::reset_part(shape_)).size());
+    }
+    work.in.resize(5 * chunk * rows);
     work.d.resize(2 * chunk * rows);
     work.out.resize(chunk * rows);
 
@@ -280,7 +298,7 @@ class RecurrentLayer {
         .recurrent_transposed = work.recurrent_transposed.data(),
         .options = options_,
         .recurrent_gates = cell_->recurrent.gates,
-        .pointwise = cell_->pointwise_backward,
+        .pointwise = cell_->equations_for(options_).backward,
         .noise = noise,
         .h = {.data = tape.h.data(), .period = steps + 1, .row_width = shape_.padded_recurrent(), .rows = rows},
         .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
@@ -304,6 +322,9 @@ class RecurrentLayer {
         .dgates = dgates,
         .dweights = dweights,
         .whole_rows = cell_->whole_rows,
+        .reset_transposed = work.reset_transposed.data(),
+        .h_reset = h_reset,
+        .dh_reset = work.dh_reset.data(),
         .projection = projection(panels, work.projection_transposed.data()),
         .dy = g.dy,
         .dh_n = g.dh_n,
@@ -318,6 +339,7 @@ class RecurrentLayer {
     ThreadPool& pool = ThreadPool::instance();
     pool.run(plan.threads, [&](const Share& share) {
       transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
+      if (resets_state()) transpose(share, cell_->reset, kernels::reset_part(shape_), panels, work.reset_transposed);
       if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
     });
     if (projected()) {
@@ -364,6 +386,9 @@ class RecurrentLayer {
   void for_each_part(const LayerWeights<U>& weights, Visit visit) const {
     visit(kernels::input_part(shape_), weights.weight_ih);
     visit(kernels::recurrent_part(shape_), weights.weight_hh);
+    if (resets_state()) {
+      visit(kernels::reset_part(shape_), shifted(weights.weight_hh, shape_.recurrent_slots * shape_.units * outputs()));
+    }
     visit(kernels::bias_part(shape_), weights.bias);
     visit(kernels::recurrent_bias_part(shape_), weights.bias_recurrent);
     visit(kernels::unit_weights_part(shape_), weights.unit_weights);
@@ -443,6 +468,7 @@ class RecurrentLayer {
         work.in[n] = x.row(t, row);
         work.in[most + n] = a.h.row(t, row);
         if (a.dweights) work.in[2 * most + n] = a.dweights.row(t, row);
+        if (a.h_reset) work.in[4 * most + n] = a.h_reset.row(t, row);
         if (projected()) {
           work.d[most + n] = a.dh.row(t, row);
           work.in[3 * most + n] = tape.m.data() + ((t + 1) * a.h.rows + row) * width;
@@ -458,12 +484,13 @@ class RecurrentLayer {
                 std::size_t most, bool fresh, Workspace<T>& work) const {
     const std::size_t blocks = shape_.blocks();
     const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
-    const std::size_t I = shape_.inputs, K = I + 1 + shape_.recurrent;
+    const std::size_t I = shape_.inputs, R = I + 1 + shape_.recurrent, K = R + (resets_state() ? shape_.recurrent : 0);
     const std::size_t k_begin = by_blocks ? 0 : share.begin(K), k_end = by_blocks ? K : share.end(K);
     const std::size_t block_begin = by_blocks ? share.begin(blocks) : 0,
                       block_end = by_blocks ? share.end(blocks) : blocks;
     if (g.dpanels) {
-      // k counts the inputs, then the bias and the units' own weights as one, then the recurrent rows.
+      // k counts the inputs, then the bias and the units' own weights as one, then the rows of h, then those behind the
+      // reset gate.
       const auto outer = [&](const kernels::PanelKernels<T>& kernel, std::size_t list, std::size_t begin,
                              std::size_t end, std::size_t offset) {
         kernel.outer({.d = work.d.data(),
@@ -493,13 +520,17 @@ class RecurrentLayer {
                            .block_end = block_end});
         };
         // The bias follows the units' own weights: where the equations give its gradient, the sums are of both.
-        if (!cell_->whole_rows) sum_rows(work.d.data(), a.dgates, shape_.bias_slots, shape_.bias_offset());
+        const bool bias_apart = cell_->dweights > cell_->unit_weights;
+        if (!bias_apart) sum_rows(work.d.data(), a.dgates, shape_.bias_slots, shape_.bias_offset());
         if (a.dweights) {
           sum_rows(work.in.data() + 2 * most, a.dweights, cell_->dweights, shape_.unit_weights_offset());
         }
       }
-      outer(cell_->recurrent, 1, std::max(k_begin, I + 1) - (I + 1), std::max(k_end, I + 1) - (I + 1),
+      outer(cell_->recurrent, 1, std::clamp(k_begin, I + 1, R) - (I + 1), std::clamp(k_end, I + 1, R) - (I + 1),
             shape_.recurrent_offset());
+      if (resets_state()) {
+        outer(cell_->reset, 4, std::max(k_begin, R) - R, std::max(k_end, R) - R, shape_.reset_offset());
+      }
       if (projected()) {
         cell_->projection_outer({.d = work.d.data() + most,
                                  .in = work.in.data() + 3 * most,

@@ -46,6 +46,7 @@ class ParameterLayout {
                      const kernels::PanelShape& projection) {
     add(name + "weight_ih", shape, kernels::input_part(shape), shape.inputs, Role::input);
     add(name + "weight_hh", shape, kernels::recurrent_part(shape), shape.recurrent, Role::recurrent);
+    add(name + "weight_hn", shape, kernels::reset_part(shape), shape.recurrent, Role::recurrent);
     add(name + "bias", shape, kernels::bias_part(shape), 0, Role::gate_bias);
     add(name + "bias_hn", shape, kernels::recurrent_bias_part(shape), 0, Role::zero);
     const auto rows = [&](std::size_t first, std::size_t count) {

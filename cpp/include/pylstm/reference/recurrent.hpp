@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "pylstm/base/errors.hpp"
@@ -19,7 +20,7 @@
 
 namespace pylstm::reference {
 
-enum class Cell { lstm, coupled_lstm, gru, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
+enum class Cell { lstm, coupled_lstm, gru, gru_reset_before, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru };
 
 /// Sizes that follow from the cell, in rows of H: of weight_ih, weight_hh, bias and bias_recurrent together,
 /// unit_weights, gates.
@@ -44,6 +45,8 @@ auto dispatch(Cell cell, Visit visit) {
       return visit(CoupledLstm{});
     case Cell::gru:
       return visit(Gru{});
+    case Cell::gru_reset_before:
+      return visit(GruResetBefore{});
     case Cell::rnn_tanh:
       return visit(Rnn<false>{});
     case Cell::rnn_relu:
@@ -162,25 +165,32 @@ void hold(const std::vector<Real>& shares, std::size_t first, const std::vector<
   }
 }
 
-/// z = W v.
+/// z = W v, from row `first` on.
 template <class Real>
-void product(const std::vector<Real>& weight, const Real* v, std::size_t columns, std::vector<Real>& z) {
-  for (std::size_t row = 0; row < z.size(); ++row) {
+void product(const std::vector<Real>& weight, const Real* v, std::size_t columns, std::vector<Real>& z,
+             std::size_t first = 0) {
+  for (std::size_t row = first; row < z.size(); ++row) {
     z[row] = 0;
     for (std::size_t k = 0; k < columns; ++k) z[row] += weight[row * columns + k] * v[k];
   }
 }
 
-/// dv += W^T dz;  dW += dz v^T.
+/// dv += W^T dz;  dW += dz v^T, rows [first, end).
 template <class Real>
 void product_backward(const std::vector<Real>& dz, const std::vector<Real>& weight, const Real* v, std::size_t columns,
-                      Real* dv, std::vector<Real>& dweight) {
-  for (std::size_t row = 0; row < dz.size(); ++row) {
+                      Real* dv, std::vector<Real>& dweight, std::size_t first, std::size_t end) {
+  for (std::size_t row = first; row < end; ++row) {
     for (std::size_t k = 0; k < columns; ++k) {
       dv[k] += weight[row * columns + k] * dz[row];
       dweight[row * columns + k] += dz[row] * v[k];
     }
   }
+}
+
+template <class Real>
+void product_backward(const std::vector<Real>& dz, const std::vector<Real>& weight, const Real* v, std::size_t columns,
+                      Real* dv, std::vector<Real>& dweight) {
+  product_backward(dz, weight, v, columns, dv, dweight, 0, dz.size());
 }
 
 /// bias, then bias_recurrent.
@@ -220,19 +230,25 @@ Result<Real> forward(const Problem<Real>& p) {
       h_prev.assign(h, h + W);
       c_prev.assign(c, c + H);
       detail::product(p.weight_ih, &p.x[tn * I], I, z_x);
-      detail::product(p.weight_hh, detail::scaled(h_prev.data(), p.dropout, n, W).data(), W, z_h);
+      std::vector<Real> h_read = detail::scaled(h_prev.data(), p.dropout, n, W);
+      detail::product(p.weight_hh, h_read.data(), W, z_h);
       dispatch(p.cell, [&]<class C>(C) {
-        C::template forward<Activation>(Forward<Real>{.H = H,
-                                                      .z_x = z_x.data(),
-                                                      .z_h = z_h.data(),
-                                                      .bias = bias.data(),
-                                                      .h_prev = h_prev.data(),
-                                                      .c_prev = c_prev.data(),
-                                                      .unit_weights = unit_weights.data(),
-                                                      .clip = p.clip,
-                                                      .gates = &r.gates[tn * shape.kept * H],
-                                                      .h = &r.m[tn * H],
-                                                      .c = c});
+        const Forward<Real> step{.H = H,
+                                 .z_x = z_x.data(),
+                                 .z_h = z_h.data(),
+                                 .bias = bias.data(),
+                                 .h_prev = h_prev.data(),
+                                 .c_prev = c_prev.data(),
+                                 .unit_weights = unit_weights.data(),
+                                 .clip = p.clip,
+                                 .gates = &r.gates[tn * shape.kept * H],
+                                 .h = &r.m[tn * H],
+                                 .c = c};
+        if constexpr (std::is_same_v<C, GruResetBefore>) {
+          for (std::size_t j = 0; j < H; ++j) h_read[j] = h_read[j] * C::template reset<Activation>(step, j);
+          detail::product(p.weight_hh, h_read.data(), W, z_h, C::n * H);
+        }
+        C::template forward<Activation>(step);
       });
       // h = W_hr m, or m
       if (p.P > 0) detail::product(p.weight_hr, &r.m[tn * H], H, projected);
@@ -296,28 +312,40 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
         dm[j] = detail::complement(k_h) * dm[j];
         dc[j] = detail::complement(k_c) * dc[j];
       }
+      const std::vector<Real> h_read = detail::scaled(h_prev, p.dropout, n, W);
+      std::size_t of_h = shape.gates_h * H;  // rows of weight_hh whose product is of h_read itself
+      dproduct.assign(W, Real(0));
       dispatch(p.cell, [&]<class C>(C) {
-        C::template backward<Activation>(Backward<Real>{.H = H,
-                                                        .gates = &r.gates[tn * shape.kept * H],
-                                                        .h_prev = h_prev,
-                                                        .c_prev = c_prev,
-                                                        .c = &r.c_new[tn * H],
-                                                        .bias = bias.data(),
-                                                        .unit_weights = unit_weights.data(),
-                                                        .clip = p.clip,
-                                                        .dh = dm.data(),
-                                                        .dz_x = dz_x.data(),
-                                                        .dz_h = dz_h.data(),
-                                                        .dh_prev = dm_prev.data(),
-                                                        .dc = dc,
-                                                        .dbias = dbias.data(),
-                                                        .dunit_weights = d.unit_weights.data()});
+        const Backward<Real> step{.H = H,
+                                  .gates = &r.gates[tn * shape.kept * H],
+                                  .h_prev = h_prev,
+                                  .c_prev = c_prev,
+                                  .c = &r.c_new[tn * H],
+                                  .bias = bias.data(),
+                                  .unit_weights = unit_weights.data(),
+                                  .clip = p.clip,
+                                  .dh = dm.data(),
+                                  .dz_x = dz_x.data(),
+                                  .dz_h = dz_h.data(),
+                                  .dh_prev = dm_prev.data(),
+                                  .dc = dc,
+                                  .dbias = dbias.data(),
+                                  .dunit_weights = d.unit_weights.data()};
+        C::template backward<Activation>(step);
+        if constexpr (std::is_same_v<C, GruResetBefore>) {
+          of_h = C::n * H;
+          std::vector<Real> reset(H), dreset(H);
+          for (std::size_t j = 0; j < H; ++j) reset[j] = step.gates[C::r * H + j] * h_read[j];
+          detail::product_backward(dz_h, p.weight_hh, reset.data(), W, dreset.data(), d.weight_hh, of_h, dz_h.size());
+          for (std::size_t j = 0; j < H; ++j) {
+            C::template reset_backward<Activation>(step, h_read.data(), dreset[j], j);
+            dproduct[j] = dreset[j] * step.gates[C::r * H + j];
+          }
+        }
       });
       for (std::size_t j = 0; j < H; ++j) dc[j] += held_c[j];
       detail::product_backward(dz_x, p.weight_ih, &p.x[tn * I], I, &d.x[tn * I], d.weight_ih);
-      dproduct.assign(W, Real(0));
-      detail::product_backward(dz_h, p.weight_hh, detail::scaled(h_prev, p.dropout, n, W).data(), W, dproduct.data(),
-                               d.weight_hh);
+      detail::product_backward(dz_h, p.weight_hh, h_read.data(), W, dproduct.data(), d.weight_hh, 0, of_h);
       dproduct = detail::scaled(dproduct.data(), p.dropout, n, W);
       for (std::size_t j = 0; j < W; ++j) dh[j] = dproduct[j] + (p.P > 0 ? Real(0) : dm_prev[j] + held_h[j]);
     }

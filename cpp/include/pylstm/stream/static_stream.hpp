@@ -37,7 +37,7 @@ constexpr auto cell_of() {
   } else if constexpr (choice.kind == kernels::CellKind::rnn_tanh) {
     return std::type_identity<cells::Rnn<>>{};
   } else {
-    static_assert(choice.kind == kernels::CellKind::rnn_relu, "cells with layer normalisation have no StaticStream");
+    static_assert(choice.kind == kernels::CellKind::rnn_relu, "cells that need whole rows have no StaticStream");
     return std::type_identity<cells::Rnn<cells::Relu>>{};
   }
 }

@@ -243,13 +243,14 @@ class Stream {
     }
     History<T> gates{.period = 1, .row_width = gate_width, .rows = rows_};
     gates.data = memory.take(checked_product(gate_blocks, gates.block_stride()));
+    T* const h_reset = shape.reset_slots > 0 ? memory.take(rows_ * width) : nullptr;
     Sequence<T> y;
     if (residual) y = {memory.take(rows_ * shape.recurrent), 0, static_cast<std::ptrdiff_t>(shape.recurrent), nullptr};
     layer.forward = {.schedule = &layer.schedule,
                      .shape = shape,
                      .panels = panels,
                      .options = {},
-                     .pointwise = cell.pointwise_forward,
+                     .pointwise = cell.equations.forward,
                      .projection = {.shape = recurrent.projection_shape(),
                                     .panels = recurrent.projected() ? panels + shape.size() : nullptr,
                                     .transposed = nullptr},
@@ -262,6 +263,7 @@ class Stream {
                      .c_new = c_new,
                      .gates = gates,
                      .gates_kept = cell.whole_rows,
+                     .h_reset = h_reset,
                      .input_product_ready = cell.whole_rows,
                      .keep_gates = false};
     layer.input = {.shape = shape,
