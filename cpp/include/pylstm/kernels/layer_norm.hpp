@@ -116,6 +116,13 @@ struct NormGroups {
   }();
 };
 
+/// Blocks of a row that go through the equations side by side.
+inline constexpr std::size_t norm_group = 2;
+
+/// Rows whose parts of the gradients of gains and biases are added up before they are stored, beginning at a multiple:
+/// a row of its own for each would leave L2.
+inline constexpr std::size_t norm_rows = 4;
+
 /// One row's sums, normalised as they are read.
 template <class V, class Cell, class T>
 struct NormalizedRow {
@@ -146,24 +153,44 @@ struct NormalizedRow {
   PYLSTM_INLINE V weight(std::size_t block, std::size_t w) const {
     return V::load(shape.unit_weights + block * shape.unit_weights_stride + w * S);
   }
-  /// The sums of the cell inside: bias, x's product, h's.
+  /// gain * norm(c) + bias.
+  PYLSTM_INLINE V normalized_c(const Normal<V, 1>& of_c, const T* c, std::size_t block) const {
+    const V hat_c = (V::load(c + block * S) - of_c.mean[0]) * of_c.scale[0];
+    return fma(weight(block, Cell::gain_c), hat_c, weight(block, Cell::bias_c));
+  }
+  /// The sums of the cell inside, of `norm_group` blocks: bias, x's product, h's.
   template <class Units>
-  PYLSTM_INLINE void load(Units& units, std::size_t block) const {
+  PYLSTM_INLINE void load(Units& units, const std::size_t (&at)[norm_group]) const {
     using Base = typename Cell::base;
+    using Vectors = simd::Several<V, norm_group>;
     constexpr auto of_x = Base::input_slots, of_h = Base::recurrent_slots;
+    const auto add = [&](Vectors& sum, std::size_t slot) PYLSTM_INLINE_LAMBDA {
+      sum = Vectors::each([&](std::size_t i)
+                              PYLSTM_INLINE_LAMBDA { return fma(weight(at[i], slot), hat(at[i], slot), sum.v[i]); });
+    };
 #pragma GCC unroll 8
-    for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = weight(block, Cell::unit_weights + s);
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < Cell::gates_x; ++g) {
-      units.slot[of_x[g]] = fma(weight(block, g), hat(block, g), units.slot[of_x[g]]);
+    for (std::size_t s = 0; s < Base::slots; ++s) {
+      units.slot[s] =
+          Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return weight(at[i], Cell::unit_weights + s); });
     }
 #pragma GCC unroll 8
-    for (std::size_t g = 0; g < Cell::gates_h; ++g) {
-      const std::size_t slot = Cell::gates_x + g;
-      units.slot[of_h[g]] = fma(weight(block, slot), hat(block, slot), units.slot[of_h[g]]);
-    }
+    for (std::size_t g = 0; g < Cell::gates_x; ++g) add(units.slot[of_x[g]], g);
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < Cell::gates_h; ++g) add(units.slot[of_h[g]], Cell::gates_x + g);
   }
 };
+
+/// Visits the blocks in groups whose chains go through the equations together; the last may be repeated: what reads
+/// before it writes does not mind.
+template <class Visit>
+PYLSTM_INLINE void for_each_norm_group(std::size_t blocks, Visit visit) {
+  for (std::size_t block = 0; block < blocks; block += norm_group) {
+    std::size_t at[norm_group];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < norm_group; ++i) at[i] = std::min(block + i, blocks - 1);
+    visit(at);
+  }
+}
 
 /// Of c over the units of a row.
 template <class V, class T>
@@ -175,6 +202,7 @@ PYLSTM_INLINE Normal<V, 1> normal_of(const UnitSums<V>& over, const T* c) {
 template <class T, class Isa, class Cell>
 void layer_norm_forward(const PointwiseForward<T>& a) {
   using V = typename Isa::template vec<T>;
+  using Vectors = simd::Several<V, norm_group>;
   using Base = typename Cell::base;
   constexpr std::size_t S = V::lanes;
   const PointwiseShape<T> shape = a.shape;
@@ -182,29 +210,34 @@ void layer_norm_forward(const PointwiseForward<T>& a) {
   for (std::size_t row = 0; row < shape.rows; ++row) {
     const std::size_t state = row * shape.row_stride;
     const NormalizedRow<V, Cell, T> sums(shape, over, a.gates + row * Cell::slots * S);
-    for (std::size_t block = 0; block < shape.blocks; ++block) {
-      const std::size_t at = state + block * S;
-      cells::Forward<V, Base> units;
-      sums.load(units, block);
+    for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
+      const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
+      const auto load = [&](const T* from) PYLSTM_INLINE_LAMBDA {
+        return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + offset(i)); });
+      };
+      cells::Forward<Vectors, Base> units;
+      sums.load(units, at);
       if constexpr (Cell::has_memory) {
-        units.c_prev = V::load(a.c_prev + at);
+        units.c_prev = load(a.c_prev);
         Base::update(units);
-        units.c.store(a.c + at);
-        units.slot[Base::o].store(a.h + at);  // h is o until c is normalised
+        units.c.each_store(a.c, offset);
+        units.slot[Base::o].each_store(a.h, offset);  // h is o until c is normalised
       } else {
-        units.h_prev = V::load(a.h_prev + at);
+        units.h_prev = load(a.h_prev);
         Base::forward(units);
-        units.h.store(a.h + at);
+        units.h.each_store(a.h, offset);
       }
-    }
+    });
     if constexpr (Cell::has_memory) {
       const Normal<V, 1> c = normal_of(over, a.c + state);
-      for (std::size_t block = 0; block < shape.blocks; ++block) {
-        const std::size_t at = state + block * S;
-        const V hat = (V::load(a.c + at) - c.mean[0]) * c.scale[0];
-        const V normalized = fma(sums.weight(block, Cell::gain_c), hat, sums.weight(block, Cell::bias_c));
-        (V::load(a.h + at) * Base::activation::squash(normalized)).store(a.h + at);
-      }
+      for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
+        const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
+        const Vectors squashed = Base::activation::squash(Vectors::each(
+            [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
+        const Vectors o = Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(a.h + offset(i)); });
+        // The last group may hold a block twice: h must not be read after it has been written.
+        (o * squashed).each_store(a.h, offset);
+      });
     }
   }
 }
@@ -212,6 +245,7 @@ void layer_norm_forward(const PointwiseForward<T>& a) {
 template <class T, class Isa, class Cell>
 void layer_norm_backward(const PointwiseBackward<T>& a) {
   using V = typename Isa::template vec<T>;
+  using Vectors = simd::Several<V, norm_group>;
   using Base = typename Cell::base;
   using Groups = NormGroups<Cell>;
   constexpr std::size_t S = V::lanes, slots = Cell::slots, W = Cell::unit_weights, groups = Groups::size;
@@ -228,30 +262,49 @@ void layer_norm_backward(const PointwiseBackward<T>& a) {
     const auto dgate = [&](std::size_t block, std::size_t slot) PYLSTM_INLINE_LAMBDA {
       return a.dgates + block * a.dgates_block_stride + (row * slots + slot) * S;
     };
-    const auto dweight = [&](std::size_t block, std::size_t w) PYLSTM_INLINE_LAMBDA {
-      return a.dweights + block * a.dweights_block_stride + (row * (W + Cell::bias_slots) + w) * S;
+    const auto add_dweight = [&](std::size_t block, std::size_t w, V part) PYLSTM_INLINE_LAMBDA {
+      T* const sum = a.dweights + block * a.dweights_block_stride + (row / norm_rows * (W + Cell::bias_slots) + w) * S;
+      (row % norm_rows == 0 ? part : V::load(sum) + part).store(sum);
     };
 
-    // h = o tanh(norm(c)): the gates once more, and what the gradient through the norm of c takes.
+    // The gates once more, and tanh(norm(c)) behind them: they wait in the slots of the gradients.
     Normal<V, 1> c{};
+    if constexpr (Cell::has_memory) c = normal_of(over, a.c + state);
+    for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
+      const auto load = [&](const T* from) PYLSTM_INLINE_LAMBDA {
+        return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + state + at[i] * S); });
+      };
+      const auto store = [&](const Vectors& v, std::size_t slot) PYLSTM_INLINE_LAMBDA {
+        v.each_store(a.dgates + row * slots * S + slot * S,
+                     [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * a.dgates_block_stride; });
+      };
+      cells::Forward<Vectors, Base> units;
+      sums.load(units, at);
+      if constexpr (Cell::has_memory) {
+        units.c_prev = load(a.c_prev);
+        Base::update(units);
+        store(Base::activation::squash(Vectors::each(
+                  [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); })),
+              Base::slots);
+      } else {
+        units.h_prev = load(a.h_prev);
+        Base::forward(units);
+      }
+#pragma GCC unroll 8
+      for (std::size_t s = 0; s < Base::slots; ++s) store(units.slot[s], s);
+    });
+    // h = o tanh(norm(c)): what the gradient through the norm of c takes.
     V c_mean = V::zero(), c_along = V::zero();
     if constexpr (Cell::has_memory) {
-      c = normal_of(over, a.c + state);
       const std::array<T, 2> totals = over.template sums<2>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
         const std::size_t at = state + block * S;
-        cells::Forward<V, Base> units;
-        sums.load(units, block);
-        units.c_prev = V::load(a.c_prev + at);
-        Base::update(units);
         const V hat = (V::load(a.c + at) - c.mean[0]) * c.scale[0], gain = sums.weight(block, Cell::gain_c);
-        const V u = Base::activation::squash(fma(gain, hat, sums.weight(block, Cell::bias_c)));
-        const V dh = V::load(a.dh + at), o = units.slot[Base::o];
+        const V dh = V::load(a.dh + at), o = V::load(dgate(block, Base::o)), u = V::load(dgate(block, Base::slots));
         const V dnormalized = dh * o * Base::activation::squash_derivative(u), dhat = dnormalized * gain;
-        (dnormalized * hat).store(dweight(block, Cell::gain_c));
-        dnormalized.store(dweight(block, Cell::bias_c));
-        units.slot[Base::o] = dh * u * Base::activation::gate_derivative(o);
-#pragma GCC unroll 8
-        for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dgate(block, s));
+        add_dweight(block, Cell::gain_c, dnormalized * hat);
+        add_dweight(block, Cell::bias_c, dnormalized);
+        dnormalized.store(dgate(block, Base::slots));
+        (dh * u * Base::activation::gate_derivative(o)).store(dgate(block, Base::o));
         add(0, dhat);
         add(1, dhat * hat);
       });
@@ -264,33 +317,31 @@ void layer_norm_backward(const PointwiseBackward<T>& a) {
         over.template sums<2 * groups>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
           const std::size_t at = state + block * S;
           cells::Backward<V, Base> units;
-          if constexpr (Cell::has_memory) {
 #pragma GCC unroll 8
-            for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = V::load(dgate(block, s));
+          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = V::load(dgate(block, s));
+          if constexpr (Cell::has_memory) {
             const V hat = (V::load(a.c + at) - c.mean[0]) * c.scale[0];
-            const V dhat = V::load(dweight(block, Cell::bias_c)) * sums.weight(block, Cell::gain_c);
+            const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
             const V through_norm = (dhat - c_mean - hat * c_along) * c.scale[0];
             units.c_prev = V::load(a.c_prev + at);
             units.dc = over.within(V::load(a.dc + at) + through_norm, block);
             Base::update_backward(units);
             units.dc.store(a.dc + at);
           } else {
-            cells::Forward<V, Base> again;
-            sums.load(again, block);
-            units.h_prev = again.h_prev = V::load(a.h_prev + at);
-            Base::forward(again);
-#pragma GCC unroll 8
-            for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = again.slot[s];
+            units.h_prev = V::load(a.h_prev + at);
             units.dh = V::load(a.dh + at);
             Base::backward(units);
             units.dh_prev.store(a.dh_shortcut + at);
           }
 #pragma GCC unroll 8
-          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dweight(block, W + s));
+          for (std::size_t s = 0; s < Base::slots; ++s) {
+            units.slot[s].store(dgate(block, s));
+            add_dweight(block, W + s, units.slot[s]);
+          }
 #pragma GCC unroll 8
           for (std::size_t slot = 0; slot < slots; ++slot) {
             const V hat = sums.hat(block, slot), d = units.slot[base_slot(slot)], dhat = d * sums.weight(block, slot);
-            (d * hat).store(dweight(block, slot));
+            add_dweight(block, slot, d * hat);
             add(2 * group[slot], dhat);
             add(2 * group[slot] + 1, dhat * hat);
           }
@@ -304,10 +355,13 @@ void layer_norm_backward(const PointwiseBackward<T>& a) {
       along[n] = V::set1(totals[2 * n + 1] / count);
     }
     for (std::size_t block = 0; block < shape.blocks; ++block) {
+      V of_base[Base::slots];  // read before their slots are written
+#pragma GCC unroll 8
+      for (std::size_t s = 0; s < Base::slots; ++s) of_base[s] = V::load(dgate(block, s));
 #pragma GCC unroll 8
       for (std::size_t slot = 0; slot < slots; ++slot) {
         const std::size_t n = group[slot];
-        const V dhat = V::load(dweight(block, W + base_slot(slot))) * sums.weight(block, slot);
+        const V dhat = of_base[base_slot(slot)] * sums.weight(block, slot);
         const V d = (dhat - mean[n] - sums.hat(block, slot) * along[n]) * sums.normal.scale[n];
         over.within(d, block).store(dgate(block, slot));
       }

@@ -350,6 +350,7 @@ struct BackwardOperands {
   History<const T> h, c, m, c_new, gates;  ///< the tape of the forward recurrence
   History<T> dgates;                       ///< out: gradients of the sums, [slots][S] for each block
   History<T> dweights;        ///< out: parts of the gradients of the units' own weights, likewise; null: none
+  std::size_t dweights_rows;  ///< rows whose parts are one row of them
   bool whole_rows;            ///< the equations need all units of a row
   const T* reset_transposed;  ///< for cells with reset slots: transposed panels of these,
   History<T> h_reset;         ///< the state behind the reset gate, computed once more,
@@ -564,7 +565,8 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .gates = a.gates.at(t) + block * gates_stride + n * a.gates.row_width,
                    .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
                    .dgates_block_stride = dgates_stride,
-                   .dweights = shifted(a.dweights.at(t), block * a.dweights.block_stride() + n * a.dweights.row_width),
+                   .dweights = shifted(a.dweights.at(t),
+                                       block * a.dweights.block_stride() + n / a.dweights_rows * a.dweights.row_width),
                    .dweights_block_stride = a.dweights.block_stride(),
                    .h_prev = a.m.at(t) + at,
                    .c_prev = shifted(a.c.at(t), at),

@@ -51,6 +51,7 @@ struct CellKernels {
   std::size_t lanes, input_slots, recurrent_slots, reset_slots, slots, bias_slots, unit_weights;
   std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
                          ///< where it is not that of the sums
+  std::size_t dweights_rows;  ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
@@ -161,9 +162,11 @@ constexpr CellKernels<T> cell_kernels() {
   if constexpr (apart) {
     k.bias_slots = Cell::bias_slots;
     k.dweights = Cell::unit_weights + Cell::bias_slots;
+    k.dweights_rows = norm_rows;
   } else {
     k.bias_slots = Cell::slots;
     k.dweights = Cell::unit_weights;
+    k.dweights_rows = 1;
   }
   if constexpr (ResetsState<Cell>) {
     k.reset_slots = Cell::reset_slots.size();

@@ -258,7 +258,7 @@ class RecurrentLayer {
     History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
     work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
     dgates.data = work.dgates.data();
-    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = rows};
+    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = dweights_rows(rows)};
     if (cell_->dweights > 0) {
       work.dweights.reserve(checked_product(shape_.blocks(), dweights.block_stride()));
       dweights.data = work.dweights.data();
@@ -321,6 +321,7 @@ class RecurrentLayer {
                   .rows = rows},
         .dgates = dgates,
         .dweights = dweights,
+        .dweights_rows = cell_->dweights_rows,
         .whole_rows = cell_->whole_rows,
         .reset_transposed = work.reset_transposed.data(),
         .h_reset = h_reset,
@@ -347,7 +348,7 @@ class RecurrentLayer {
       cell_->input.transpose({projection_, part, panels + shape_.size(), work.projection_transposed.data(), 0,
                               transposed(projection_, part).groups()});
     }
-    if (steps == 0) products(Share{}, operands, g, 0, 0, true, work);
+    if (steps == 0) products(Share{}, operands, g, {}, 0, true, work);
     for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
       const std::size_t begin = end > chunk ? end - chunk : 0;
       const auto share_steps = [&](std::size_t first, std::size_t last) {
@@ -363,7 +364,7 @@ class RecurrentLayer {
       } else {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
-      const std::size_t listed = list_rows(operands, x, g.dx, tape, begin, end, work);
+      const Listed listed = list_rows(operands, x, g.dx, tape, begin, end, work);
       pool.run(plan.threads,
                [&](const Share& share) { products(share, operands, g, listed, chunk * rows, end == steps, work); });
       end = begin;
@@ -401,8 +402,9 @@ class RecurrentLayer {
       range.block_begin = share.begin(shape_.blocks());
       range.block_end = share.end(shape_.blocks());
     } else {
-      range.row_begin = share.begin(schedule.rows);
-      range.row_end = share.end(schedule.rows);
+      const std::size_t together = cell_->dweights_rows, parts = dweights_rows(schedule.rows);
+      range.row_begin = std::min(schedule.rows, share.begin(parts) * together);
+      range.row_end = std::min(schedule.rows, share.end(parts) * together);
     }
     return range;
   }
@@ -457,17 +459,24 @@ class RecurrentLayer {
                          .block_end = range.block_end});
   }
 
+  /// How many rows `list_rows` has listed.
+  struct Listed {
+    std::size_t rows = 0, dweights = 0;
+  };
+
+  std::size_t dweights_rows(std::size_t rows) const { return (rows + cell_->dweights_rows - 1) / cell_->dweights_rows; }
+
   /// Rows of the steps [begin, end), last step first: the order in which every weight's gradient is summed.
-  std::size_t list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Tape<T>& tape,
-                        std::size_t begin, std::size_t end, Workspace<T>& work) const {
+  Listed list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Tape<T>& tape,
+                   std::size_t begin, std::size_t end, Workspace<T>& work) const {
     const std::size_t most = work.d.size() / 2, width = shape_.padded_units();
-    std::size_t n = 0;
+    Listed listed;
+    std::size_t& n = listed.rows;
     for (std::size_t t = end; t-- > begin;) {
       for (std::size_t row = 0; row < a.schedule->active_at(t); ++row, ++n) {
         work.d[n] = a.dgates.row(t, row);
         work.in[n] = x.row(t, row);
         work.in[most + n] = a.h.row(t, row);
-        if (a.dweights) work.in[2 * most + n] = a.dweights.row(t, row);
         if (a.h_reset) work.in[4 * most + n] = a.h_reset.row(t, row);
         if (projected()) {
           work.d[most + n] = a.dh.row(t, row);
@@ -475,13 +484,16 @@ class RecurrentLayer {
         }
         if (dx) work.out[n] = dx.row(t, row);
       }
+      const std::size_t parts = a.dweights ? dweights_rows(a.schedule->active_at(t)) : 0;
+      for (std::size_t row = 0; row < parts; ++row) work.in[2 * most + listed.dweights++] = a.dweights.row(t, row);
     }
-    return n;
+    return listed;
   }
 
   /// A share of dW and dx over listed rows.  dW is owned by tile: never summed per share.
-  void products(const Share& share, const kernels::BackwardOperands<T>& a, const SequenceGradients<T>& g, std::size_t n,
+  void products(const Share& share, const kernels::BackwardOperands<T>& a, const SequenceGradients<T>& g, Listed listed,
                 std::size_t most, bool fresh, Workspace<T>& work) const {
+    const std::size_t n = listed.rows;
     const std::size_t blocks = shape_.blocks();
     const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
     const std::size_t I = shape_.inputs, R = I + 1 + shape_.recurrent, K = R + (resets_state() ? shape_.recurrent : 0);
@@ -507,10 +519,10 @@ class RecurrentLayer {
       };
       outer(cell_->input, 0, std::min(k_begin, I), std::min(k_end, I), 0);
       if (k_begin <= I && I < k_end) {
-        const auto sum_rows = [&](const T* const* list, const History<T>& history, std::size_t count,
+        const auto sum_rows = [&](const T* const* list, std::size_t rows, const History<T>& history, std::size_t count,
                                   std::size_t offset) {
           cell_->sum_rows({.rows = list,
-                           .n = n,
+                           .n = rows,
                            .block_stride = history.block_stride(),
                            .fresh = fresh,
                            .count = count,
@@ -521,9 +533,10 @@ class RecurrentLayer {
         };
         // The bias follows the units' own weights: where the equations give its gradient, the sums are of both.
         const bool bias_apart = cell_->dweights > cell_->unit_weights;
-        if (!bias_apart) sum_rows(work.d.data(), a.dgates, shape_.bias_slots, shape_.bias_offset());
+        if (!bias_apart) sum_rows(work.d.data(), n, a.dgates, shape_.bias_slots, shape_.bias_offset());
         if (a.dweights) {
-          sum_rows(work.in.data() + 2 * most, a.dweights, cell_->dweights, shape_.unit_weights_offset());
+          sum_rows(work.in.data() + 2 * most, listed.dweights, a.dweights, cell_->dweights,
+                   shape_.unit_weights_offset());
         }
       }
       outer(cell_->recurrent, 1, std::clamp(k_begin, I + 1, R) - (I + 1), std::clamp(k_end, I + 1, R) - (I + 1),
