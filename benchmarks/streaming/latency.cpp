@@ -60,7 +60,8 @@ void measure(const char* type, std::size_t repeats) {
   static const kernels::KernelTable<T> table = kernels::kernel_table<T, Isa>();
   network::Network<T> network({.inputs = 1, .hidden_sizes = {H}, .outputs = 1}, table);
   network.initialize(1);
-  const auto fixed = std::make_unique<stream::StaticStream<T, 1, H, 1, kernels::CellChoice{}, Isa>>(network);
+  using Fixed = stream::StaticStream<T, 1, H, 1, kernels::CellChoice{}, Isa>;
+  const auto fixed = std::make_unique<Fixed>(stream::static_stream<Fixed>(network));
   stream::Stream<T> stream(std::move(network));
   const std::vector<T> x = inputs<T>();
   std::vector<float> of_stream, of_fixed;

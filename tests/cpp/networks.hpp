@@ -15,7 +15,7 @@
 #include "combinations.hpp"
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/interrupt.hpp"
-#include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/cell_names.hpp"
 #include "pylstm/layers/schedule.hpp"
 #include "pylstm/layers/walk.hpp"
 #include "pylstm/network/network.hpp"

@@ -10,7 +10,7 @@
 
 #include "networks.hpp"
 #include "pylstm/dispatch.hpp"
-#include "pylstm/stream/static_stream.hpp"
+#include "pylstm/stream/static_network.hpp"
 #include "pylstm/stream/stream.hpp"
 #include "support.hpp"
 
@@ -20,6 +20,7 @@ using namespace pylstm::testing;
 using pylstm::kernels::CellChoice;
 using pylstm::kernels::CellKind;
 using pylstm::stream::State;
+using pylstm::stream::static_stream;
 using pylstm::stream::StaticStream;
 using pylstm::stream::Stream;
 using Isa = pylstm::simd::PYLSTM_TEST_ISA;
@@ -40,7 +41,7 @@ template <class T, std::size_t I, std::size_t H, std::size_t O, CellChoice choic
 void check() {
   CAPTURE(H);
   const Network<T> network = random_network<T>({.cell = choice, .inputs = I, .hidden_sizes = {H}, .outputs = O});
-  StaticStream<T, I, H, O, choice, Isa> fixed(network);
+  auto fixed = static_stream<StaticStream<T, I, H, O, choice, Isa>>(network);
   Stream<T> stream(network);
   const auto same_steps = [&](std::uint64_t seed) {
     const std::vector<T> x = random_values<T>(20 * I, seed);
@@ -92,18 +93,19 @@ TEST_CASE_TEMPLATE("a stream of compile-time sizes has the bits of one of run-ti
 TEST_CASE("a network of other sizes, or of another kind, is refused") {
   using Fixed = StaticStream<float, 2, 8, 1, CellChoice{}, Isa>;
   const Config good{.inputs = 2, .hidden_sizes = {8}, .outputs = 1};
-  CHECK_NOTHROW(Fixed(random_network<float>(good)));
+  CHECK_NOTHROW(static_stream<Fixed>(random_network<float>(good)));
   for (Config bad :
        {Config{.inputs = 3, .hidden_sizes = {8}}, Config{.inputs = 2, .hidden_sizes = {9}},
         Config{.inputs = 2, .hidden_sizes = {8, 8}}, Config{.inputs = 2, .hidden_sizes = {8}, .outputs = 2}})
-    CHECK_THROWS_WITH_AS(Fixed(random_network<float>(bad)), doctest::Contains("2 inputs, 8 units, 1 outputs"),
-                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(static_stream<Fixed>(random_network<float>(bad)),
+                         doctest::Contains("2 inputs, 8 units, 1 outputs"), std::invalid_argument);
   for (const int change : {0, 1, 2, 3}) {
     Config bad = good;
     if (change == 0) bad.cell = {.kind = CellKind::gru};
     if (change == 1) bad.projection = 8;
     if (change == 2) bad.bidirectional = true;
     if (change == 3) bad.pooling = Pooling::mean;
-    CHECK_THROWS_WITH_AS(Fixed(random_network<float>(bad)), doctest::Contains("another kind"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(static_stream<Fixed>(random_network<float>(bad)), doctest::Contains("another kind"),
+                         std::invalid_argument);
   }
 }

@@ -4,7 +4,7 @@
 ///   pylstm::train::Trainer<float>     mini-batch training; run_epoch
 ///   pylstm::train::predict            predictions for an array, its windows or a mapped file: train::SampleView
 ///   pylstm::stream::Stream<float>     a network one time step at a time, in real time
-///   pylstm::stream::StaticStream      one layer and a head of compile-time sizes, likewise
+///   pylstm::stream::StaticStream      one layer and a head of compile-time sizes, likewise; stream::static_stream
 ///   pylstm::layers::RecurrentLayer    one layer, forward and backpropagation through time
 ///   pylstm::ThreadPool                how many threads
 ///   pylstm::set_isa, available_isas   which vector instructions
@@ -24,7 +24,7 @@
 #include "pylstm/dispatch.hpp"
 #include "pylstm/layers/recurrent.hpp"
 #include "pylstm/network/network.hpp"
-#include "pylstm/stream/static_stream.hpp"
+#include "pylstm/stream/static_network.hpp"
 #include "pylstm/stream/stream.hpp"
 #include "pylstm/train/trainer.hpp"
 #include "pylstm/version.hpp"

@@ -9,7 +9,7 @@
 
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/names.hpp"
-#include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/cell_names.hpp"
 #include "pylstm/layers/pooling.hpp"
 #include "pylstm/layers/stack_layer.hpp"
 

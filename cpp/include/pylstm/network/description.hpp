@@ -9,7 +9,7 @@
 
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/names.hpp"
-#include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/cell_names.hpp"
 #include "pylstm/network/config.hpp"
 
 namespace pylstm::network {
@@ -56,7 +56,9 @@ Config config_from(const Read& read) {
       found = read(name, value);
       if (found) field = from_name(name, names..., value);
     }
-    require(found || std::ranges::find(required_fields, name) == std::end(required_fields), name, " is missing");
+    require(
+        found || std::find(std::begin(required_fields), std::end(required_fields), name) == std::end(required_fields),
+        name, " is missing");
   });
   return config;
 }

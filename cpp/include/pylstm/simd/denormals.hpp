@@ -23,6 +23,14 @@ class FlushDenormals {
     asm volatile("msr fpcr, %0" : : "r"(saved_ | (std::uint64_t{1} << 24)));
   }
   PYLSTM_INLINE ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+#elif defined(__arm__) && defined(__ARM_FP)
+  PYLSTM_INLINE FlushDenormals() {
+    std::uint32_t mode;
+    asm volatile("vmrs %0, fpscr" : "=r"(mode));
+    asm volatile("vmsr fpscr, %0" : : "r"(mode | (std::uint32_t{1} << 24)));
+    saved_ = mode;
+  }
+  PYLSTM_INLINE ~FlushDenormals() { asm volatile("vmsr fpscr, %0" : : "r"(static_cast<std::uint32_t>(saved_))); }
 #else
   PYLSTM_INLINE FlushDenormals() {}
 #endif
@@ -30,7 +38,7 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
-  std::uint64_t saved_ = 0;
+  [[maybe_unused]] std::uint64_t saved_ = 0;
 };
 
 }  // namespace pylstm::simd

@@ -1,16 +1,14 @@
 /// A stream of one row through one layer and a head, all sizes known to the compiler: weights and state lie in the
 /// object, and a step is one piece of code without a call.
 ///
-/// The bits are those of `Stream` and of `Network::predict`.
+/// The bits are those of `Stream` and of `Network::predict`.  Nothing here allocates, throws or asks for a system, so
+/// it runs on a microcontroller (examples/cortex_m); static_network.hpp takes the weights from a network.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <string>
 #include <type_traits>
-#include <vector>
 
-#include "pylstm/base/errors.hpp"
 #include "pylstm/cells/coupled_lstm.hpp"
 #include "pylstm/cells/gru.hpp"
 #include "pylstm/cells/lstm.hpp"
@@ -19,7 +17,6 @@
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/step.hpp"
 #include "pylstm/kernels/tile.hpp"
-#include "pylstm/network/network.hpp"
 #include "pylstm/simd/denormals.hpp"
 #include "pylstm/simd/simd.hpp"
 
@@ -42,30 +39,34 @@ constexpr auto cell_of() {
   }
 }
 
+/// A network's parameters, each in the layout that it has in model files and `parameters_`; null: the cell has none.
+template <class T>
+struct StaticWeights {
+  const T *weight_ih, *weight_hh, *bias, *head_weight, *head_bias;
+  const T *bias_hn = nullptr, *peephole = nullptr;
+};
+
 /// I inputs, H units, O outputs.
-template <class T, std::size_t I, std::size_t H, std::size_t O = 1, kernels::CellChoice choice = {},
+template <class T, std::size_t I, std::size_t H, std::size_t O = 1, kernels::CellChoice choice = kernels::CellChoice{},
           class Isa = simd::native>
 class StaticStream {
  public:
-  /// Copies the weights of a network of exactly these sizes.
-  explicit StaticStream(const network::Network<T>& network) {
-    const network::Config& config = network.config();
-    require(config.hidden_sizes == std::vector<std::size_t>{H} && config.inputs == I && config.outputs == O,
-            "the network has other sizes, expected one layer: ", I, " inputs, ", H, " units, ", O, " outputs");
-    require(config.cell == choice && config.projection == 0 && !config.bidirectional && config.vocabulary == 0 &&
-                config.zoneout == 0 && config.pooling == network::Pooling::last,
-            "the network is of another kind, expected the cell of this stream, one direction, no projection, no "
-            "embedding, no zoneout, and the last state read");
-    const auto infos = network.parameter_infos();
-    for (std::size_t index = 0; index < infos.size(); ++index) {
-      std::vector<T> values(infos[index].size());
-      network.get(index, network.parameters(), values.data());
-      copy(infos[index].name, values.data());
-    }
+  static constexpr std::size_t inputs = I, units = H, outputs = O;
+  static constexpr kernels::CellChoice cell = choice;
+
+  /// Copies the weights.
+  explicit StaticStream(const StaticWeights<T>& weights) noexcept {
+    place(layer, kernels::input_part(layer), weights.weight_ih, panels_);
+    place(layer, kernels::recurrent_part(layer), weights.weight_hh, panels_);
+    place(layer, kernels::bias_part(layer), weights.bias, panels_);
+    place(layer, kernels::recurrent_bias_part(layer), weights.bias_hn, panels_);
+    place(layer, kernels::unit_weights_part(layer), weights.peephole, panels_);
+    place(head, kernels::input_part(head), weights.head_weight, head_panels_);
+    place(head, kernels::bias_part(head), weights.head_bias, head_panels_);
   }
 
-  /// outputs [O] after one more step x [I].
-  void step(const T* x, T* outputs) noexcept {
+  /// y [O] after one more step x [I].
+  void step(const T* x, T* y) noexcept {
     const simd::FlushDenormals flush;
     T *const h_prev = h_[parity_], *const h = h_[1 - parity_];
     kernels::step<T, Isa, Cell>(layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0});
@@ -76,7 +77,7 @@ class StaticStream {
     const T* const in[1] = {h};
     kernels::accumulate<1, kernels::all_slots<1>(), 1, head_blocks>(sums, in, H, head_panels_, head.block_size(),
                                                                     {head_panels_, 0});
-    for (std::size_t p = 0; p < head_blocks; ++p) kernels::store_within(sums[0][p], outputs + p * S, O - p * S);
+    for (std::size_t p = 0; p < head_blocks; ++p) kernels::store_within(sums[0][p], y + p * S, O - p * S);
     parity_ = 1 - parity_;
   }
 
@@ -119,22 +120,12 @@ class StaticStream {
                                             .bias_slots = 1};
 
   /// A parameter to its place in the panels.
-  void copy(const std::string& name, const T* values) {
-    using kernels::PanelPart, kernels::PanelShape;
-    const auto place = [&](const PanelShape& shape, const PanelPart& part, T* panels) {
-      for (std::size_t gate = 0; gate < part.gates; ++gate) {
-        for (std::size_t j = 0; j < shape.units; ++j) {
-          for (std::size_t k = 0; k < part.columns; ++k) panels[part.index(shape, gate, j, k)] = *values++;
-        }
+  static void place(const kernels::PanelShape& shape, const kernels::PanelPart& part, const T* values, T* panels) {
+    for (std::size_t gate = 0; gate < part.gates; ++gate) {
+      for (std::size_t j = 0; j < shape.units; ++j) {
+        for (std::size_t k = 0; k < part.columns; ++k) panels[part.index(shape, gate, j, k)] = *values++;
       }
-    };
-    if (name == "head.weight") place(head, kernels::input_part(head), head_panels_);
-    if (name == "head.bias") place(head, kernels::bias_part(head), head_panels_);
-    if (name == "layers.0.weight_ih") place(layer, kernels::input_part(layer), panels_);
-    if (name == "layers.0.weight_hh") place(layer, kernels::recurrent_part(layer), panels_);
-    if (name == "layers.0.bias") place(layer, kernels::bias_part(layer), panels_);
-    if (name == "layers.0.bias_hn") place(layer, kernels::recurrent_bias_part(layer), panels_);
-    if (name == "layers.0.peephole") place(layer, kernels::unit_weights_part(layer), panels_);
+    }
   }
 
   alignas(64) T panels_[padded * (I * Cell::input_slots.size() + H * Cell::recurrent_slots.size() + Cell::unit_weights +
