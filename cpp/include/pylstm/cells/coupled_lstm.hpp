@@ -14,7 +14,7 @@ namespace pylstm::cells {
 ///   i = sigmoid(W x + U h_prev + p c_prev + b),  g = tanh(W x + U h_prev + b)
 ///   c = (1 - i) c_prev + i g = c_prev + i (g - c_prev)
 ///   o = sigmoid(W x + U h_prev + p c + b),       h = o tanh(c)
-template <class Activation = Saturating, LstmOptions options = {}>
+template <class Activation = Saturating, LstmOptions options = LstmOptions{}>
 struct CoupledLstm {
   static constexpr std::size_t slots = 3;
   static constexpr std::array<std::size_t, 3> input_slots{0, 1, 2}, recurrent_slots{0, 1, 2};

@@ -22,7 +22,7 @@ struct LstmOptions {
 ///   i, f = sigmoid(W x + U h_prev + p c_prev + b),  g = tanh(W x + U h_prev + b)
 ///   c = f c_prev + i g
 ///   o = sigmoid(W x + U h_prev + p c + b),          h = o tanh(c)
-template <class Activation = Saturating, LstmOptions options = {}>
+template <class Activation = Saturating, LstmOptions options = LstmOptions{}>
 struct Lstm {
   static constexpr std::size_t slots = 4;
   static constexpr std::array<std::size_t, 4> input_slots{0, 1, 2, 3}, recurrent_slots{0, 1, 2, 3};

@@ -92,7 +92,8 @@ inline Container read_container(const Source& source) {
     for (const auto& [key, value] : entry.items())
       container.metadata[key] = as_string(value, "a value of __metadata__");
   }
-  std::ranges::sort(container.tensors, {}, &Tensor::begin);
+  std::sort(container.tensors.begin(), container.tensors.end(),
+            [](const Tensor& a, const Tensor& b) { return a.begin < b.begin; });
   std::uint64_t end = 0;
   for (const Tensor& tensor : container.tensors) {
     demand(tensor.begin == end, Problem::malformed, "tensor \"", tensor.name, "\" begins at byte ", tensor.begin,
