@@ -56,12 +56,19 @@ namespace {name} {{
 
 {cells}
 inline constexpr std::size_t inputs = {inputs}, outputs = {outputs}, depth = {depth};
+inline constexpr std::size_t units[depth] = {{{units}}};
+
+/// Row-major, of layer 0, 1, ...; a GRU's bias_hn follows its bias.
+namespace weights {{
+
+{arrays}
+}}  // namespace weights
 
 namespace detail {{
 
 using Cell = pylstm::reference::{cell};
 
-{arrays}
+{test}
 struct Layer {{
   std::size_t inputs, units, width;  // width: of its outputs
   const float *weight_ih, *weight_hh, *bias, *unit_weights, *weight_hr;  // weight_hr: null without a projection
@@ -115,8 +122,8 @@ inline void step(State& state, const float* x) {{
 inline void read(const State& state, float* y) {{
   float top[{width}];
   for (std::size_t j = 0; j < {width}; ++j) top[j] = {read};
-  detail::product(detail::head_weight, top, outputs, {width}, y);
-  for (std::size_t k = 0; k < outputs; ++k) y[k] += detail::head_bias[k];
+  detail::product(weights::head_weight, top, outputs, {width}, y);
+  for (std::size_t k = 0; k < outputs; ++k) y[k] += weights::head_bias[k];
 }}
 
 inline constexpr float self_test_tolerance = 1e-4f;
@@ -171,9 +178,9 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
     network = _core.Network(dtype="float32", **a)
     network.set_parameters(parameters)
     test_x = np.random.default_rng(0).uniform(-1, 1, (1, TEST_STEPS, a["n_features"])).astype(np.float32)
-    arrays = {"test_x": test_x, "test_y": network.predict(test_x)}
+    test = {"test_x": test_x, "test_y": network.predict(test_x)}
 
-    layers, h, c = "", 0, 0
+    arrays, layers, h, c = {}, "", 0, 0
     inputs, widths = a["n_features"], []
     for number, units in enumerate(a["hidden_sizes"]):
         own = {
@@ -190,9 +197,9 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
             "unit_weights": beside,
             "weight_hr": own.get("weight_hr", np.empty(0)),
         }.items():
-            names.append(f"{key}_{number}" if array.size else "nullptr")
+            names.append(f"weights::{key}_{number}" if array.size else "nullptr")
             if array.size:
-                arrays[names[-1]] = array
+                arrays[f"{key}_{number}"] = array
         layers += f"    {{{inputs}, {units}, {width}, {', '.join(names)}, {h}, {c}}},\n"
         h, c, inputs = h + width, c + units, width
         widths.append(width)
@@ -206,7 +213,9 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
         inputs=a["n_features"],
         outputs=a["n_outputs"],
         depth=len(widths),
+        units=", ".join(map(str, a["hidden_sizes"])),
         arrays="".join(_array(key, array) for key, array in arrays.items()),
+        test="".join(_array(key, array) for key, array in test.items()),
         layers=layers,
         h_size=h,
         c_size=c,

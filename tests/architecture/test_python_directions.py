@@ -28,7 +28,11 @@ IMPORTERS_OF_SKLEARN = ("estimators/", "preprocessing/", "_cli.py", "_demo.py")
 """Besides the two rooms, the command line: its demo sets a Pipeline and a ridge regression beside the network."""
 
 
-PUBLIC_HEADERS = {"pylstm/pylstm.hpp", "pylstm/io/model_file.hpp"}
+PUBLIC_HEADERS = {
+    "pylstm/pylstm.hpp",
+    "pylstm/io/model_file.hpp",
+    "pylstm/stream/static_stream.hpp",
+}
 
 
 def name_of(path: Path) -> str:
