@@ -14,7 +14,7 @@ ENGINE = ("base", "simd", "cells", "kernels", "dispatch", "layers", "network")
 
 ALLOWED = {room: set(ENGINE[: place + 1]) for place, room in enumerate(ENGINE)} | {
     "reference": {"base", "reference"},
-    **{room: {*ENGINE, room} for room in ("train", "stream", "io")},
+    **{room: {*ENGINE, room} for room in ("train", "stream", "io", "blas")},
 }
 
 MUTABLE = re.compile(

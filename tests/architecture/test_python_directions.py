@@ -31,6 +31,7 @@ IMPORTERS_OF_SKLEARN = ("estimators/", "preprocessing/", "_cli.py", "_demo.py")
 PUBLIC_HEADERS = {
     "pylstm/pylstm.hpp",
     "pylstm/io/model_file.hpp",
+    "pylstm/blas.hpp",
     "pylstm/stream/static_stream.hpp",
 }
 

@@ -92,7 +92,10 @@ def test_a_project_may_hold_the_engine_as_a_folder(tmp_path: Path) -> None:
 
 
 @needs_tools
-@pytest.mark.parametrize("header", ["pylstm/pylstm.hpp", "pylstm/io/model_file.hpp"])
+@pytest.mark.parametrize(
+    "header",
+    ["pylstm/pylstm.hpp", "pylstm/io/model_file.hpp", "pylstm/blas.hpp", "pylstm/stream/static_stream.hpp"],
+)
 def test_the_headers_alone_compile_without_a_warning(header: str, tmp_path: Path) -> None:
     if "io" in header and not has_json():
         pytest.skip("no nlohmann-json")
