@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.model._missing import with_mask
 from pylstm.model._readout import Sequences, for_each
+from pylstm.preprocessing._sequences import cut_columns, require_real
 from pylstm.typing import FloatArray
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
@@ -80,7 +81,7 @@ def check_sequences(
                 f"is expecting {estimator._n_columns_in} features as input"
             )
             raise ValueError(msg)
-        sequences = array if n_columns is None else _cut_columns(array, estimator.n_timesteps, name)
+        sequences = array if n_columns is None else cut_columns(array, estimator.n_timesteps, name)
         n_features = sequences.shape[2]
 
     if reset:
@@ -144,9 +145,7 @@ def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:
 def as_real(value: Any, dtype: str, name: str) -> FloatArray:
     """Return one sequence as a native float array."""
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        msg = f"{name} has dtype {array.dtype}, expected real numbers"
-        raise TypeError(msg)
+    require_real(array, name)
     return array if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else array.astype(dtype)
 
 
@@ -155,21 +154,9 @@ def real_array(value: Any, dtype: str, name: str, **options: Any) -> FloatArray:
     array: FloatArray = check_array(value, dtype="numeric", ensure_all_finite=False, input_name=name, **options)
     if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} and array.flags.aligned:
         return array
-    if array.dtype.kind not in "fiub":
-        msg = f"{name} has dtype {array.dtype}, expected real numbers"
-        raise TypeError(msg)
+    require_real(array, name)
     with np.errstate(over="ignore"):  # a long double too large becomes infinite, and is reported as that
         return array.astype(dtype)
-
-
-def _cut_columns(array: FloatArray, n_timesteps: int | None, name: str) -> FloatArray:
-    """View (n, T*F) as (n, T, F)."""
-    n, n_columns = array.shape
-    n_steps = n_columns if n_timesteps is None else n_timesteps
-    if n_columns % n_steps:
-        msg = f"{name} has shape {array.shape}, expected a multiple of {n_steps} columns (n_timesteps * n_features)"
-        raise ValueError(msg)
-    return array.reshape(n, n_steps, n_columns // n_steps)  # splitting an axis is a view whatever the strides
 
 
 def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> None:

@@ -126,13 +126,25 @@ def read_sequences(
     array = _array(name, X, channels_first)
     if array.ndim == 3:
         return Sequences("array", array.transpose(0, 2, 1) if channels_first else array)
+    cut = cut_columns(array, n_timesteps, name)
+    return Sequences("table", cut, bare=cut.shape[2] == 1)
+
+
+def cut_columns(array: RealArray, n_timesteps: int | None, name: str) -> RealArray:
+    """View (n, n_steps * n_features) as (n, n_steps, n_features); without `n_timesteps` every column is a step."""
     n, n_columns = array.shape
     n_steps = n_columns if n_timesteps is None else n_timesteps
     if n_columns % n_steps:
         msg = f"{name} has shape {array.shape}, expected a multiple of {n_steps} columns (n_timesteps * n_features)"
         raise ValueError(msg)
-    # Splitting an axis is a view whatever the strides.
-    return Sequences("table", array.reshape(n, n_steps, n_columns // n_steps), bare=n_columns == n_steps)
+    return array.reshape(n, n_steps, n_columns // n_steps)  # splitting an axis is a view whatever the strides
+
+
+def require_real(array: NDArray[Any], name: str) -> None:
+    """Raise TypeError if an array has no real numbers."""
+    if array.dtype.kind not in "fiub":
+        msg = f"{name} has dtype {array.dtype}, expected real numbers"
+        raise TypeError(msg)
 
 
 def holds_arrays(value: Any) -> TypeGuard[Sequence[Any]]:
@@ -155,9 +167,7 @@ def hold(parts: Sequence[RealArray], *, as_objects: bool) -> list[RealArray] | N
 def _element(name: str, value: Any, channels_first: bool) -> RealArray:
     """Return one element of a list as (n_steps, n_features)."""
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        msg = f"{name} has dtype {array.dtype}, expected real numbers"
-        raise TypeError(msg)
+    require_real(array, name)
     if array.ndim not in {1, 2} or array.size == 0:
         layout = "(n_features, n_steps)" if channels_first else "(n_steps, n_features)"
         msg = f"{name} has shape {array.shape}, expected {layout} or (n_steps,), none of them 0"
@@ -179,9 +189,7 @@ def _array(name: str, value: Any, channels_first: bool) -> RealArray:
     if array.dtype == object:
         with suppress(TypeError, ValueError):  # what holds something else than numbers stays as it is
             array = array.astype(np.float64)
-    if array.dtype.kind not in "fiub":
-        msg = f"{name} has dtype {array.dtype}, expected real numbers"
-        raise TypeError(msg)
+    require_real(array, name)
     if array.ndim not in {2, 3} or array.size == 0:
         msg = f"{name} has shape {array.shape}, {expected}, none of them 0"
         raise ValueError(msg)
