@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import Tags, check_random_state
@@ -22,40 +22,23 @@ from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
 from pylstm.preprocessing._sequences import hold
 from pylstm.typing import FloatArray
 
-from ._engine import Architecture, Dropout, Model, Session, Solver
+from ._engine import Architecture, Model, Session
+from ._hyperparameters import Hyperparameters
 from ._loss import Loss
-from ._parameters import (
-    check_boolean,
-    check_choice,
-    check_dtype,
-    check_integer,
-    check_integers,
-    check_real,
-    check_verbosity,
-)
+from ._parameters import check_dtype
 from ._persistence import document_of, load_estimator, save_estimator
-from ._rates import SCHEDULES
 from ._samples import Samples, hold_out, take, weights_of_items
-from ._scale import TargetScale
-from ._targets import check_weights
+from ._scale import FeatureScale, Scale, TargetScale, copied_bytes
+from ._targets import check_weights, warn_user
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
 from ._validation import check_sequences
 
-CELLS = (
-    "lstm",
-    "peephole_lstm",
-    "coupled_lstm",
-    "layernorm_lstm",
-    "gru",
-    "gru_reset_before",
-    "layernorm_gru",
-    "rnn",
-)
-POOLINGS = ("last", "mean", "max", "attention")
+# Bytes of X that are copied to be standardized.
+MOST_COPIED = 128 << 20
 
 
-class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Parameters, training and prediction that do not depend on the task. See `LSTMRegressor` for what they mean."""
+class RecurrentEstimator(Hyperparameters):
+    """Training and prediction that do not depend on the task."""
 
     n_features_in_: int
     n_features_per_step_: int
@@ -76,99 +59,6 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     _SCALING_ADVICE: str = "X and y scaled to unit variance"
     _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_readout")
-
-    def __init__(
-        self,
-        hidden_size: int | Sequence[int] = 32,
-        *,
-        cell: str = "lstm",
-        num_layers: int = 1,
-        proj_size: int | None = None,
-        bidirectional: bool = False,
-        pooling: str = "last",
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        variational_dropout: bool = False,
-        targets: str = "auto",
-        vocabulary_size: int | None = None,
-        embedding_size: int = 32,
-        padding_token: int | None = None,
-        missing: str = "error",
-        n_timesteps: int | None = None,
-        solver: str = "adam",
-        alpha: float = 0.0,
-        batch_size: int = 32,
-        learning_rate: str = "constant",
-        learning_rate_init: float = 3e-3,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        bucket_by_length: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        tol: float | None = 1e-4,
-        n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        scoring: Any = None,
-        callbacks: Sequence[Callable[..., Any]] | None = None,
-        max_grad_norm: float | None = 1.0,
-        max_grad_value: float | None = None,
-        weight_averaging: float = 0.0,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        rho: float = 0.9,
-        dtype: str = "float32",
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.cell = cell
-        self.num_layers = num_layers
-        self.proj_size = proj_size
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.zoneout = zoneout
-        self.variational_dropout = variational_dropout
-        self.targets = targets
-        self.vocabulary_size = vocabulary_size
-        self.embedding_size = embedding_size
-        self.padding_token = padding_token
-        self.missing = missing
-        self.n_timesteps = n_timesteps
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.bucket_by_length = bucket_by_length
-        self.random_state = random_state
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scoring = scoring
-        self.callbacks = callbacks
-        self.max_grad_norm = max_grad_norm
-        self.max_grad_value = max_grad_value
-        self.weight_averaging = weight_averaging
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.rho = rho
-        self.dtype = dtype
-        self.warm_start = warm_start
-        self.verbose = verbose
 
     @property
     def parameters_(self) -> dict[str, FloatArray]:
@@ -254,6 +144,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Return how many numbers the network gives for a target."""
         return self._loss().n_outputs(n_targets)
 
+    def _kinds(self, samples: Samples) -> NDArray[np.int64] | None:
+        """Return the kind of each meant row, of all of which validation samples are to have their share, or None."""
+        return None
+
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
         """Return the score of predictions for sequences, or for the steps of all of them."""
         raise NotImplementedError
@@ -277,7 +171,9 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         draft = self._draft(keep_state=resume)
         samples = draft._check_samples(X, y, sample_weight, reset=not resume)
         held_out = draft._check_validation(*held_out_data, n_targets=samples.n_targets)
-        architecture = draft._architecture(samples)
+        architecture = draft._architecture(
+            draft._n_network_features(), draft._n_network_outputs(samples.n_targets), per_step=samples.per_step
+        )
         if resume:
             _require_same(self._model.architecture, architecture)
             seed, start = self._model.seed, self._model.snapshot
@@ -288,7 +184,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             draft.validation_loss_curve_ = draft.validation_scores_ = None
         draft.n_outputs_ = samples.n_targets
         if self.early_stopping and held_out is None:
-            samples, held_out = hold_out(samples, self.validation_fraction, seed if self.shuffle else None)
+            kinds = draft._kinds(samples) if self.shuffle else None
+            samples, held_out = hold_out(samples, self.validation_fraction, seed if self.shuffle else None, kinds)
 
         loss = draft._loss()
         schedule = Schedule(
@@ -300,21 +197,22 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             first_epoch=draft.n_iter_,
             tol=self.tol,
             loss_unit=loss.unit(samples),
-            n_iter_no_change=int(self.n_iter_no_change),
+            n_iter_no_change=self._patience(len(samples.rows)),
             early_stopping=bool(self.early_stopping),
             learning_rate="constant" if partial else self.learning_rate,
             learning_rate_init=float(self.learning_rate_init),
             verbose=0 if partial else int(self.verbose),
         )
-        scale = TargetScale.of(samples, loss) if start is None or start.scale is None else start.scale
+        scale = draft._scale(samples, loss) if start is None or start.scale is None else start.scale
         session = Session(architecture, self._solver(), loss, self._dropout(), seed, start, scale)
-        validation = None
+        validation, scaled = None, scale.scaled(samples, architecture.dtype)
         if held_out is not None:
-            validation = draft._validation(held_out, scale)
+            known = scaled.X if held_out.X is samples.X else None
+            validation = draft._validation(held_out, scale.scaled(held_out, architecture.dtype, known))
             draft.validation_loss_curve_ = draft.validation_loss_curve_ or []
             draft.validation_scores_ = draft.validation_scores_ or []
         callback = None if partial or not self.callbacks else draft._call_back
-        snapshot, course = train(session, scale.scaled(samples), validation, schedule, callback)
+        snapshot, course = train(session, scaled, validation, schedule, callback)
 
         draft._model = Model(architecture, snapshot, seed)
         draft._record(course)
@@ -322,29 +220,6 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if course.ending is not Ending.COMPLETE:
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
         return self
-
-    def _dropout(self) -> Dropout:
-        return Dropout(
-            dropout=float(self.dropout),
-            input_dropout=float(self.input_dropout),
-            recurrent_dropout=float(self.recurrent_dropout),
-            variational=bool(self.variational_dropout),
-        )
-
-    def _architecture(self, samples: Samples) -> Architecture:
-        return Architecture(
-            cell=self.cell,
-            dtype=check_dtype("dtype", self.dtype),
-            n_features=self._n_network_features(),
-            hidden_sizes=self._hidden_sizes(),
-            n_outputs=self._n_network_outputs(samples.n_targets),
-            bidirectional=bool(self.bidirectional),
-            pooling="none" if samples.per_step else self.pooling,
-            proj_size=0 if self.proj_size is None else int(self.proj_size),
-            vocabulary_size=int(self.vocabulary_size or 0),
-            padding_tokens=() if self.padding_token is None else (int(self.padding_token),),
-            zoneout=float(self.zoneout),
-        )
 
     def _n_network_features(self) -> int:
         """Return how many numbers the first layer reads of a step."""
@@ -367,8 +242,28 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             self.validation_loss_curve_ = self.validation_loss_curve_ + course.validation_losses
             self.validation_scores_ = self.validation_scores_ + course.validation_scores
 
-    def _validation(self, samples: Samples, scale: TargetScale) -> Validation:
-        """Return how to measure on `samples`: by `scoring`, or as `score` does; the loss is that of scaled targets."""
+    def _scale(self, samples: Samples, loss: Loss) -> Scale:
+        """Return how a network is to see samples like these."""
+        features = FeatureScale.none(self._n_network_features())
+        if self.standardize and self.vocabulary_size is None:
+            size = copied_bytes(samples.X, self.dtype)
+            if size <= MOST_COPIED:
+                features = self._feature_scale(samples)
+            elif self._feature_scale(replace(samples, rows=samples.rows[:: 1 + len(samples.rows) // 1000])).is_far:
+                msg = (
+                    f"X is not standardized, which would take a copy of {size >> 20} MiB (at most "
+                    f"{MOST_COPIED >> 20} are copied): scale it before, or say standardize=False"
+                )
+                warn_user(msg)
+        return Scale(features, TargetScale.of(samples, loss))
+
+    def _feature_scale(self, samples: Samples) -> FeatureScale:
+        # No bias takes in a shift that layer normalisation takes away.
+        shift = not self.cell.startswith("layernorm")
+        return FeatureScale.of(samples, self.dtype, masks=self.missing == "mask", shift=shift)
+
+    def _validation(self, samples: Samples, scaled: Samples) -> Validation:
+        """Return how to measure on `samples`, which the network sees `scaled`: by `scoring`, or as `score` does."""
         targets = take(samples.y, samples.rows)
         y = self._readout.targets(targets)
         if self.scoring is None:
@@ -392,7 +287,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     del fitted.feature_names_in_  # X has come out of its data frame
                 return float(scorer(fitted, X, items))
 
-        return Validation(scale.scaled(samples), score, watch_score=self.scoring is not None)
+        return Validation(scaled, score, watch_score=self.scoring is not None)
 
     def _call_back(self, session: Session, epoch: Epoch, course: Course) -> bool:
         """Show a fitted copy to all callbacks; return whether one of them wants to end the training."""
@@ -447,102 +342,6 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if self.missing == "mask":
             refuse_stream()
         return self._model._open_stream(rows)
-
-    def _check_parameters(self) -> None:
-        self._hidden_sizes()
-        check_choice("cell", self.cell, CELLS)
-        if self.proj_size is not None:
-            check_integer("proj_size", self.proj_size, minimum=1)
-            if not self.cell.endswith("lstm"):
-                msg = f"proj_size is {self.proj_size}, expected None: cell {self.cell!r} has no projection"
-                raise ValueError(msg)
-        check_boolean("bidirectional", self.bidirectional)
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_real("dropout", self.dropout, "[0, 1)")
-        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
-            check_real(name, getattr(self, name), "[0, 1)")
-        if self.proj_size is not None and (self.recurrent_dropout or self.zoneout):
-            msg = f"proj_size is {self.proj_size}, expected None with recurrent_dropout or zoneout"
-            raise ValueError(msg)
-        check_boolean("variational_dropout", self.variational_dropout)
-        check_choice("targets", self.targets, ("auto", "per_sequence", "per_step"))
-        check_integer("embedding_size", self.embedding_size, minimum=1)
-        if self.vocabulary_size is not None:
-            check_integer("vocabulary_size", self.vocabulary_size, minimum=1)
-        if self.padding_token is not None:
-            check_integer("padding_token", self.padding_token, minimum=0)
-            if self.vocabulary_size is None or self.padding_token >= self.vocabulary_size:
-                msg = f"padding_token is {self.padding_token}, expected a token, below vocabulary_size"
-                raise ValueError(msg)
-        if self.n_timesteps is not None:
-            check_integer("n_timesteps", self.n_timesteps, minimum=1)
-        check_choice("solver", self.solver, ("adam", "adamw", "sgd", "rmsprop"))
-        check_real("alpha", self.alpha, "[0, inf)")
-        check_integer("batch_size", self.batch_size, minimum=1)
-        check_choice("learning_rate", self.learning_rate, SCHEDULES)
-        check_real("learning_rate_init", self.learning_rate_init, "(0, inf)")
-        check_integer("max_iter", self.max_iter, minimum=1)
-        check_boolean("shuffle", self.shuffle)
-        check_boolean("bucket_by_length", self.bucket_by_length)
-        check_real("weight_averaging", self.weight_averaging, "[0, 1)")
-        check_choice("missing", self.missing, ("error", "mask"))
-        if self.missing == "mask" and self.vocabulary_size is not None:
-            msg = "missing is 'mask', expected 'error': tokens are never missing (vocabulary_size is set)"
-            raise ValueError(msg)
-        if self.tol is not None:
-            check_real("tol", self.tol, "[0, inf)")
-        check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1)
-        check_boolean("early_stopping", self.early_stopping)
-        check_real("validation_fraction", self.validation_fraction, "(0, 1)")
-        if self.scoring is not None:
-            check_scoring(self, self.scoring)
-        if not isinstance(self.callbacks, Sequence | None):
-            msg = f"callbacks is {self.callbacks!r}, expected a sequence of functions of (estimator, epoch)"
-            raise TypeError(msg)
-        for callback in self.callbacks or ():
-            if not callable(callback):
-                msg = f"callbacks holds {callback!r}, expected functions of (estimator, epoch)"
-                raise TypeError(msg)
-        if self.max_grad_norm is not None:
-            check_real("max_grad_norm", self.max_grad_norm, "(0, inf)")
-        if self.max_grad_value is not None:
-            check_real("max_grad_value", self.max_grad_value, "(0, inf)")
-        check_real("momentum", self.momentum, "[0, 1)")
-        check_boolean("nesterovs_momentum", self.nesterovs_momentum)
-        check_real("beta_1", self.beta_1, "[0, 1)")
-        check_real("beta_2", self.beta_2, "[0, 1)")
-        check_real("epsilon", self.epsilon, "(0, inf)")
-        check_real("rho", self.rho, "[0, 1)")
-        check_dtype("dtype", self.dtype)
-        check_boolean("warm_start", self.warm_start)
-        check_verbosity("verbose", self.verbose)
-
-    def _hidden_sizes(self) -> tuple[int, ...]:
-        """Return the checked number of units of each layer."""
-        sizes = check_integers("hidden_size", self.hidden_size, minimum=1)
-        num_layers = check_integer("num_layers", self.num_layers, minimum=1)
-        if isinstance(sizes, int):
-            return (sizes,) * num_layers
-        if num_layers not in {1, len(sizes)}:
-            msg = f"num_layers is {num_layers}, expected 1 or {len(sizes)} (hidden_size has {len(sizes)} layers)"
-            raise ValueError(msg)
-        return sizes
-
-    def _solver(self) -> Solver:
-        return Solver(
-            solver=self.solver,
-            learning_rate=float(self.learning_rate_init),
-            momentum=float(self.momentum),
-            nesterov=bool(self.nesterovs_momentum),
-            beta_1=float(self.beta_1),
-            beta_2=float(self.beta_2),
-            epsilon=float(self.epsilon),
-            rho=float(self.rho),
-            alpha=float(self.alpha),
-            max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
-            max_grad_value=None if self.max_grad_value is None else float(self.max_grad_value),
-            averaging=float(self.weight_averaging),
-        )
 
     def _draft(self, *, keep_state: bool) -> Self:
         """Return a shallow copy to work on, so that a fit that fails leaves `self` as it was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from ._base import RecurrentEstimator
 from ._labels import as_labels, encode_labels
 from ._loss import Loss
 from ._parameters import check_boolean, check_real, with_parameters
-from ._samples import flat, weights_of_items
+from ._samples import Samples, flat, take, weights_of_items
 
 
 class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -31,6 +32,7 @@ class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[m
     _announced: Classes | None = None  # by the first call of partial_fit
     _class_weights: NDArray[np.float64]  # in the order of `classes_`
 
+    _PATIENCE_UPDATES = 300  # the loss of labels stands still for longer before it falls
     _SCALING_ADVICE = "X scaled to unit variance"
     _PRIVATE_STATE = (*RecurrentEstimator._PRIVATE_STATE, "_class_weights")
 
@@ -272,6 +274,19 @@ or list of (n_steps_i, n_features)
             weights[np.searchsorted(self.classes_, label)] = check_real(f"class_weight[{label!r}]", value, "[0, inf)")
         return weights
 
+    def _kinds(self, samples: Samples) -> NDArray[np.int64] | None:
+        """Return the class of each row; of several labels, or labels of steps, which of them there are.
+
+        The rarest class of a row stands for those of its steps, so that none is left to chance.
+        """
+        y = take(samples.y, samples.rows)
+        if self._classes.several:
+            present = [np.flatnonzero(np.any(np.atleast_2d(item), axis=0)).tolist() for item in y]
+        else:
+            present = [np.unique(item).astype(np.int64).tolist() for item in y]
+        counts = Counter(label for labels in present for label in labels)
+        return np.array([min(labels, key=lambda label: (counts[label], label), default=-1) for labels in present])
+
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
         return float(accuracy_score(y, predicted, sample_weight=weight))
 
@@ -297,10 +312,12 @@ class LSTMClassifier(SequenceClassifier):
         label per step, steps. Scores are not weighted by them.
     learning_rate_init : float, default=1e-2
         Learning rate, of a schedule the highest.
-    hidden_size, cell, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, \
-    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, \
-    solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, random_state, tol, \
-    n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    n_iter_no_change : int or "auto", default="auto"
+        Training ends after this many epochs in a row without improvement. "auto": 10, or as many as take 300 updates.
+    hidden_size, cell, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
+    recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
+    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
+    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
     weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
@@ -353,13 +370,13 @@ class GRUClassifier(SequenceClassifier):
     ----------
     cell : str, default="gru"
         What a layer is made of; see `LSTMRegressor`.
-    label_smoothing, class_weight, learning_rate_init
+    label_smoothing, class_weight, learning_rate_init, n_iter_no_change
         As for `LSTMClassifier`.
-    hidden_size, num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, solver, \
-    alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, random_state, tol, n_iter_no_change, \
-    early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, weight_averaging, \
-    momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    hidden_size, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
+    recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
+    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
+    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pylstm.typing import FloatArray
 
 from ._loss import Loss
 from ._samples import Samples
-from ._scale import TargetScale
+from ._scale import Scale
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Architecture:
     hidden_sizes: tuple[int, ...]
     n_outputs: int
     bidirectional: bool
+    merge: str
+    residual: bool
     pooling: str
     proj_size: int
     vocabulary_size: int
@@ -78,8 +80,8 @@ class Snapshot:
     parameters: dict[str, FloatArray]
     solver: str
     solver_state: dict[str, Any]
-    scale: TargetScale | None = None  # what was learnt; `parameters` give the targets themselves
-    head_bias: FloatArray | None = None  # as it was learnt: scaled, its last bits are gone
+    scale: Scale | None = None  # what was learnt from; `parameters` take X and give y as they are
+    learnt: dict[str, FloatArray] = field(default_factory=dict)  # what differs, inside: scaled, last bits are gone
 
     def __post_init__(self) -> None:
         for array in self.parameters.values():
@@ -142,8 +144,8 @@ class Session:
         Of the initial parameters and the dropout masks.
     start : Snapshot or None
         Where to go on from. The solver's state is taken over only if it is the same solver's.
-    scale : TargetScale
-        What it learns of the targets: samples come scaled, losses, predictions and snapshots leave in the units of y.
+    scale : Scale
+        Samples come scaled; losses, predictions and snapshots leave in the units of X and y.
     """
 
     def __init__(
@@ -154,21 +156,18 @@ class Session:
         dropout: Dropout,
         seed: int,
         start: Snapshot | None,
-        scale: TargetScale,
+        scale: Scale,
     ) -> None:
         self.architecture = architecture
         self.seed = seed
         self._solver = solver.solver
         self._network = architecture.build(**vars(dropout))
-        self._scale, self._loss_unit = scale, scale.loss_unit(loss)
+        self._scale, self._loss_unit = scale, scale.targets.loss_unit(loss)
         if start is None:
             self._network.initialize(seed)
         else:
-            parameters = scale.head_inside(start.parameters)
-            if start.head_bias is not None:
-                parameters["head.bias"] = start.head_bias
-            self._network.set_parameters(parameters)
-        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(scale.loss(loss)))
+            self._network.set_parameters(scale.inside(start.parameters) | start.learnt)
+        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(scale.targets.loss(loss)))
         if start is not None and start.solver == solver.solver:
             self._trainer.set_state(start.solver_state)
 
@@ -191,7 +190,7 @@ class Session:
 
     def predict(self, samples: Samples) -> Sequences:
         """Return the outputs of the samples' rows without dropout."""
-        return self._scale.outside(network_outputs(self._network, samples.X, samples.rows))
+        return self._scale.targets.outside(network_outputs(self._network, samples.X, samples.rows))
 
     @property
     def learning_rate(self) -> float:
@@ -204,11 +203,7 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""
-        parameters = self._network.get_parameters()
-        return Snapshot(
-            self._scale.head_outside(parameters),
-            self._solver,
-            self._trainer.get_state(),
-            self._scale,
-            parameters["head.bias"],
-        )
+        learnt = self._network.get_parameters()
+        outside = self._scale.outside(learnt)
+        differing = {name: array for name, array in learnt.items() if array is not outside[name]}
+        return Snapshot(outside, self._solver, self._trainer.get_state(), self._scale, differing)

@@ -10,6 +10,19 @@ from typing import Any
 
 import numpy as np
 
+CELLS = (
+    "lstm",
+    "peephole_lstm",
+    "coupled_lstm",
+    "layernorm_lstm",
+    "gru",
+    "gru_reset_before",
+    "layernorm_gru",
+    "rnn",
+)
+MERGES = ("concat", "sum")
+POOLINGS = ("last", "mean", "max", "attention")
+
 
 def with_parameters(init: Callable[..., None], **defaults: Any) -> Callable[..., None]:
     """Return the constructor `init` with other defaults of keyword-only parameters, and with further ones.
@@ -36,10 +49,10 @@ def with_parameters(init: Callable[..., None], **defaults: Any) -> Callable[...,
     return constructor
 
 
-def check_integer(name: str, value: Any, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`."""
+def check_integer(name: str, value: Any, *, minimum: int, otherwise: str = "") -> int:
+    """Return `value` as an int of at least `minimum`; `otherwise`: what else there may have been, for messages."""
     if not isinstance(value, Integral) or isinstance(value, bool):
-        msg = f"{name} is {value!r}, expected an integer"
+        msg = f"{name} is {value!r}, expected an integer{otherwise and ' or '}{otherwise}"
         raise TypeError(msg)
     if value < minimum:
         msg = f"{name} is {value}, expected at least {minimum}"

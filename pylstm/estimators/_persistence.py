@@ -19,6 +19,7 @@ from pylstm.model._document import Document, load, save
 from pylstm.model._readout import Readout
 
 from ._engine import Architecture, Model, Snapshot
+from ._parameters import CELLS
 
 if TYPE_CHECKING:
     from ._base import RecurrentEstimator
@@ -79,7 +80,8 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
     estimator._readout = Readout.of(task, n_outputs=described["n_outputs"], pooling=described.get("pooling", "last"))
     architecture = Architecture(dtype=document.dtype, **described)
     network = _network(estimator, architecture)
-    if network.architecture != {**network.architecture, **document.architecture}:
+    same = network.architecture == {**network.architecture, **document.architecture}
+    if architecture.cell not in CELLS or not same:
         _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
     if estimator._n_network_features() != architecture.n_features:
         _reject("the attributes are not those of the network")

@@ -231,7 +231,12 @@ class LSTMRegressor(SequenceRegressor):
         2014). Default: no projection.
     bidirectional : bool, default=False
         Let every layer read the sequence in both directions, with weights of their own (Schuster and Paliwal 1997); the
-        outputs of both lie side by side.
+        outputs of both lie side by side, or are added: see `merge`.
+    merge : {"concat", "sum"}, default="concat"
+        What `bidirectional` makes of the outputs of both directions: they lie side by side, or are added.
+    residual : bool, default=False
+        Let every layer above the first add what it reads to its outputs (He et al. 2016), which helps deep stacks
+        learn. The layers must be equally wide: one `hidden_size`, or a `proj_size`.
     pooling : {"last", "mean", "max", "attention"}, default="last"
         What is read of the last layer where a sequence has one target: its state after the last step; the mean or the
         largest value of each unit over all steps; or a mean with weights that are learnt (Raffel and Ellis 2015).
@@ -264,6 +269,8 @@ class LSTMRegressor(SequenceRegressor):
         What NaN in X means. "mask": a missing value, of which the network is told that it is missing and how long ago
         there was one: every feature becomes three, the value (0 where missing), 1 where it is missing, and
         log(1 + steps since it was last seen) (as GRU-D, Che et al. 2018). That takes a copy of X.
+    standardize : bool, default=True
+        Learn from each feature in units of its spread and, where its mean is far from 0, relative to that; see Notes.
     n_timesteps : int, optional
         Steps in a row of a 2-D X, which then holds ``n_timesteps * n_features`` columns, step by step. Default: every
         column is a step of one feature. Not used for a 3-D X.
@@ -294,8 +301,8 @@ class LSTMRegressor(SequenceRegressor):
     tol : float or None, default=1e-4
         An epoch counts as an improvement if the loss falls by more than ``tol`` times the variance of y: with early
         stopping the loss on the validation samples, otherwise on the training samples. None never stops early.
-    n_iter_no_change : int, default=10
-        Training ends after this many epochs in a row without improvement.
+    n_iter_no_change : int or "auto", default="auto"
+        Training ends after this many epochs in a row without improvement. "auto": 10, or as many as take 100 updates.
     early_stopping : bool, default=False
         Watch the validation samples instead of the training samples, and return the weights of the best epoch.
     validation_fraction : float, default=0.1
@@ -381,11 +388,20 @@ class LSTMRegressor(SequenceRegressor):
     steps of all of them where every step has a target; to which `alpha` adds its penalty. While the network
     learns, y is taken relative to its mean and in units of its spread (one power of two for all outputs, so that the
     loss keeps its proportions), which changes the units of the loss, of gradients and of `alpha` in the head, but
-    not the problem; the fitted weights and all losses are in the units of y. X is not scaled: features far from zero
-    mean and unit variance learn badly, and `SequenceScaler` in a pipeline helps.
+    not the problem; the fitted weights and all losses are in the units of y.
+
+    In the same way `standardize` takes every feature in units of its spread over all steps of all sequences (the power
+    of two above the median of how far numbers are from 0, zeros aside) and, if its mean is more than two standard
+    deviations from 0, relative to its mean. It is part of training alone: the fitted weights take X as it is, in
+    Python, in C++, in files and in streams. Layer normalisation has no bias that could take in a mean, so that there
+    only the spread is made one. In float32 a feature whose mean is 100,000 times its spread has few digits left:
+    subtract the mean, or choose ``dtype="float64"``. The first call decides: `partial_fit` and `warm_start` go on in
+    the same units.
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
     `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.
+    To standardize takes a copy, too, of every step once, however many windows share it. Where that is more than 128 MiB
+    X is learnt as it is, and a warning says so if its features are far from 0 or of another size than 1.
 
     A sample of weight 0 is as good as absent. Where one batch holds all samples, weights are repetitions and the order
     of the samples does not matter, bit for bit. With several batches a repeated sample is met several times in an
@@ -429,12 +445,12 @@ class GRURegressor(SequenceRegressor):
         Units in each layer.
     cell : str, default="gru"
         What a layer is made of; see `LSTMRegressor`.
-    num_layers, proj_size, bidirectional, pooling, dropout, input_dropout, recurrent_dropout, zoneout, \
-    variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, n_timesteps, solver, \
-    alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, bucket_by_length, random_state, tol, \
-    n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
-    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose, loss, \
-    huber_delta, quantile
+    num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, recurrent_dropout, \
+    zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, standardize, \
+    n_timesteps, solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, bucket_by_length, \
+    random_state, tol, n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
+    max_grad_value, weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, \
+    verbose, loss, huber_delta, quantile
         As for `LSTMRegressor`.
 
     See Also

@@ -89,7 +89,9 @@ def weights_of_items(weight: Sequences, y: Sequences) -> NDArray[np.float64]:
     return flat(weight)[:, 0].astype(np.float64)
 
 
-def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Samples, Samples]:
+def hold_out(
+    samples: Samples, fraction: float, seed: int | None, kinds: NDArray[np.int64] | None = None
+) -> tuple[Samples, Samples]:
     """Split `samples` into those to learn from and those to measure on.
 
     Parameters
@@ -100,6 +102,8 @@ def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Sampl
         Share to hold out, rounded up to whole rows.
     seed : int or None
         Draws the rows; with None the last ones are held out.
+    kinds : ndarray of shape (n_rows,), optional
+        Numbers of which the held out rows have the same shares as all. What is the only one of its kind is learnt from.
     """
     n_rows = len(samples.rows)
     n_held_out = math.ceil(fraction * n_rows)
@@ -108,10 +112,24 @@ def hold_out(samples: Samples, fraction: float, seed: int | None) -> tuple[Sampl
         raise ValueError(msg)
     # The stream of (seed, 0) is this one's; `epoch_order` takes those from (seed, 1) on.
     rows = samples.rows if seed is None else np.random.RandomState([seed, 0]).permutation(samples.rows)
+    if kinds is not None:
+        rows = rows[_even(kinds[np.searchsorted(samples.rows, rows)])]
     return (
         replace(samples, rows=np.sort(rows[: n_rows - n_held_out])),
         replace(samples, rows=np.sort(rows[n_rows - n_held_out :])),
     )
+
+
+def _even(kinds: NDArray[np.int64]) -> Rows:
+    """Return an order in which every end of it has the kinds in the same shares, as far as whole numbers go.
+
+    The k-th last of the n rows of a kind goes to (k - 1/2) / n of the way from the end; the only one comes first.
+    """
+    order = np.argsort(kinds, kind="stable")
+    _, first, count = np.unique(kinds[order], return_index=True, return_counts=True)
+    place = (np.arange(len(kinds)) - np.repeat(first, count) + 0.5) / np.repeat(count, count)
+    place[np.repeat(count, count) == 1] = 0
+    return order[np.argsort(place, kind="stable")]
 
 
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:

@@ -96,7 +96,7 @@ def understand_targets(array: Any | None, X: Sequences, *, is_table: bool, targe
         f"{name} has shape {array.shape}, and X has {array.shape[1]} steps: it is taken as one target per step. "
         f"Say targets='per_step', or targets='per_sequence' if a sequence has {array.shape[1]} targets."
     )
-    _warn_user(msg)
+    warn_user(msg)
     return True
 
 
@@ -162,7 +162,7 @@ def _lengths(X: Sequences) -> set[int]:
     return {len(x) for x in X} if isinstance(X, list) else {X.shape[1]}
 
 
-def _warn_user(message: str) -> None:
+def warn_user(message: str) -> None:
     """Warn at the line that called this package."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("pylstm."):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pylstm import GRURegressor, LSTMRegressor, _core
-from pylstm.estimators._base import CELLS, POOLINGS
+from pylstm import GRURegressor, LSTMRegressor, _core, load_model, lstm_forward
+from pylstm.estimators._parameters import CELLS, POOLINGS
 
 from .data import same_bits, waves
 
@@ -17,6 +17,10 @@ OPTIONS = [
     *({"bidirectional": True, "pooling": pooling} for pooling in POOLINGS),
     {"hidden_size": [16, 8]},
     {"hidden_size": (8, 8), "num_layers": 2, "bidirectional": True, "dropout": 0.1},
+    {"bidirectional": True, "merge": "sum", "num_layers": 2},
+    {"bidirectional": True, "merge": "sum", "pooling": "mean", "residual": True, "num_layers": 2},
+    {"num_layers": 3, "residual": True},
+    {"hidden_size": [8, 4], "proj_size": 6, "residual": True},
 ]
 
 
@@ -116,6 +120,51 @@ def test_gru_regressor_is_the_regressor_with_that_cell():
     assert model.set_params(bidirectional=True).bidirectional
     model.set_params(bidirectional=False)
     assert same_bits(model.fit(X, y), regressor(hidden_size=6, cell="gru", max_iter=3, tol=1e-4).fit(X, y))
+
+
+def test_directions_that_are_summed_are_half_as_wide():
+    options = {"hidden_size": [5, 3], "bidirectional": True, "max_iter": 1}
+    side_by_side, summed = (regressor(merge=merge, **options).fit(*waves(40)) for merge in ("concat", "sum"))
+    assert shapes(side_by_side) | {
+        "layers.1.weight_ih": (12, 5),
+        "layers.1.reverse.weight_ih": (12, 5),
+        "head.weight": (1, 3),
+    } == shapes(summed)
+
+
+def test_a_residual_layer_adds_what_it_reads():
+    X, y = waves(40)
+    model = regressor(num_layers=2, residual=True, targets="per_step", dtype="float64", max_iter=1)
+    model.fit(X, np.repeat(y[:, np.newaxis], 12, axis=1))
+    weights = model.parameters_
+    below, _, _ = lstm_forward(X, *(weights[f"layers.0.{name}"] for name in ("weight_ih", "weight_hh", "bias")))[:3]
+    above, _, _ = lstm_forward(below, *(weights[f"layers.1.{name}"] for name in ("weight_ih", "weight_hh", "bias")))[:3]
+    expected = (below + above) @ weights["head.weight"][0] + weights["head.bias"]
+    np.testing.assert_allclose(model.predict(X), expected, rtol=0, atol=1e-12)
+
+
+def test_a_residual_layer_is_as_wide_as_the_one_below():
+    message = r"residual is True and hidden_size is \[4, 3\], expected layers of one width"
+    with pytest.raises(ValueError, match=message):
+        regressor(hidden_size=[4, 3], residual=True).fit(*waves(40))
+    with pytest.raises(TypeError, match="residual is 1, expected True or False"):
+        regressor(residual=1).fit(*waves(40))
+    with pytest.raises(ValueError, match="merge is 'mean', expected one of 'concat', 'sum'"):
+        regressor(merge="mean").fit(*waves(40))
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2, "residual": True}, {"bidirectional": True, "merge": "sum"}])
+def test_sums_come_out_of_files_and_fits_go_on_from_them(options, tmp_path):
+    X, y = waves(40)
+    model = regressor(**options).fit(X, y)
+    model.save_model(tmp_path / "model")
+    loaded = LSTMRegressor.load_model(tmp_path / "model")
+    assert loaded.get_params() == model.get_params()
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(load_model(tmp_path / "model").predict(X), model.predict(X).astype(np.float32))
+    other = {"residual": False} if "residual" in options else {"merge": "concat"}
+    with pytest.raises(ValueError, match=f"{next(iter(other))} is "):
+        model.set_params(warm_start=True, **other).fit(X, y)
 
 
 def test_the_engine_sums_directions_and_adds_what_layers_read():

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pylstm import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
-from pylstm.estimators._base import CELLS
+from pylstm.estimators._parameters import CELLS
 
 from .data import same_bits, waves
 

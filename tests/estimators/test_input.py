@@ -260,6 +260,7 @@ def test_an_unfitted_estimator_says_so(data):
         ("random_state", "dice", "dice"),
         ("tol", -1.0, "tol is -1.0"),
         ("n_iter_no_change", 0, "n_iter_no_change is 0"),
+        ("n_iter_no_change", "never", "n_iter_no_change is 'never', expected an integer or 'auto'"),
         ("early_stopping", "auto", "early_stopping is 'auto'"),
         ("validation_fraction", 1.0, r"validation_fraction is 1.0, expected a real number in \(0, 1\)"),
         ("max_grad_norm", 0.0, "max_grad_norm is 0.0"),

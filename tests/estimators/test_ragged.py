@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pylstm import GRURegressor, LSTMClassifier, LSTMRegressor
-from pylstm.estimators._base import CELLS, POOLINGS
+from pylstm.estimators._parameters import CELLS, POOLINGS
 
 from .data import objects, ragged, same_bits
 

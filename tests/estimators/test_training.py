@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_squared_error
 
-from pylstm import LSTMRegressor
+from pylstm import LSTMClassifier, LSTMRegressor
 from pylstm.estimators import _samples
 
 from .data import same_bits, waves
@@ -142,8 +142,8 @@ def test_shuffling_draws_other_orders_from_other_seeds():
 def test_without_shuffling_batches_are_neighbours():
     X, y = waves(64)
     y = np.round(y + 2)  # counts, which are learnt as they are: the mean of y is not that of its first half
-    whole = regressor(shuffle=False, max_iter=1, loss="poisson").fit(X, y)
-    halves = regressor(loss="poisson").partial_fit(X[:32], y[:32]).partial_fit(X[32:], y[32:])
+    whole = regressor(shuffle=False, max_iter=1, loss="poisson", standardize=False).fit(X, y)
+    halves = regressor(loss="poisson", standardize=False).partial_fit(X[:32], y[:32]).partial_fit(X[32:], y[32:])
     difference = [np.abs(whole.parameters_[name] - halves.parameters_[name]).max() for name in whole.parameters_]
     assert max(difference) < 1e-5  # the same two updates, their sums in another order
 
@@ -240,7 +240,17 @@ def test_training_stops_when_the_loss_does():
     model = regressor(max_iter=500, tol=0.05, n_iter_no_change=3).fit(X, y)
     assert 3 < model.n_iter_ < 500
     assert regressor(max_iter=60, tol=None, learning_rate_init=1e-12).fit(X, y).n_iter_ == 60
-    assert regressor(max_iter=60, tol=1e-4, learning_rate_init=1e-12).fit(X, y).n_iter_ == 11
+    assert regressor(max_iter=60, tol=1e-4, learning_rate_init=1e-12, n_iter_no_change=10).fit(X, y).n_iter_ == 11
+
+
+@pytest.mark.parametrize(("n_samples", "n_epochs"), [(32, 100), (96, 34), (320, 10), (640, 10)])
+def test_training_goes_on_for_ten_epochs_or_a_hundred_updates(n_samples, n_epochs):
+    X, y = waves(n_samples)
+    stuck = {"max_iter": 500, "tol": 1e9}  # only the first epoch improves
+    assert regressor(**stuck).fit(X, y).n_iter_ == n_epochs + 1
+    assert regressor(n_iter_no_change=10, **stuck).fit(X, y).n_iter_ == 11
+    classifier = LSTMClassifier(4, random_state=0, **stuck).fit(X, y > 0)
+    assert classifier.n_iter_ == max(10, np.ceil(300 / np.ceil(n_samples / 32))) + 1
 
 
 def test_a_small_unit_of_y_does_not_end_training_early():
@@ -329,3 +339,61 @@ def test_a_random_split_holds_out_every_row_once_or_not():
     training, validation = _samples.hold_out(samples, 0.21, seed=5)
     assert len(validation.rows) == 11
     assert sorted([*training.rows, *validation.rows]) == list(range(50))
+
+
+def held_out_labels(labels, fraction, sample_weight=None, **options):
+    """Return the labels that a classifier learns from and those that it validates on."""
+    seen = {}
+
+    def scorer(estimator, X, y):
+        seen["held out"] = y
+        return 0.0
+
+    X = np.arange(len(labels), dtype=float).reshape(-1, 1, 1)
+    model = LSTMClassifier(2, early_stopping=True, validation_fraction=fraction, scoring=scorer, max_iter=1, **options)
+    model.fit(X, labels, sample_weight)
+    return seen["held out"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_validation_samples_have_their_share_of_every_class(seed):
+    labels = np.repeat(["common", "rare", "rarer", "once"], [80, 39, 10, 1])
+    found = held_out_labels(labels, 0.2, random_state=seed)
+    names, counts = np.unique(found, return_counts=True)
+    assert names.tolist() == ["common", "rare", "rarer"]
+    assert np.abs(counts - [16, 8, 2]).max() <= 1
+    assert len(found) == 26
+
+
+def test_a_class_of_one_is_learnt_from():
+    labels = np.array([0] * 20 + [1])
+    for seed in range(10):
+        assert 1 not in held_out_labels(labels, 0.3, random_state=seed)
+
+
+def test_the_last_samples_are_held_out_whatever_their_class():
+    labels = np.array([0] * 20 + [1] * 4)
+    assert held_out_labels(labels, 4 / 24, shuffle=False).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("hold", [np.array, list], ids=["array", "list"])
+def test_sequences_with_a_rare_label_among_their_steps_are_shared_out(hold):
+    labels = [["a", "a", "b"]] * 30 + [["a", "a", "c"]] * 10
+    X = np.random.RandomState(0).normal(size=(40, 3, 1))
+    y = hold(labels) if hold is np.array else [np.array(steps) for steps in labels]
+    for seed in range(5):
+        seen = {}
+        model = LSTMClassifier(2, early_stopping=True, validation_fraction=0.2, max_iter=1, random_state=seed)
+        model.set_params(scoring=lambda _, X, y, seen=seen: seen.update(y=y) or 0.0)
+        model.fit(X if hold is np.array else list(X), y)
+        assert sorted(seen["y"]) == ["a"] * 16 + ["b"] * 6 + ["c"] * 2
+
+
+def test_several_labels_at_once_are_shared_out():
+    X = np.random.RandomState(0).normal(size=(40, 3, 1))
+    y = np.zeros((40, 2), int)
+    y[:, 0], y[30:, 1] = 1, 1
+    seen = {}
+    model = LSTMClassifier(2, early_stopping=True, validation_fraction=0.2, max_iter=1, random_state=0)
+    model.set_params(scoring=lambda _, X, y: seen.update(y=y) or 0.0).fit(X, y)
+    assert seen["y"].sum(axis=0).tolist() == [8, 2]

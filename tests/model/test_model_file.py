@@ -193,14 +193,13 @@ def test_a_file_without_a_task_is_read_as_a_model_alone(tmp_path):
 
 
 def test_a_network_that_no_estimator_has_is_read_as_a_model_alone(tmp_path):
-    document = _document.load(saved(fitted(hidden_size=[4, 4], bidirectional=True, pooling="mean"), tmp_path))
-    architecture = document.architecture | {"residual": True}
-    _document.save(
-        _document.Document(document.dtype, architecture, document.parameters, document.task), tmp_path / "residual"
-    )
-    assert load_model(tmp_path / "residual").architecture["residual"]
-    with pytest.raises(ModelFormatError, match=r"pylstm\.load_model reads it"):
-        LSTMRegressor.load_model(tmp_path / "residual")
+    document = _document.load(saved(fitted(cell="rnn"), tmp_path))
+    for number, change in enumerate([{"cell": "rnn_relu"}, {"variational": True}]):
+        path, architecture = tmp_path / str(number), document.architecture | change
+        _document.save(_document.Document(document.dtype, architecture, document.parameters, document.task), path)
+        assert change.items() <= load_model(path).architecture.items()
+        with pytest.raises(ModelFormatError, match=r"pylstm\.load_model reads it"):
+            LSTMRegressor.load_model(path)
 
 
 # Writing.

@@ -1,0 +1,281 @@
+"""The constructor's parameters that all recurrent estimators have: checked, and as the engine takes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.metrics import check_scoring
+
+from ._engine import Architecture, Dropout, Solver
+from ._parameters import (
+    CELLS,
+    MERGES,
+    POOLINGS,
+    check_boolean,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_integers,
+    check_real,
+    check_verbosity,
+)
+from ._rates import SCHEDULES
+
+# Epochs that training goes on without improvement by default.
+PATIENCE = 10
+
+
+class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """See `LSTMRegressor` for what they mean."""
+
+    _PATIENCE_UPDATES: ClassVar[int] = 100
+    """Updates that training goes on without improvement by default: few sequences make few updates an epoch."""
+
+    def __init__(
+        self,
+        hidden_size: int | Sequence[int] = 32,
+        *,
+        cell: str = "lstm",
+        num_layers: int = 1,
+        proj_size: int | None = None,
+        bidirectional: bool = False,
+        merge: str = "concat",
+        residual: bool = False,
+        pooling: str = "last",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        variational_dropout: bool = False,
+        targets: str = "auto",
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
+        padding_token: int | None = None,
+        missing: str = "error",
+        standardize: bool = True,
+        n_timesteps: int | None = None,
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int = 32,
+        learning_rate: str = "constant",
+        learning_rate_init: float = 3e-3,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        bucket_by_length: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float | None = 1e-4,
+        n_iter_no_change: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: Any = None,
+        callbacks: Sequence[Callable[..., Any]] | None = None,
+        max_grad_norm: float | None = 1.0,
+        max_grad_value: float | None = None,
+        weight_averaging: float = 0.0,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        rho: float = 0.9,
+        dtype: str = "float32",
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.cell = cell
+        self.num_layers = num_layers
+        self.proj_size = proj_size
+        self.bidirectional = bidirectional
+        self.merge = merge
+        self.residual = residual
+        self.pooling = pooling
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.zoneout = zoneout
+        self.variational_dropout = variational_dropout
+        self.targets = targets
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.padding_token = padding_token
+        self.missing = missing
+        self.standardize = standardize
+        self.n_timesteps = n_timesteps
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.bucket_by_length = bucket_by_length
+        self.random_state = random_state
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.callbacks = callbacks
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
+        self.weight_averaging = weight_averaging
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.rho = rho
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        """Raise TypeError or ValueError for the first parameter that is wrong."""
+        self._check_network()
+        self._check_input()
+        self._check_training()
+
+    def _check_network(self) -> None:
+        sizes = self._hidden_sizes()
+        check_choice("cell", self.cell, CELLS)
+        if self.proj_size is not None:
+            check_integer("proj_size", self.proj_size, minimum=1)
+            if not self.cell.endswith("lstm"):
+                msg = f"proj_size is {self.proj_size}, expected None: cell {self.cell!r} has no projection"
+                raise ValueError(msg)
+        check_boolean("bidirectional", self.bidirectional)
+        check_choice("merge", self.merge, MERGES)
+        if check_boolean("residual", self.residual) and self.proj_size is None and len(set(sizes)) > 1:
+            msg = f"residual is True and hidden_size is {self.hidden_size!r}, expected layers of one width, to be added"
+            raise ValueError(msg)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_real("dropout", self.dropout, "[0, 1)")
+        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
+            check_real(name, getattr(self, name), "[0, 1)")
+        if self.proj_size is not None and (self.recurrent_dropout or self.zoneout):
+            msg = f"proj_size is {self.proj_size}, expected None with recurrent_dropout or zoneout"
+            raise ValueError(msg)
+        check_boolean("variational_dropout", self.variational_dropout)
+
+    def _check_input(self) -> None:
+        check_choice("targets", self.targets, ("auto", "per_sequence", "per_step"))
+        check_integer("embedding_size", self.embedding_size, minimum=1)
+        if self.vocabulary_size is not None:
+            check_integer("vocabulary_size", self.vocabulary_size, minimum=1)
+        if self.padding_token is not None:
+            check_integer("padding_token", self.padding_token, minimum=0)
+            if self.vocabulary_size is None or self.padding_token >= self.vocabulary_size:
+                msg = f"padding_token is {self.padding_token}, expected a token, below vocabulary_size"
+                raise ValueError(msg)
+        if self.n_timesteps is not None:
+            check_integer("n_timesteps", self.n_timesteps, minimum=1)
+        check_choice("missing", self.missing, ("error", "mask"))
+        if self.missing == "mask" and self.vocabulary_size is not None:
+            msg = "missing is 'mask', expected 'error': tokens are never missing (vocabulary_size is set)"
+            raise ValueError(msg)
+        check_boolean("standardize", self.standardize)
+
+    def _check_training(self) -> None:
+        check_choice("solver", self.solver, ("adam", "adamw", "sgd", "rmsprop"))
+        check_real("alpha", self.alpha, "[0, inf)")
+        check_integer("batch_size", self.batch_size, minimum=1)
+        check_choice("learning_rate", self.learning_rate, SCHEDULES)
+        check_real("learning_rate_init", self.learning_rate_init, "(0, inf)")
+        check_integer("max_iter", self.max_iter, minimum=1)
+        check_boolean("shuffle", self.shuffle)
+        check_boolean("bucket_by_length", self.bucket_by_length)
+        check_real("weight_averaging", self.weight_averaging, "[0, 1)")
+        if self.tol is not None:
+            check_real("tol", self.tol, "[0, inf)")
+        if not isinstance(self.n_iter_no_change, str) or self.n_iter_no_change != "auto":
+            check_integer("n_iter_no_change", self.n_iter_no_change, minimum=1, otherwise="'auto'")
+        check_boolean("early_stopping", self.early_stopping)
+        check_real("validation_fraction", self.validation_fraction, "(0, 1)")
+        if self.scoring is not None:
+            check_scoring(self, self.scoring)
+        if not isinstance(self.callbacks, Sequence | None):
+            msg = f"callbacks is {self.callbacks!r}, expected a sequence of functions of (estimator, epoch)"
+            raise TypeError(msg)
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                msg = f"callbacks holds {callback!r}, expected functions of (estimator, epoch)"
+                raise TypeError(msg)
+        if self.max_grad_norm is not None:
+            check_real("max_grad_norm", self.max_grad_norm, "(0, inf)")
+        if self.max_grad_value is not None:
+            check_real("max_grad_value", self.max_grad_value, "(0, inf)")
+        check_real("momentum", self.momentum, "[0, 1)")
+        check_boolean("nesterovs_momentum", self.nesterovs_momentum)
+        check_real("beta_1", self.beta_1, "[0, 1)")
+        check_real("beta_2", self.beta_2, "[0, 1)")
+        check_real("epsilon", self.epsilon, "(0, inf)")
+        check_real("rho", self.rho, "[0, 1)")
+        check_dtype("dtype", self.dtype)
+        check_boolean("warm_start", self.warm_start)
+        check_verbosity("verbose", self.verbose)
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        """Return the checked number of units of each layer."""
+        sizes = check_integers("hidden_size", self.hidden_size, minimum=1)
+        num_layers = check_integer("num_layers", self.num_layers, minimum=1)
+        if isinstance(sizes, int):
+            return (sizes,) * num_layers
+        if num_layers not in {1, len(sizes)}:
+            msg = f"num_layers is {num_layers}, expected 1 or {len(sizes)} (hidden_size has {len(sizes)} layers)"
+            raise ValueError(msg)
+        return sizes
+
+    def _patience(self, n_rows: int) -> int:
+        """Return how many epochs without improvement end the training on so many sequences."""
+        if self.n_iter_no_change != "auto":
+            return int(self.n_iter_no_change)
+        return max(PATIENCE, math.ceil(self._PATIENCE_UPDATES / math.ceil(n_rows / int(self.batch_size))))
+
+    def _architecture(self, n_features: int, n_outputs: int, *, per_step: bool) -> Architecture:
+        """Return the network that reads so many numbers of a step and gives so many, at every step or once."""
+        return Architecture(
+            cell=self.cell,
+            dtype=check_dtype("dtype", self.dtype),
+            n_features=n_features,
+            hidden_sizes=self._hidden_sizes(),
+            n_outputs=n_outputs,
+            bidirectional=bool(self.bidirectional),
+            merge=self.merge,
+            residual=bool(self.residual),
+            pooling="none" if per_step else self.pooling,
+            proj_size=0 if self.proj_size is None else int(self.proj_size),
+            vocabulary_size=int(self.vocabulary_size or 0),
+            padding_tokens=() if self.padding_token is None else (int(self.padding_token),),
+            zoneout=float(self.zoneout),
+        )
+
+    def _dropout(self) -> Dropout:
+        """Return what is dropped in training."""
+        return Dropout(
+            dropout=float(self.dropout),
+            input_dropout=float(self.input_dropout),
+            recurrent_dropout=float(self.recurrent_dropout),
+            variational=bool(self.variational_dropout),
+        )
+
+    def _solver(self) -> Solver:
+        """Return how parameters are updated."""
+        return Solver(
+            solver=self.solver,
+            learning_rate=float(self.learning_rate_init),
+            momentum=float(self.momentum),
+            nesterov=bool(self.nesterovs_momentum),
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            epsilon=float(self.epsilon),
+            rho=float(self.rho),
+            alpha=float(self.alpha),
+            max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
+            max_grad_value=None if self.max_grad_value is None else float(self.max_grad_value),
+            averaging=float(self.weight_averaging),
+        )
