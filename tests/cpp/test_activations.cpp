@@ -290,6 +290,18 @@ TEST_CASE_TEMPLATE("flushing denormals changes no normal result", T, float, doub
   }
 }
 
+TEST_CASE_TEMPLATE("the first lanes are stored, and nothing past them", T, float, double) {
+  using V = typename Isa::template vec<T>;
+  T from[V::lanes];
+  for (std::size_t l = 0; l < V::lanes; ++l) from[l] = static_cast<T>(l + 1);
+  for (std::size_t n = 0; n < V::lanes; ++n) {
+    CAPTURE(n);
+    T to[V::lanes] = {};
+    V::load(from).store_first(to, n);
+    for (std::size_t l = 0; l < V::lanes; ++l) CHECK(to[l] == (l < n ? from[l] : T(0)));
+  }
+}
+
 TEST_CASE("the caller's treatment of denormals comes back") {
   volatile float smallest = std::numeric_limits<float>::min();
   float flushed = 0;
@@ -298,5 +310,13 @@ TEST_CASE("the caller's treatment of denormals comes back") {
     flushed = smallest / 2;
   }
   CHECK((flushed == 0 || std::string(Isa::name) == "generic"));
+  CHECK(smallest / 2 > 0);
+  {
+    const pylstm::simd::FlushDenormals outer;
+    {
+      const pylstm::simd::FlushDenormals inner;
+    }  // finds the mode set, and leaves it so
+    CHECK(smallest / 2 == flushed);
+  }
   CHECK(smallest / 2 > 0);
 }

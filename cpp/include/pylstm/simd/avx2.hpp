@@ -30,7 +30,21 @@ struct avx2::vector<float> {
   PYLSTM_INLINE static vector set1(float x) { return {_mm256_set1_ps(x)}; }
   PYLSTM_INLINE static vector zero() { return {_mm256_setzero_ps()}; }
   PYLSTM_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
-  PYLSTM_INLINE void store_first(float* p, std::size_t n) const { _mm256_maskstore_ps(p, first(n), v); }
+  /// Parts of 4, 2 and 1: a masked store takes 12 cycles of a Zen 3.
+  PYLSTM_INLINE void store_first(float* p, std::size_t n) const {
+    __m128 part = _mm256_castps256_ps128(v);
+    if ((n & 4) != 0) {
+      _mm_storeu_ps(p, part);
+      part = _mm256_extractf128_ps(v, 1);
+      p += 4;
+    }
+    if ((n & 2) != 0) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+      part = _mm_movehl_ps(part, part);
+      p += 2;
+    }
+    if ((n & 1) != 0) _mm_store_ss(p, part);
+  }
   PYLSTM_INLINE static __m256i first(std::size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
@@ -73,7 +87,16 @@ struct avx2::vector<double> {
   PYLSTM_INLINE static vector set1(double x) { return {_mm256_set1_pd(x)}; }
   PYLSTM_INLINE static vector zero() { return {_mm256_setzero_pd()}; }
   PYLSTM_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
-  PYLSTM_INLINE void store_first(double* p, std::size_t n) const { _mm256_maskstore_pd(p, first(n), v); }
+  /// Parts of 2 and 1, as of floats.
+  PYLSTM_INLINE void store_first(double* p, std::size_t n) const {
+    __m128d part = _mm256_castpd256_pd128(v);
+    if ((n & 2) != 0) {
+      _mm_storeu_pd(p, part);
+      part = _mm256_extractf128_pd(v, 1);
+      p += 2;
+    }
+    if ((n & 1) != 0) _mm_store_sd(p, part);
+  }
   PYLSTM_INLINE static __m256i first(std::size_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(n)), _mm256_setr_epi64x(0, 1, 2, 3));
   }

@@ -12,25 +12,34 @@
 namespace pylstm::simd {
 
 /// Denormal results are zero and denormal inputs count as zero while one of these lives.
+/// A mode that is set already is left alone: writing it makes x86 wait for all arithmetic before it.
 class FlushDenormals {
  public:
 #if defined(__SSE2__) || defined(_M_X64)
-  PYLSTM_INLINE FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040U); }
-  PYLSTM_INLINE ~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+  PYLSTM_INLINE FlushDenormals() : saved_(_mm_getcsr()) {
+    if (!already_set()) _mm_setcsr(static_cast<unsigned>(saved_) | mode);
+  }
+  PYLSTM_INLINE ~FlushDenormals() {
+    if (!already_set()) _mm_setcsr(static_cast<unsigned>(saved_));
+  }
 #elif defined(__aarch64__)
   PYLSTM_INLINE FlushDenormals() {
     asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    asm volatile("msr fpcr, %0" : : "r"(saved_ | (std::uint64_t{1} << 24)));
+    if (!already_set()) asm volatile("msr fpcr, %0" : : "r"(saved_ | mode));
   }
-  PYLSTM_INLINE ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+  PYLSTM_INLINE ~FlushDenormals() {
+    if (!already_set()) asm volatile("msr fpcr, %0" : : "r"(saved_));
+  }
 #elif defined(__arm__) && defined(__ARM_FP)
   PYLSTM_INLINE FlushDenormals() {
-    std::uint32_t mode;
-    asm volatile("vmrs %0, fpscr" : "=r"(mode));
-    asm volatile("vmsr fpscr, %0" : : "r"(mode | (std::uint32_t{1} << 24)));
-    saved_ = mode;
+    std::uint32_t before;
+    asm volatile("vmrs %0, fpscr" : "=r"(before));
+    saved_ = before;
+    if (!already_set()) asm volatile("vmsr fpscr, %0" : : "r"(before | static_cast<std::uint32_t>(mode)));
   }
-  PYLSTM_INLINE ~FlushDenormals() { asm volatile("vmsr fpscr, %0" : : "r"(static_cast<std::uint32_t>(saved_))); }
+  PYLSTM_INLINE ~FlushDenormals() {
+    if (!already_set()) asm volatile("vmsr fpscr, %0" : : "r"(static_cast<std::uint32_t>(saved_)));
+  }
 #else
   PYLSTM_INLINE FlushDenormals() {}
 #endif
@@ -38,6 +47,13 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
+#if defined(__aarch64__) || defined(__arm__)
+  static constexpr std::uint64_t mode = std::uint64_t{1} << 24;  // FZ
+#else
+  static constexpr unsigned mode = 0x8040;  // flush to zero, denormals are zero
+#endif
+  PYLSTM_INLINE bool already_set() const { return (saved_ & mode) == mode; }
+
   [[maybe_unused]] std::uint64_t saved_ = 0;
 };
 

@@ -43,11 +43,12 @@ struct ExpParts {
   V power, p;
 };
 
+/// `factor * argument` = x, the factor a power of two: who has the argument before x need not wait for x.
 template <class V>
-PYLSTM_INLINE ExpParts<V> exp_parts(V x) {
+PYLSTM_INLINE ExpParts<V> exp_parts(V x, V argument, typename V::scalar factor) {
   using T = typename V::scalar;
   using C = ExpConstants<T>;
-  const V shifted = fma(x, V::set1(C::log2e), V::set1(C::integer)), n = shifted - V::set1(C::integer);
+  const V shifted = fma(argument, V::set1(factor * C::log2e), V::set1(C::integer)), n = shifted - V::set1(C::integer);
   const V r = fnma(n, V::set1(C::ln2_low), fnma(n, V::set1(C::ln2_high), x));
   V q = V::set1(C::q[0]);
 #pragma GCC unroll 16
@@ -60,7 +61,7 @@ template <class V>
 PYLSTM_INLINE V exp_clamped(V x) {
   using C = ExpConstants<typename V::scalar>;
   x = min(V::set1(C::largest), max(V::set1(-C::largest + 1), x));
-  const ExpParts<V> e = exp_parts(x);
+  const ExpParts<V> e = exp_parts(x, x, 1);
   return fma(e.p, e.power, e.power);
 }
 
@@ -76,7 +77,7 @@ template <class V>
 PYLSTM_INLINE V tanh(V x) {
   using C = ExpConstants<typename V::scalar>;
   const V magnitude = min(V::set1(C::tanh_is_one), abs(x));
-  const ExpParts<V> e = exp_parts(magnitude + magnitude);
+  const ExpParts<V> e = exp_parts(magnitude + magnitude, magnitude, 2);
   const V expm1 = fma(e.p, e.power, e.power - V::set1(1));
   return copysign(expm1 / (expm1 + V::set1(2)), x);
 }
