@@ -49,6 +49,18 @@ PYLSTM_INLINE void transpose_square(V (&rows)[V::lanes]) {
   }
 }
 
+/// `units` rows of `wide` elements, `columns` apart; the rest is zero.
+template <class V, class T>
+PYLSTM_INLINE void load_square(V (&square)[V::lanes], const T* first, std::size_t columns, std::size_t units,
+                               std::size_t wide) {
+  constexpr std::size_t S = V::lanes;
+#pragma GCC unroll 16
+  for (std::size_t s = 0; s < S; ++s) {
+    __builtin_prefetch(first + s * columns + 4 * S);  // S * gates rows are too many for the hardware
+    square[s] = s < units ? load_within<V>(first + s * columns, wide) : V::zero();
+  }
+}
+
 /// Calls visit(block, gate, column) for every square of a part's blocks: first unit block * S, first column `column`.
 template <class Visit>
 PYLSTM_INLINE void for_each_square(const PanelShape& shape, const PanelPart& part, std::size_t block_begin,
@@ -73,12 +85,7 @@ void pack(const PackingOperands<const T, T>& a) {
 #pragma GCC unroll 16
       for (std::size_t s = 0; s < S; ++s) square[s] = V::zero();
     } else {
-      const T* const first = a.matrix + (gate * a.shape.units + block * S) * columns + k;
-#pragma GCC unroll 16
-      for (std::size_t s = 0; s < S; ++s) {
-        __builtin_prefetch(first + s * columns + 4 * S);  // S * gates rows are too many for the hardware
-        square[s] = s < units ? load_within<V>(first + s * columns, wide) : V::zero();
-      }
+      load_square(square, a.matrix + (gate * a.shape.units + block * S) * columns + k, columns, units, wide);
       transpose_square(square);
     }
     T* const to = a.panels + a.part.index(a.shape, gate, block * S, k);

@@ -16,6 +16,7 @@
 #include "pylstm/kernels/pointwise.hpp"
 #include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/state_noise.hpp"
+#include "pylstm/kernels/step.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
 
@@ -66,6 +67,8 @@ struct ForwardOperands {
   T* h_reset;        ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
   bool input_product_ready;  ///< gates hold bias + W x (`input_product`)
   bool keep_gates;           ///< leave in `gates` what backward needs
+  /// Of one row, neither gates kept nor input product, projection or noise: takes the place of all but y.  Or null.
+  void (*step)(const PanelShape&, const StepOperands<T>&) = nullptr;
 };
 
 /// Where one step's operands lie: rows n of `width` elements, of gates in every block.
@@ -327,9 +330,26 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   }
 }
 
+/// `forward_range` by `step`.
+template <class V, class T>
+PYLSTM_INLINE void forward_row(const ForwardOperands<T>& a, const Range& range) {
+  for (std::size_t t = range.step_begin; t < range.step_end && a.schedule->active_at(t) > 0; ++t) {
+    const ForwardStep<T> step(a, t);
+    a.step(a.shape, {.panels = a.panels,
+                     .x = step.x.row(0),
+                     .h_prev = step.h_prev,
+                     .h = step.h,
+                     .c = step.c,
+                     .clip = a.options.clip,
+                     .descending = t % 2 != 0});
+    if (step.y) copy_outputs<V>(a, step, 0, 1, 0, a.shape.recurrent);
+  }
+}
+
 template <class T, class Isa, class Layout>
 void forward_steps(const ForwardOperands<T>& a, const Range& range) {
   const simd::FlushDenormals flush;
+  if (a.step != nullptr) return forward_row<typename Isa::template vec<T>>(a, range);
   if constexpr (!Layout::whole_rows) {
     if (!a.input_product_ready) return forward_range<Layout, true, Isa>(a, range);
   }

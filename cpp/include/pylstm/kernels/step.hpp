@@ -1,7 +1,8 @@
 /// One row, one step: products and equations of a few blocks of units in one go, on registers from the bias to h.
 ///
-/// The chains are those of recurrent.hpp, so the bits are the same.  Sizes that are compile-time constants are
-/// propagated: everything here is inlined.
+/// The chains are those of recurrent.hpp, so the bits are the same.  `step` reads panels; sizes that are compile-time
+/// constants are propagated, since everything in it is inlined.  `step_of_matrices` reads the public layout: a single
+/// step uses every weight once, and transposes it on the way rather than pack it.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +10,12 @@
 #include <type_traits>
 
 #include "pylstm/base/inline.hpp"
+#include "pylstm/base/sequence.hpp"
 #include "pylstm/cells/cell.hpp"
+#include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/tile.hpp"
+#include "pylstm/simd/denormals.hpp"
 #include "pylstm/simd/several.hpp"
 
 namespace pylstm::kernels {
@@ -24,7 +28,26 @@ struct StepOperands {
   T* h;             ///< [padded H], not h_prev: all units read it
   T* c;             ///< [padded H] before the step, and after it
   T clip;
+  bool descending;  ///< last block first.  In turns: what one step read last, L1 still has when the next begins
 };
+
+/// The equations of the units that `V` holds, on their sums.  `load(array)` and `store(units, array)` are these units'
+/// part of an array, `weight(w)` one of their own weights.
+template <class V, class Cell, class T, class Load, class Store, class Weight>
+PYLSTM_INLINE void step_units(const V (&sums)[Cell::slots], const T* h_prev, const T* c_prev, T* h, T* c, T clip,
+                              Load load, Store store, Weight weight) {
+  cells::Forward<V, Cell> units;
+#pragma GCC unroll 8
+  for (std::size_t g = 0; g < Cell::slots; ++g) units.slot[g] = sums[g];
+  if constexpr (Cell::has_shortcut) units.h_prev = load(h_prev);
+  if constexpr (Cell::has_memory) units.c_prev = load(c_prev);
+  if constexpr (Cell::clips) units.clip = V::set1(clip);
+#pragma GCC unroll 4
+  for (std::size_t w = 0; w < Cell::unit_weights; ++w) units.weight[w] = weight(w);
+  Cell::forward(units);
+  store(units.h, h);
+  if constexpr (Cell::has_memory) store(units.c, c);
+}
 
 /// Blocks [block, block + P).
 template <class V, class Cell, std::size_t P, class T>
@@ -33,9 +56,6 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   using Units = simd::Several<V, P>;
   const std::size_t block_size = shape.block_size();
   const T* const panel = a.panels + block * block_size;
-  const auto weights = [&](std::size_t offset) PYLSTM_INLINE_LAMBDA {
-    return Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return V::load(panel + p * block_size + offset); });
-  };
   V acc[1][P * slots];
 #pragma GCC unroll 8
   for (std::size_t p = 0; p < P; ++p) {
@@ -50,24 +70,21 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   accumulate<slots, Cell::recurrent_slots, 1, P>(acc, h, shape.recurrent, panel + shape.recurrent_offset(), block_size,
                                                  {panel, 0});
 
-  cells::Forward<Units, Cell> units;
+  Units sums[slots];
 #pragma GCC unroll 8
   for (std::size_t g = 0; g < slots; ++g) {
-    units.slot[g] = Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return acc[0][p * slots + g]; });
+    sums[g] = Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return acc[0][p * slots + g]; });
   }
   const auto at = [&](std::size_t p) PYLSTM_INLINE_LAMBDA { return (block + p) * S; };
-  if constexpr (Cell::has_shortcut) {
-    units.h_prev = Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return V::load(a.h_prev + at(p)); });
-  }
-  if constexpr (Cell::has_memory) {
-    units.c_prev = Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return V::load(a.c + at(p)); });
-  }
-  if constexpr (Cell::clips) units.clip = Units::set1(a.clip);
-#pragma GCC unroll 4
-  for (std::size_t w = 0; w < Cell::unit_weights; ++w) units.weight[w] = weights(shape.unit_weights_offset() + w * S);
-  Cell::forward(units);
-  units.h.each_store(a.h, at);
-  if constexpr (Cell::has_memory) units.c.each_store(a.c, at);
+  const auto load = [&](const T* array) PYLSTM_INLINE_LAMBDA {
+    return Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return V::load(array + at(p)); });
+  };
+  const auto store = [&](const Units& units, T* array) PYLSTM_INLINE_LAMBDA { units.each_store(array, at); };
+  const auto weight = [&](std::size_t w) PYLSTM_INLINE_LAMBDA {
+    const T* const weights = panel + shape.unit_weights_offset() + w * S;
+    return Units::each([&](std::size_t p) PYLSTM_INLINE_LAMBDA { return V::load(weights + p * block_size); });
+  };
+  step_units<Units, Cell>(sums, a.h_prev, a.c, a.h, a.c, a.clip, load, store, weight);
 }
 
 /// All blocks: so many at a time that their chains hide the latency of an FMA, and fit the registers.
@@ -75,17 +92,101 @@ template <class T, class Isa, class Cell>
 PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t most = std::max<std::size_t>(1, 8 / Cell::slots);
-  const std::size_t blocks = shape.blocks();
-  std::size_t block = 0;
-  const auto groups = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) PYLSTM_INLINE_LAMBDA {
-    if constexpr (P <= most) {
-      for (; block + P <= blocks; block += P) step_blocks<V, Cell, P>(shape, a, block);
+  constexpr std::size_t l1_bytes = 32 << 10;
+  const std::size_t blocks = shape.blocks(), groups = blocks / most;
+  const bool descending = a.descending && shape.size() * sizeof(T) > l1_bytes;
+  const auto rest = [&]() PYLSTM_INLINE_LAMBDA {
+    std::size_t block = groups * most;
+    const auto take = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) PYLSTM_INLINE_LAMBDA {
+      if constexpr (P < most) {
+        for (; block + P <= blocks; block += P) step_blocks<V, Cell, P>(shape, a, block);
+      }
+    };
+    take(std::integral_constant<std::size_t, 4>{});
+    take(std::integral_constant<std::size_t, 2>{});
+    take(std::integral_constant<std::size_t, 1>{});
+  };
+  for (std::size_t i = 0; i <= groups; ++i) {
+    const std::size_t group = descending ? groups - i : i;
+    if (group < groups) {
+      step_blocks<V, Cell, most>(shape, a, group * most);
+    } else {
+      rest();
+    }
+  }
+}
+
+/// `step` of run-time sizes, for the table of kernels.
+template <class T, class Isa, class Cell>
+void step_of_panels(const PanelShape& shape, const StepOperands<T>& a) {
+  const simd::FlushDenormals flush;
+  step<T, Isa, Cell>(shape, a);
+}
+
+/// Weights in the public layout; null counts as zeros.  States are [H], without padding.
+template <class T>
+struct MatrixStepOperands {
+  const T *weight_ih, *weight_hh;  ///< [G_ih H][I], [G_hh H][H]
+  const T* bias;                   ///< [G_ih H]; may be null
+  const T* bias_recurrent;         ///< [H] of each slot that x does not feed; may be null
+  const T* unit_weights;           ///< [unit weights][H]; may be null
+  const T *x, *h_prev, *c_prev;
+  T *h, *c;  ///< not h_prev
+  T clip;
+};
+
+/// acc[slot[g]] += matrix * in, for `units` units of each gate from `matrix`'s first row on; gates are `gate_stride`
+/// elements apart.
+template <auto slot, class V, std::size_t Slots, class T>
+PYLSTM_INLINE void accumulate_matrix(V (&acc)[Slots], const T* in, std::size_t K, const T* matrix,
+                                     std::size_t gate_stride, std::size_t units) {
+  constexpr std::size_t S = V::lanes, G = slot.size();
+  if (K == 1) {  // lies as it is wanted
+#pragma GCC unroll 4
+    for (std::size_t g = 0; g < G; ++g) {
+      acc[slot[g]] = fma(V::set1(in[0]), load_within<V>(matrix + g * gate_stride, units), acc[slot[g]]);
+    }
+    return;
+  }
+  const auto add_squares = [&](std::size_t k, auto wide) PYLSTM_INLINE_LAMBDA {
+#pragma GCC unroll 4
+    for (std::size_t g = 0; g < G; ++g) {
+      V square[S];
+      load_square(square, matrix + g * gate_stride + k, K, units, wide);
+      transpose_square(square);
+#pragma GCC unroll 16
+      for (std::size_t l = 0; l < S; ++l) {
+        if (l < wide) acc[slot[g]] = fma(V::set1(in[k + l]), square[l], acc[slot[g]]);
+      }
     }
   };
-  groups(std::integral_constant<std::size_t, 8>{});
-  groups(std::integral_constant<std::size_t, 4>{});
-  groups(std::integral_constant<std::size_t, 2>{});
-  groups(std::integral_constant<std::size_t, 1>{});
+  std::size_t k = 0;
+  for (; k + S <= K; k += S) add_squares(k, std::integral_constant<std::size_t, S>{});
+  if (k < K) add_squares(k, K - k);
+}
+
+template <class T, class Isa, class Cell>
+void step_of_matrices(const PanelShape& shape, const MatrixStepOperands<T>& a) {
+  using V = typename Isa::template vec<T>;
+  constexpr std::size_t S = V::lanes, slots = Cell::slots, fed = Cell::input_slots.size();
+  const std::size_t I = shape.inputs, H = shape.units;
+  const simd::FlushDenormals flush;
+  for (std::size_t j = 0; j < H; j += S) {
+    const std::size_t units = std::min(S, H - j);
+    const auto load = [&](const T* array) PYLSTM_INLINE_LAMBDA {
+      return array == nullptr ? V::zero() : load_within<V>(array + j, units);
+    };
+    const auto store = [&](V v, T* array) PYLSTM_INLINE_LAMBDA { store_within(v, array + j, units); };
+    V acc[slots];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < slots; ++i) {  // the slots that x feeds come first
+      acc[i] = i < fed ? load(shifted(a.bias, i * H)) : load(shifted(a.bias_recurrent, (i - fed) * H));
+    }
+    accumulate_matrix<Cell::input_slots>(acc, a.x, I, a.weight_ih + j * I, H * I, units);
+    accumulate_matrix<Cell::recurrent_slots>(acc, a.h_prev, H, a.weight_hh + j * H, H * H, units);
+    const auto weight = [&](std::size_t w) PYLSTM_INLINE_LAMBDA { return load(shifted(a.unit_weights, w * H)); };
+    step_units<V, Cell>(acc, a.h_prev, a.c_prev, a.h, a.c, a.clip, load, store, weight);
+  }
 }
 
 }  // namespace pylstm::kernels

@@ -21,6 +21,7 @@
 #include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/recurrent.hpp"
 #include "pylstm/kernels/reset.hpp"
+#include "pylstm/kernels/step.hpp"
 #include "pylstm/simd/math.hpp"
 #include "pylstm/simd/simd.hpp"
 
@@ -54,6 +55,9 @@ struct CellKernels {
   std::size_t dweights_rows;  ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
+  /// One row, one step, with the cell's own activations; null: of a cell that needs whole rows.
+  void (*step)(const PanelShape&, const StepOperands<T>&);
+  void (*step_of_matrices)(const PanelShape&, const MatrixStepOperands<T>&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
   void (*initial_gradient)(const BackwardOperands<T>&, const Range&);
   Equations<T> equations;
@@ -167,6 +171,10 @@ constexpr CellKernels<T> cell_kernels() {
     k.bias_slots = Cell::slots;
     k.dweights = Cell::unit_weights;
     k.dweights_rows = 1;
+  }
+  if constexpr (!whole_rows) {
+    k.step = step_of_panels<T, Isa, Cell>;
+    k.step_of_matrices = step_of_matrices<T, Isa, Cell>;
   }
   if constexpr (ResetsState<Cell>) {
     k.reset_slots = Cell::reset_slots.size();

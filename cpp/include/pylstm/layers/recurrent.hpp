@@ -143,6 +143,24 @@ class RecurrentLayer {
     }
   }
 
+  /// Whether `step` is there.
+  bool has_step() const { return cell_->step_of_matrices != nullptr && !projected() && !options_.activations; }
+
+  /// h and c [H] after one step x [I] of one row, from weights that nobody packs: that would take longer than the step.
+  void step(const LayerWeights<const T>& weights, const T* x, const T* h_prev, const T* c_prev, T* h, T* c) const {
+    cell_->step_of_matrices(shape_, {.weight_ih = weights.weight_ih,
+                                     .weight_hh = weights.weight_hh,
+                                     .bias = weights.bias,
+                                     .bias_recurrent = weights.bias_recurrent,
+                                     .unit_weights = weights.unit_weights,
+                                     .x = x,
+                                     .h_prev = h_prev,
+                                     .c_prev = c_prev,
+                                     .h = h,
+                                     .c = c,
+                                     .clip = options_.clip});
+  }
+
   /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
@@ -192,6 +210,9 @@ class RecurrentLayer {
       if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), shape_.units, c.row(0, n), width);
     }
 
+    // One row, and nothing but its states wanted.
+    const bool alone =
+        rows == 1 && !gates_kept && !projected() && !noise.drops() && !noise.holds() && !options_.activations;
     const kernels::ForwardOperands<T> operands{.schedule = &schedule,
                                                .shape = shape_,
                                                .panels = panels,
@@ -209,7 +230,8 @@ class RecurrentLayer {
                                                .gates_kept = gates_kept,
                                                .h_reset = resets_state() ? work.h_reset.data() : nullptr,
                                                .input_product_ready = plan.input_product,
-                                               .keep_gates = tape != nullptr};
+                                               .keep_gates = tape != nullptr,
+                                               .step = alone ? cell_->step : nullptr};
     if (plan.input_product) {
       work.in.resize(chunk * rows * plan.threads);
       work.out.resize(chunk * rows * plan.threads);

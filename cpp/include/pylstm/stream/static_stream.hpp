@@ -69,7 +69,8 @@ class StaticStream {
   void step(const T* x, T* y) noexcept {
     const simd::FlushDenormals flush;
     T *const h_prev = h_[parity_], *const h = h_[1 - parity_];
-    kernels::step<T, Isa, Cell>(layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0});
+    kernels::step<T, Isa, Cell>(
+        layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0, .descending = parity_ != 0});
     V sums[1][head_blocks];
     for (std::size_t p = 0; p < head_blocks; ++p) {
       sums[0][p] = V::load(head_panels_ + p * head.block_size() + head.bias_offset());

@@ -18,6 +18,7 @@
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/sequence.hpp"
+#include "pylstm/kernels/step.hpp"
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/network/network.hpp"
 
@@ -77,8 +78,12 @@ class Stream {
     const std::size_t t = parity_;
     layers_.front().forward.x.data = embedded_ == nullptr ? x : embed(x);
     for (Layer& layer : layers_) {
-      if (layer.affine != nullptr) multiply_input(layer, t);
-      layer.forward_steps(layer.forward, {t, t + 1, 0, rows_, 0, layer.blocks});
+      if (layer.step != nullptr) {
+        take_step(layer, t);
+      } else {
+        if (layer.affine != nullptr) multiply_input(layer, t);
+        layer.forward_steps(layer.forward, {t, t + 1, 0, rows_, 0, layer.blocks});
+      }
       if (layer.residual) add_input(layer, t);
     }
     if (pooled_ != nullptr) pool(layers_.back().outputs(t));
@@ -144,6 +149,7 @@ class Stream {
   /// so that from step to step nothing but x moves.
   struct Layer {
     std::string name_h, name_c;
+    void (*step)(const kernels::PanelShape&, const kernels::StepOperands<T>&);  ///< of one row; null: forward_steps
     void (*forward_steps)(const kernels::ForwardOperands<T>&, const kernels::Range&);
     void (*affine)(
         const kernels::AffineOperands<T>&);  ///< x's product where it goes ahead; null: part of forward_steps
@@ -159,8 +165,8 @@ class Stream {
     Sequence<const T> outputs() const {
       if (residual) return {forward.y.data, 0, forward.y.row_stride, nullptr};
       const auto row = static_cast<std::ptrdiff_t>(forward.h.row_width);
-      const std::ptrdiff_t step = row * static_cast<std::ptrdiff_t>(forward.h.rows);
-      return {forward.h.data + step, -step, row, nullptr};
+      const std::ptrdiff_t period = row * static_cast<std::ptrdiff_t>(forward.h.rows);
+      return {forward.h.data + period, -period, row, nullptr};
     }
     Rows<const T> outputs(std::size_t t) const { return outputs().at(t); }
   };
@@ -221,6 +227,7 @@ class Stream {
     const kernels::PanelShape& shape = recurrent.shape();
     const std::size_t gate_width = shape.slots * shape.lanes, width = shape.padded_units();
     const std::size_t gate_blocks = cell.whole_rows ? shape.blocks() : std::min(shape.blocks(), kernels::most_blocks);
+    layer.step = rows_ == 1 && !recurrent.projected() && network_->config().zoneout == 0 ? cell.step : nullptr;
     layer.forward_steps = cell.forward_steps;
     layer.affine = cell.whole_rows ? cell.input.affine : nullptr;
     layer.schedule = {.steps = 2, .rows = rows_};
@@ -292,6 +299,20 @@ class Stream {
       }
     }
     return embedded_;
+  }
+
+  static void take_step(Layer& layer, std::size_t t) noexcept {
+    const kernels::ForwardOperands<T>& a = layer.forward;
+    T *const even = a.h.data, *const odd = even + a.h.row_width;
+    T* const h = t == 0 ? odd : even;
+    layer.step(a.shape, {.panels = a.panels,
+                         .x = a.x.data + static_cast<std::ptrdiff_t>(t) * a.x.step_stride,
+                         .h_prev = t == 0 ? even : odd,
+                         .h = h,
+                         .c = a.c.data,
+                         .clip = a.options.clip,
+                         .descending = t != 0});
+    if (layer.residual) std::copy_n(h, a.shape.recurrent, a.y.data);
   }
 
   static void multiply_input(Layer& layer, std::size_t t) noexcept {
