@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <variant>
 
 #include "arrays.hpp"
@@ -107,18 +108,23 @@ struct Arguments {
   }
 };
 
-std::optional<py::array> optional_array(const py::object& argument, const char* name,
-                                        const std::vector<py::ssize_t>& shape, const char* why) {
+template <class... Why>
+std::optional<py::array> optional_array(const py::object& argument, const char* name, Shape shape, const Why&... why) {
   if (argument.is_none()) return std::nullopt;
   py::array array = real_array(argument, name);
-  require_shape(array, name, shape, why);
+  require_shape(array, name, shape, why...);
   return array;
 }
 
-/// "4*hidden_size" or "hidden_size".
-std::string units_text(std::size_t gates) {
-  return (gates == 1 ? std::string() : std::to_string(gates) + "*") + "hidden_size";
-}
+/// In messages "4*hidden_size" or "hidden_size".
+struct Units {
+  std::size_t gates;
+
+  friend std::ostream& operator<<(std::ostream& text, Units units) {
+    if (units.gates != 1) text << units.gates << '*';
+    return text << "hidden_size";
+  }
+};
 
 double checked_clip(const py::object& argument) {
   if (argument.is_none()) return std::numeric_limits<double>::infinity();
@@ -153,11 +159,11 @@ std::optional<cells::Activations> checked_activations(const py::object& argument
 std::vector<UnitWeightsArgument> checked_unit_weights(const CellRequest& cell, const WeightArguments& weights,
                                                       std::size_t H) {
   std::vector<UnitWeightsArgument> list;
-  const auto add = [&](const py::object& argument, const std::string& name, std::size_t rows, double missing,
+  const auto add = [&](const py::object& argument, const char* name, std::size_t rows, double missing,
                        const char* gates) {
-    const std::string why = units_text(rows) + " elements" + gates;
     list.push_back(
-        {optional_array(argument, name.c_str(), {signed_size(checked_product(rows, H))}, why.c_str()), rows, missing});
+        {optional_array(argument, name, {signed_size(checked_product(rows, H))}, Units{rows}, " elements", gates), rows,
+         missing});
   };
   if (weights.layer_norm.is_none()) {
     const bool coupled = cell.kind == kernels::CellKind::coupled_lstm;
@@ -207,40 +213,40 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
               .H = 0,
               .P = 0};
   const py::ssize_t dimensions = one_step ? 2 : 3;
-  require(a.x.ndim() == dimensions, x_name, " has shape ", shape_text(a.x), ", expected ",
+  require(a.x.ndim() == dimensions, x_name, " has shape ", Shape(a.x), ", expected ",
           one_step ? "(N, I)" : "(N, T, I)");
   a.N = extent(a.x, 0);
   a.T = one_step ? 1 : extent(a.x, 1);
   a.I = extent(a.x, dimensions - 1);
-  require(a.I >= 1, x_name, " has shape ", shape_text(a.x), ", expected at least one input");
+  require(a.I >= 1, x_name, " has shape ", Shape(a.x), ", expected at least one input");
   // weight_ih says how many units there are, unless it is no such matrix itself.
   const std::size_t G = cell.gates;
-  const std::string units = units_text(G);
+  const Units units{G};
   const bool from_ih = a.weight_ih.ndim() == 2 && extent(a.weight_ih, 0) >= G && extent(a.weight_ih, 0) % G == 0 &&
                        extent(a.weight_ih, 1) == a.I;
   if (weights.weight_hr.is_none()) {
     const bool from_hh = a.weight_hh.ndim() == 2 && extent(a.weight_hh, 0) >= G &&
                          extent(a.weight_hh, 0) == checked_product(G, extent(a.weight_hh, 1));
-    require(from_ih || from_hh, "weight_ih has shape ", shape_text(a.weight_ih), ", expected (", units, ", ", a.I,
+    require(from_ih || from_hh, "weight_ih has shape ", Shape(a.weight_ih), ", expected (", units, ", ", a.I,
             "): ", units, " rows, one column for each input");
     a.H = from_hh ? extent(a.weight_hh, 1) : extent(a.weight_ih, 0) / G;
     if (from_hh && from_ih && a.weight_ih.shape(0) != a.weight_hh.shape(0)) a.H = extent(a.weight_ih, 0) / G;
   } else {
     a.weight_hr = real_array(weights.weight_hr, "weight_hr");
     require(a.weight_hr->ndim() == 2 && extent(*a.weight_hr, 0) >= 1 && extent(*a.weight_hr, 1) >= 1,
-            "weight_hr has shape ", shape_text(*a.weight_hr), ", expected (proj_size, hidden_size)");
+            "weight_hr has shape ", Shape(*a.weight_hr), ", expected (proj_size, hidden_size)");
     a.P = extent(*a.weight_hr, 0);
     a.H = extent(*a.weight_hr, 1);
   }
   const py::ssize_t I = signed_size(a.I), H = signed_size(a.H), N = signed_size(a.N);
   const py::ssize_t rows = signed_size(checked_product(G, a.H)), W = a.P > 0 ? signed_size(a.P) : H;
-  const std::string columns = a.P > 0 ? "proj_size" : "hidden_size";
-  require_shape(a.weight_hh, "weight_hh", {rows, W}, (units + " rows, " + columns + " columns").c_str());
-  require_shape(a.weight_ih, "weight_ih", {rows, I}, (units + " rows, one column for each input").c_str());
-  a.bias = optional_array(weights.bias, "bias", {rows}, (units + " elements").c_str());
+  const char* const columns = a.P > 0 ? "proj_size" : "hidden_size";
+  require_shape(a.weight_hh, "weight_hh", {rows, W}, units, " rows, ", columns, " columns");
+  require_shape(a.weight_ih, "weight_ih", {rows, I}, units, " rows, one column for each input");
+  a.bias = optional_array(weights.bias, "bias", {rows}, units, " elements");
   a.bias_hn = optional_array(weights.bias_hn, "bias_hn", {H}, "hidden_size elements");
   a.unit_weights = checked_unit_weights(cell, weights, a.H);
-  a.h0 = optional_array(h0, h_name, {N, W}, ("one row of " + columns + " elements for each row of x").c_str());
+  a.h0 = optional_array(h0, h_name, {N, W}, "one row of ", columns, " elements for each row of x");
   a.c0 = optional_array(c0, c_name, {N, H}, "one row of hidden_size elements for each row of x");
   return a;
 }
@@ -256,22 +262,37 @@ const T* data_or_null(const std::optional<py::array_t<T>>& array) {
   return array ? array->data() : nullptr;
 }
 
-/// Public weights to panels.
+/// The weights of a call in the engine's type and order.
 template <class T>
-void pack_weights(const RecurrentLayer<T>& layer, const Arguments& a, Buffer<T>& panels) {
-  panels.reserve(layer.size());
-  const py::array_t<T> weight_ih = contiguous<T>(a.weight_ih), weight_hh = contiguous<T>(a.weight_hh);
-  const auto bias = state<T>(a.bias), bias_hn = state<T>(a.bias_hn), weight_hr = state<T>(a.weight_hr);
+struct Weights {
+  py::array_t<T> weight_ih, weight_hh;
+  std::optional<py::array_t<T>> bias, bias_hn, weight_hr;
   std::vector<T> units;
-  if (layer.shape().unit_weights > 0) units = unit_weights<T>(a.unit_weights, a.H);
-  const layers::LayerWeights<const T> weights{.weight_ih = weight_ih.data(),
-                                              .weight_hh = weight_hh.data(),
-                                              .bias = data_or_null(bias),
-                                              .bias_recurrent = data_or_null(bias_hn),
-                                              .unit_weights = units.data(),
-                                              .weight_hr = data_or_null(weight_hr)};
-  const py::gil_scoped_release release;
-  layer.pack(weights, panels.data());
+
+  Weights(const RecurrentLayer<T>& layer, const Arguments& a)
+      : weight_ih(contiguous<T>(a.weight_ih)),
+        weight_hh(contiguous<T>(a.weight_hh)),
+        bias(state<T>(a.bias)),
+        bias_hn(state<T>(a.bias_hn)),
+        weight_hr(state<T>(a.weight_hr)) {
+    if (layer.shape().unit_weights > 0) units = unit_weights<T>(a.unit_weights, a.H);
+  }
+
+  layers::LayerWeights<const T> view() const {
+    return {.weight_ih = weight_ih.data(),
+            .weight_hh = weight_hh.data(),
+            .bias = data_or_null(bias),
+            .bias_recurrent = data_or_null(bias_hn),
+            .unit_weights = units.data(),
+            .weight_hr = data_or_null(weight_hr)};
+  }
+};
+
+/// Multiply-adds of so many steps, and as many weights to pack as one of them has.
+template <class T>
+double products(const RecurrentLayer<T>& layer, std::size_t rows, std::size_t steps) {
+  const auto size = [](std::size_t n) { return static_cast<double>(n); };
+  return size(layer.size()) * (size(rows) * size(steps) + 1);
 }
 
 /// [N][H], or [0][H] of a cell without memory.
@@ -310,12 +331,15 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
     tape = std::make_shared<LayerTape<T>>(LayerTape<T>{layer, a.N, a.T, a.I, a.H, std::move(order), {}, {}, {}});
   }
   Buffer<T>& panels = training ? tape->panels : kept_panels;
-  pack_weights(layer, a, panels);
+  const Weights<T> weights(layer, a);
   const Schedule schedule = training ? tape->order.schedule() : order.schedule();
   Sequence<const T> input = sequence(x.data(), x, schedule);
   const Sequence<T> output = sequence(y.mutable_data(), y, schedule);
   T* const y_data = y.mutable_data();
-  without_gil([&](Interrupt& interrupt) {
+  const layers::LayerWeights<const T> weights_view = weights.view();
+  with_or_without_gil(products(layer, a.N, a.T), [&](Interrupt& interrupt) {
+    panels.reserve(layer.size());
+    layer.pack(weights_view, panels.data());
     if (training) {
       tape->x = Buffer<T>(checked_product(a.N, a.T, a.I));
       const Sequence<const T> source{input.data, input.step_stride, input.row_stride, nullptr};
@@ -386,13 +410,18 @@ py::tuple step(const Arguments& a) {
   py::array_t<T> h = result<T>({N, signed_size(layer.outputs())}), c = memory_result<T>(layer, N, H);
   const py::array_t<T> x = operand<T>(a.x);
   const auto h0 = state<T>(a.h0), c0 = state<T>(a.c0);
-  thread_local Buffer<T> panels;
-  pack_weights(layer, a, panels);
-  const Schedule schedule{.steps = 1, .rows = a.N};
+  const Weights<T> weights(layer, a);
+  const layers::LayerWeights<const T> weights_view = weights.view();
   const Sequence<const T> input{x.data(), 0, x.strides(0) / signed_size(sizeof(T)), nullptr};
   const layers::States<T> states{
       .h0 = data_or_null(h0), .c0 = data_or_null(c0), .h_n = h.mutable_data(), .c_n = c.mutable_data()};
-  without_gil([&](Interrupt& interrupt) {
+  const bool unpacked = a.N == 1 && layer.has_step() && h0 && (c0 || !layer.has_memory());
+  with_or_without_gil(products(layer, a.N, 1), [&](Interrupt& interrupt) {
+    if (unpacked) return layer.step(weights_view, input.data, states.h0, states.c0, states.h_n, states.c_n);
+    thread_local Buffer<T> panels;
+    panels.reserve(layer.size());
+    layer.pack(weights_view, panels.data());
+    const Schedule schedule{.steps = 1, .rows = a.N};
     layer.forward(panels.data(), schedule, input, {}, states, nullptr, workspace<T>(), interrupt);
   });
   return py::make_tuple(h, c);

@@ -273,7 +273,7 @@ def lstm_step(
     >>> h.shape
     (1, 2)
     """
-    h_next, c_next = _core.layer_step(
+    return _core.layer_step(
         _cell(peephole, coupled, cell_clip, layer_norm),
         x_t,
         h,
@@ -288,7 +288,6 @@ def lstm_step(
         cell_clip,
         checked_activations(activations, ("f", "g", "h")),
     )
-    return h_next, c_next
 
 
 def _cell(peephole: ArrayLike | None, coupled: bool, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:

@@ -24,6 +24,7 @@ from .combinations import (
     VARIED_COMBINATIONS,
     Combination,
     DType,
+    Sizes,
     Variant,
 )
 from .oracle import visited_steps
@@ -50,6 +51,15 @@ if TYPE_CHECKING:
 
 ALL = [*PLAIN_COMBINATIONS, *VARIED_COMBINATIONS[::5], *LARGE_COMBINATIONS]
 SOME = SOME_COMBINATIONS
+
+# H and I beside the widths of all vectors: part of one, exactly one, several and a part.
+ONE_ROW = [
+    Combination(Sizes(1, 1, *inputs_and_units), bias=bias, dtype=dtype, variant=variant)
+    for variant in VARIANTS
+    for dtype in DTYPES
+    for bias in (True, False)
+    for inputs_and_units in ((1, 1), (2, 7), (9, 8), (17, 16), (3, 19), (1, 33))
+]
 
 WEIGHT_GRADIENTS = ("d_weight_ih", "d_weight_hh", "d_bias", "d_bias_hn", "d_peephole")
 """Sums over the rows: they depend on which rows are in the batch, and in their last bits on the order of the rows."""
@@ -168,6 +178,16 @@ def test_step_by_step_gives_the_bits_of_the_whole_sequence(combination: Combinat
 
     actual = {"y": y, **{f"{name}_n": value for name, value in states.items()}}
     assert_same_bits(actual, forward(combination.cell, arguments))
+
+
+@pytest.mark.parametrize("combination", ONE_ROW, ids=str)
+def test_a_step_of_one_row_gives_the_bits_of_a_step_of_several(combination: Combination) -> None:
+    """One row takes its weights as they lie; for several they are packed."""
+    arguments = combination.step_arguments()
+    of_row = ("x_t", "h", "c")
+    several = {name: np.repeat(value, 2, axis=0) if name in of_row else value for name, value in arguments.items()}
+    expected = {name: value[:1] for name, value in step(combination.cell, several).items()}
+    assert_same_bits(step(combination.cell, arguments), expected)
 
 
 @pytest.mark.parametrize("combination", [c for c in SOME if c.lengths == "full"], ids=str)
