@@ -136,10 +136,10 @@ struct MatrixStepOperands {
 };
 
 /// acc[slot[g]] += matrix * in, for `units` units of each gate from `matrix`'s first row on; gates are `gate_stride`
-/// elements apart.
+/// elements apart.  Not inlined: cells share it.
 template <auto slot, class V, std::size_t Slots, class T>
-PYLSTM_INLINE void accumulate_matrix(V (&acc)[Slots], const T* in, std::size_t K, const T* matrix,
-                                     std::size_t gate_stride, std::size_t units) {
+[[gnu::noinline]] void accumulate_matrix(V (&acc)[Slots], const T* in, std::size_t K, const T* matrix,
+                                         std::size_t gate_stride, std::size_t units) {
   constexpr std::size_t S = V::lanes, G = slot.size();
   if (K == 1) {  // lies as it is wanted
 #pragma GCC unroll 4
