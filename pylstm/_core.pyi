@@ -131,6 +131,8 @@ class Trainer:
         quantiles: Sequence[float] = (0.5,),
         label_smoothing: float = 0.0,
         averaging: float = 0.0,
+        checkpoint: bool | int = False,
+        tbptt_steps: int = 0,
     ) -> None: ...
     learning_rate: float
     @property

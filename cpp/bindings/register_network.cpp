@@ -403,7 +403,8 @@ void register_network(py::module_& module) {
                        double momentum, bool nesterov, double beta_1, double beta_2, double epsilon, double rho,
                        double alpha, std::optional<double> max_grad_norm, std::optional<double> max_grad_value,
                        std::uint64_t seed, const std::string& loss, double delta, std::vector<double> quantiles,
-                       double label_smoothing, double averaging) {
+                       double label_smoothing, double averaging, std::variant<bool, std::size_t> checkpoint,
+                       std::size_t tbptt_steps) {
              train::TrainerConfig config;
              config.loss = {.kind = from_name("loss", train::loss_names, loss),
                             .delta = delta,
@@ -422,6 +423,12 @@ void register_network(py::module_& module) {
              if (max_grad_value) config.max_grad_value = *max_grad_value;
              config.seed = seed;
              config.averaging = averaging;
+             if (const std::size_t* const steps = std::get_if<std::size_t>(&checkpoint)) {
+               config.checkpoint = *steps;
+             } else if (std::get<bool>(checkpoint)) {
+               config.checkpoint = network::TrainingPass::about_root;
+             }
+             config.tbptt_steps = tbptt_steps;
              return std::make_unique<AnyTrainer>(std::move(network), config);
            }),
            py::arg("network"), py::kw_only(), py::arg("solver"), py::arg("learning_rate"), py::arg("momentum") = 0.9,
@@ -429,7 +436,7 @@ void register_network(py::module_& module) {
            py::arg("rho") = 0.9, py::arg("alpha") = 0.0, py::arg("max_grad_norm") = py::none(),
            py::arg("max_grad_value") = py::none(), py::arg("seed") = 0, py::arg("loss") = "squared_error",
            py::arg("delta") = 1.0, py::arg("quantiles") = std::vector<double>{0.5}, py::arg("label_smoothing") = 0.0,
-           py::arg("averaging") = 0.0)
+           py::arg("averaging") = 0.0, py::arg("checkpoint") = false, py::arg("tbptt_steps") = 0)
       .def("loss", &AnyTrainer::loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none(),
            py::arg("rows") = py::none())
       .def("run_epoch", &AnyTrainer::run_epoch, py::arg("X"), py::arg("y"), py::arg("sample_weight"), py::arg("order"),

@@ -204,7 +204,9 @@ class RecurrentEstimator(Hyperparameters):
             verbose=0 if partial else int(self.verbose),
         )
         scale = draft._scale(samples, loss) if start is None or start.scale is None else start.scale
-        session = Session(architecture, self._solver(), loss, self._dropout(), seed, start, scale)
+        session = Session(
+            architecture, self._solver(), loss, self._dropout(), self._long_sequences(), seed, start, scale
+        )
         validation, scaled = None, scale.scaled(samples, architecture.dtype)
         if held_out is not None:
             known = scaled.X if held_out.X is samples.X else None

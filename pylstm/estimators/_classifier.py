@@ -316,9 +316,10 @@ class LSTMClassifier(SequenceClassifier):
         Training ends after this many epochs in a row without improvement. "auto": 10, or as many as take 300 updates.
     hidden_size, cell, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
     recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
-    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
-    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
-    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, \
+    bucket_by_length, random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
+    max_grad_value, weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, \
+    epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     Attributes
@@ -374,9 +375,10 @@ class GRUClassifier(SequenceClassifier):
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
     recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
-    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
-    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
-    weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, verbose
+    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, \
+    bucket_by_length, random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
+    max_grad_value, weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, \
+    epsilon, rho, dtype, warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

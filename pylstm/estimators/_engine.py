@@ -74,6 +74,14 @@ class Solver:
 
 
 @dataclass(frozen=True)
+class LongSequences:
+    """What becomes of sequences of many steps in training; arguments of the engine's trainer."""
+
+    checkpoint: bool | int
+    tbptt_steps: int  # 0: all
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Parameters (read-only) and the solver's state at one moment."""
 
@@ -140,6 +148,8 @@ class Session:
         What to minimise.
     dropout : Dropout
         What to drop.
+    long_sequences : LongSequences
+        What to keep of long sequences, and how far gradients go back.
     seed : int
         Of the initial parameters and the dropout masks.
     start : Snapshot or None
@@ -154,6 +164,7 @@ class Session:
         solver: Solver,
         loss: Loss,
         dropout: Dropout,
+        long_sequences: LongSequences,
         seed: int,
         start: Snapshot | None,
         scale: Scale,
@@ -167,7 +178,9 @@ class Session:
             self._network.initialize(seed)
         else:
             self._network.set_parameters(scale.inside(start.parameters) | start.learnt)
-        self._trainer = _core.Trainer(self._network, seed=seed, **vars(solver), **vars(scale.targets.loss(loss)))
+        self._trainer = _core.Trainer(
+            self._network, seed=seed, **vars(solver), **vars(scale.targets.loss(loss)), **vars(long_sequences)
+        )
         if start is not None and start.solver == solver.solver:
             self._trainer.set_state(start.solver_state)
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 
-from ._engine import Architecture, Dropout, Solver
+from ._engine import Architecture, Dropout, LongSequences, Solver
 from ._parameters import (
     CELLS,
     MERGES,
@@ -76,6 +76,8 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         max_grad_norm: float | None = 1.0,
         max_grad_value: float | None = None,
         weight_averaging: float = 0.0,
+        checkpoint: bool | int | None = None,
+        tbptt_steps: int | None = None,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -124,6 +126,8 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.max_grad_norm = max_grad_norm
         self.max_grad_value = max_grad_value
         self.weight_averaging = weight_averaging
+        self.checkpoint = checkpoint
+        self.tbptt_steps = tbptt_steps
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
@@ -190,6 +194,16 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         check_boolean("shuffle", self.shuffle)
         check_boolean("bucket_by_length", self.bucket_by_length)
         check_real("weight_averaging", self.weight_averaging, "[0, 1)")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, bool | np.bool_):
+            check_integer("checkpoint", self.checkpoint, minimum=1)
+        if self.tbptt_steps is not None:
+            check_integer("tbptt_steps", self.tbptt_steps, minimum=1)
+            if self.bidirectional:
+                msg = (
+                    f"tbptt_steps is {self.tbptt_steps}, expected None with bidirectional=True: "
+                    "the state comes in from both ends"
+                )
+                raise ValueError(msg)
         if self.tol is not None:
             check_real("tol", self.tol, "[0, inf)")
         if not isinstance(self.n_iter_no_change, str) or self.n_iter_no_change != "auto":
@@ -262,6 +276,11 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             recurrent_dropout=float(self.recurrent_dropout),
             variational=bool(self.variational_dropout),
         )
+
+    def _long_sequences(self) -> LongSequences:
+        if self.checkpoint is None or isinstance(self.checkpoint, bool | np.bool_):
+            return LongSequences(bool(self.checkpoint), int(self.tbptt_steps or 0))
+        return LongSequences(int(self.checkpoint), int(self.tbptt_steps or 0))
 
     def _solver(self) -> Solver:
         """Return how parameters are updated."""

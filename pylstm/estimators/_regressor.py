@@ -324,6 +324,19 @@ class LSTMRegressor(SequenceRegressor):
     weight_averaging : float, default=0.0
         Not 0: predict, validate and stop with an exponential average of the weights over the updates, with this decay,
         in [0, 1), such as 0.999 (Polyak and Juditsky 1992). It begins with the initial weights.
+    checkpoint : bool, int or None, default=None
+        Train long sequences in less memory, with the same bits (Chen et al. 2016): of what backpropagation needs keep
+        one segment at a time, and of the others the states they begin with, from which they are computed again, in up
+        to a third more time. True: segments of about the square root of the number of steps, so that memory grows like
+        that; an int: of so many steps. All of X and of what is predicted stays, with ``pooling="attention"`` the
+        outputs of the last layer, and with ``bidirectional=True`` those of all layers.
+    tbptt_steps : int, optional
+        Truncated backpropagation through time (Williams and Peng 1990): states go through the whole sequence, but
+        gradients go back this many steps at most. Where every step has a target, and with a `pooling` of all steps, no
+        gradient crosses the step k, 2k, ...; where the last step is read, it reaches that and the k - 1 before it. One
+        update for a batch of whole sequences. With targets of steps, and where the last step is read, memory does
+        not grow with the sequence; in the latter case the steps before cost their forward pass only. Not with
+        `bidirectional`. Default: gradients go back to the first step.
     momentum : float, default=0.9
         Momentum of "sgd".
     nesterovs_momentum : bool, default=True
@@ -415,6 +428,11 @@ class LSTMRegressor(SequenceRegressor):
     ----------
     S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997.
 
+    R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of recurrent network
+    trajectories", Neural Computation 2(4), 1990.
+
+    T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training deep nets with sublinear memory cost", arXiv:1604.06174, 2016.
+
     M. Schuster and K. K. Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on Signal Processing
     45(11), 1997.
 
@@ -449,8 +467,8 @@ class GRURegressor(SequenceRegressor):
     zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, missing, standardize, \
     n_timesteps, solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, bucket_by_length, \
     random_state, tol, n_iter_no_change, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
-    max_grad_value, weight_averaging, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, warm_start, \
-    verbose, loss, huber_delta, quantile
+    max_grad_value, weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, \
+    epsilon, rho, dtype, warm_start, verbose, loss, huber_delta, quantile
         As for `LSTMRegressor`.
 
     See Also

@@ -10,6 +10,7 @@
 #include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "combinations.hpp"
@@ -19,6 +20,7 @@
 #include "pylstm/layers/schedule.hpp"
 #include "pylstm/layers/walk.hpp"
 #include "pylstm/network/network.hpp"
+#include "pylstm/reference/recurrent.hpp"
 #include "pylstm/train/loss.hpp"
 
 namespace pylstm::testing {
@@ -56,6 +58,54 @@ template <class T>
 void set(const Network<T>& network, Buffer<T>& flat, const Parameters<T>& all) {
   const auto infos = network.parameter_infos();
   for (std::size_t index = 0; index < infos.size(); ++index) network.set(index, flat, all.at(infos[index].name).data());
+}
+
+inline reference::Cell reference_cell(const kernels::CellChoice& choice) {
+  switch (choice.kind) {
+    case kernels::CellKind::lstm:
+      return reference::Cell::lstm;
+    case kernels::CellKind::coupled_lstm:
+      return reference::Cell::coupled_lstm;
+    case kernels::CellKind::gru:
+      return reference::Cell::gru;
+    case kernels::CellKind::gru_reset_before:
+      return reference::Cell::gru_reset_before;
+    case kernels::CellKind::rnn_tanh:
+      return reference::Cell::rnn_tanh;
+    case kernels::CellKind::rnn_relu:
+      return reference::Cell::rnn_relu;
+    case kernels::CellKind::layer_norm_lstm:
+      return reference::Cell::layer_norm_lstm;
+    default:
+      return reference::Cell::layer_norm_gru;
+  }
+}
+
+/// One direction of layer l as the reference takes it: its sizes and weights.
+inline reference::Problem<double> reference_problem(const Config& config, const Parameters<double>& all, std::size_t l,
+                                                    bool second) {
+  const auto parameter = [&](const char* name) {
+    const auto found = all.find("layers." + std::to_string(l) + (second ? ".reverse." : ".") + name);
+    return found == all.end() ? std::vector<double>{} : found->second;
+  };
+  std::vector<double> unit_weights = parameter("peephole");
+  for (const char* const gain : {"gain_ih", "gain_hh", "gain_c", "bias_c"}) {
+    const std::vector<double> values = parameter(gain);
+    unit_weights.insert(unit_weights.end(), values.begin(), values.end());
+  }
+  const std::size_t H = config.hidden_sizes[l];
+  std::vector<double> weight_ih = parameter("weight_ih");
+  const std::size_t I = weight_ih.size() / (reference::shape_of(reference_cell(config.cell)).gates_x * H);
+  return {.cell = reference_cell(config.cell),
+          .I = I,
+          .H = H,
+          .P = config.projection,
+          .weight_ih = std::move(weight_ih),
+          .weight_hh = parameter("weight_hh"),
+          .weight_hr = parameter("weight_hr"),
+          .bias = parameter("bias"),
+          .bias_recurrent = parameter("bias_hn"),
+          .unit_weights = std::move(unit_weights)};
 }
 
 inline bool is_bias(const std::string& name) { return name.ends_with("bias"); }

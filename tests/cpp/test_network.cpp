@@ -50,56 +50,17 @@ struct Layer {
   std::size_t width = 0;
 };
 
-reference::Cell reference_cell(const kernels::CellChoice& choice) {
-  switch (choice.kind) {
-    case kernels::CellKind::lstm:
-      return reference::Cell::lstm;
-    case kernels::CellKind::coupled_lstm:
-      return reference::Cell::coupled_lstm;
-    case kernels::CellKind::gru:
-      return reference::Cell::gru;
-    case kernels::CellKind::gru_reset_before:
-      return reference::Cell::gru_reset_before;
-    case kernels::CellKind::rnn_tanh:
-      return reference::Cell::rnn_tanh;
-    case kernels::CellKind::rnn_relu:
-      return reference::Cell::rnn_relu;
-    case kernels::CellKind::layer_norm_lstm:
-      return reference::Cell::layer_norm_lstm;
-    default:
-      return reference::Cell::layer_norm_gru;
-  }
-}
-
 /// One direction of layer l by the reference.
 Layer<double> reference_direction(const Config& config, const Batch<double>& batch, const Parameters<double>& all,
                                   std::size_t l, const Layer<double>& below, bool second) {
-  const auto parameter = [&](const char* name) {
-    const auto found = all.find("layers." + std::to_string(l) + (second ? ".reverse." : ".") + name);
-    return found == all.end() ? std::vector<double>{} : found->second;
-  };
-  const std::size_t H = config.hidden_sizes[l], P = config.projection;
-  std::vector<double> unit_weights = parameter("peephole");
-  for (const char* const gain : {"gain_ih", "gain_hh", "gain_c", "bias_c"}) {
-    const std::vector<double> values = parameter(gain);
-    unit_weights.insert(unit_weights.end(), values.begin(), values.end());
-  }
-  const auto r = reference::forward<double>({.cell = reference_cell(config.cell),
-                                             .T = batch.T_,
-                                             .N = batch.N,
-                                             .I = below.width,
-                                             .H = H,
-                                             .P = P,
-                                             .x = below.y,
-                                             .weight_ih = parameter("weight_ih"),
-                                             .weight_hh = parameter("weight_hh"),
-                                             .weight_hr = parameter("weight_hr"),
-                                             .bias = parameter("bias"),
-                                             .bias_recurrent = parameter("bias_hn"),
-                                             .unit_weights = unit_weights,
-                                             .lengths = batch.lengths,
-                                             .reverse = batch.reverse != second});
-  return {r.y, r.h_n, P > 0 ? P : H};
+  reference::Problem<double> problem = reference_problem(config, all, l, second);
+  problem.T = batch.T_;
+  problem.N = batch.N;
+  problem.x = below.y;
+  problem.lengths = batch.lengths;
+  problem.reverse = batch.reverse != second;
+  const auto r = reference::forward<double>(problem);
+  return {r.y, r.h_n, problem.width()};
 }
 
 Layer<double> merged(Merge merge, const Layer<double>& first, const Layer<double>& second) {

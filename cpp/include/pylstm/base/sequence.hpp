@@ -68,15 +68,16 @@ struct Sequence {
   PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t).row(n); }
 };
 
-/// A ring of `period` arrays [rows][width], one for each step: the whole past (a tape) or its last few steps.
+/// A ring of `period` arrays [rows][width], one for each step: the whole past (a tape), a segment, or a few last steps.
 /// Of gates there is a ring for each block of units: the products over time then read one contiguous stretch per block.
 template <class T>
 struct History {
   T* data = nullptr;
   std::size_t period = 1, row_width = 0, rows = 0;
+  std::size_t first = 0;  ///< the step that lies at `data`, of a segment
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
-  PYLSTM_INLINE T* at(std::size_t t) const { return shifted(data, t % period * rows * row_width); }
+  PYLSTM_INLINE T* at(std::size_t t) const { return shifted(data, (t - first) % period * rows * row_width); }
   PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t) + n * row_width; }
   /// From a block's ring to the next.  One row more than it holds, lest all blocks fall on the same sets of a cache.
   PYLSTM_INLINE std::size_t block_stride() const { return (period * rows + 1) * row_width; }

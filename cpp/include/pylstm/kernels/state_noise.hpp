@@ -20,6 +20,7 @@ struct StateNoise {
   /// alike: 0 or 1 in training, the rate itself in prediction.
   const T *hold_h = nullptr, *hold_c = nullptr;
   std::size_t hold_step_stride = 0, hold_row_stride = 0;
+  std::size_t hold_first = 0;  ///< the step whose shares come first
 
   PYLSTM_INLINE bool drops() const { return dropout != nullptr; }
   PYLSTM_INLINE bool holds() const { return hold_h != nullptr; }
@@ -29,7 +30,7 @@ struct StateNoise {
 
  private:
   PYLSTM_INLINE std::size_t hold_at(std::size_t t, std::size_t n) const {
-    return t * hold_step_stride + n * hold_row_stride;
+    return (t - hold_first) * hold_step_stride + n * hold_row_stride;
   }
 };
 

@@ -41,14 +41,15 @@ class DenseLayer {
                      .block_end = shape_.blocks()});
   }
 
-  /// d: rows of padded_units(), zero past the end.  Writes dpanels, and din where wanted (not empty).
+  /// d: rows of padded_units(), zero past the end.  Writes dpanels, or adds to them unless `fresh`, and writes din
+  /// where wanted (not empty).
   void backward(const T* panels, const std::vector<const T*>& in, const std::vector<const T*>& d,
-                const std::vector<T*>& din, T* dpanels, Buffer<T>& transposed_panels) const {
+                const std::vector<T*>& din, bool fresh, T* dpanels, Buffer<T>& transposed_panels) const {
     kernel_->outer({.d = d.data(),
                     .in = in.data(),
                     .n = in.size(),
                     .d_block_stride = shape_.lanes,
-                    .fresh = true,
+                    .fresh = fresh,
                     .k_begin = 0,
                     .k_end = shape_.inputs,
                     .dw = dpanels,
@@ -58,7 +59,7 @@ class DenseLayer {
     sum_rows_({.rows = d.data(),
                .n = in.size(),
                .block_stride = shape_.lanes,
-               .fresh = true,
+               .fresh = fresh,
                .count = 1,
                .sums = dpanels + shape_.bias_offset(),
                .sums_block_stride = shape_.block_size(),

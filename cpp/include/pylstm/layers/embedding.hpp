@@ -24,18 +24,18 @@ struct EmbeddingShape {
 
 /// `to` rows of `table` [vocabulary][width] for the tokens, rows of one element.
 template <class T>
-void embed(const EmbeddingShape& shape, const Schedule& schedule, const T* table, Sequence<const T> tokens,
-           Sequence<T> to) {
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void embed(const EmbeddingShape& shape, const Schedule& schedule, const Segment& segment, const T* table,
+           Sequence<const T> tokens, Sequence<T> to) {
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
     std::copy_n(table + shape.token(*tokens.row(t, n)) * shape.width, shape.width, to.row(t, n));
   });
 }
 
-/// Adds to the table's gradient: the sum of `d` over the steps of each token.
+/// Adds to the table's gradient: the sum of `d` over the steps of each token, last step first.
 template <class T>
-void unembed(const EmbeddingShape& shape, const Schedule& schedule, Sequence<const T> tokens, Sequence<const T> d,
-             T* dtable) {
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void unembed(const EmbeddingShape& shape, const Schedule& schedule, const Segment& segment, Sequence<const T> tokens,
+             Sequence<const T> d, T* dtable) {
+  for_each_step_back(schedule, segment, [&](std::size_t t, std::size_t n) {
     add(d.row(t, n), shape.width, dtable + shape.token(*tokens.row(t, n)) * shape.width);
   });
 }

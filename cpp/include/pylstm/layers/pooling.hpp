@@ -1,6 +1,7 @@
 /// What a read-out takes from the outputs of all real steps of a row; a row without steps gives zeros.
 ///
 /// Outputs come in the order of the walk, [steps][rows][width]; what is pooled is [rows][width] in the caller's order.
+/// Means and maxima take the segments of a walk one after the other.
 #pragma once
 
 #include <algorithm>
@@ -29,13 +30,14 @@ T dot(const T* a, const T* b, std::size_t count) {
 }
 
 template <class T>
-void pool_mean(const Schedule& schedule, Sequence<const T> y, std::size_t width, T* pooled) {
-  std::fill_n(pooled, schedule.rows * width, T(0));
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void pool_mean(const Schedule& schedule, const Segment& segment, Sequence<const T> y, std::size_t width, T* pooled) {
+  if (segment.begin == 0) std::fill_n(pooled, schedule.rows * width, T(0));
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
     const T* const row = y.row(t, n);
     T* const to = pooled + schedule.caller_row(n) * width;
     for (std::size_t j = 0; j < width; ++j) to[j] += row[j];
   });
+  if (segment.end < schedule.steps) return;
   for (std::size_t n = 0; n < schedule.rows; ++n) {
     T* const to = pooled + schedule.caller_row(n) * width;
     const T length = static_cast<T>(std::max<std::size_t>(schedule.length(n), 1));
@@ -44,8 +46,9 @@ void pool_mean(const Schedule& schedule, Sequence<const T> y, std::size_t width,
 }
 
 template <class T>
-void unpool_mean(const Schedule& schedule, const T* dpooled, std::size_t width, Sequence<T> dy) {
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void unpool_mean(const Schedule& schedule, const Segment& segment, const T* dpooled, std::size_t width,
+                 Sequence<T> dy) {
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
     const T* const from = dpooled + schedule.caller_row(n) * width;
     const T length = static_cast<T>(schedule.length(n));
     T* const row = dy.row(t, n);
@@ -55,9 +58,10 @@ void unpool_mean(const Schedule& schedule, const T* dpooled, std::size_t width, 
 
 /// `step` [rows][width]: the first step of the walk that attains the maximum.  NaN is larger than any number.
 template <class T>
-void pool_max(const Schedule& schedule, Sequence<const T> y, std::size_t width, T* pooled, std::size_t* step) {
-  std::fill_n(pooled, schedule.rows * width, T(0));
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void pool_max(const Schedule& schedule, const Segment& segment, Sequence<const T> y, std::size_t width, T* pooled,
+              std::size_t* step) {
+  if (segment.begin == 0) std::fill_n(pooled, schedule.rows * width, T(0));
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
     const T* const row = y.row(t, n);
     const std::size_t to = schedule.caller_row(n) * width;
     for (std::size_t j = 0; j < width; ++j) {
@@ -69,9 +73,9 @@ void pool_max(const Schedule& schedule, Sequence<const T> y, std::size_t width, 
 }
 
 template <class T>
-void unpool_max(const Schedule& schedule, const T* dpooled, const std::size_t* step, std::size_t width,
-                Sequence<T> dy) {
-  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+void unpool_max(const Schedule& schedule, const Segment& segment, const T* dpooled, const std::size_t* step,
+                std::size_t width, Sequence<T> dy) {
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
     const std::size_t from = schedule.caller_row(n) * width;
     T* const row = dy.row(t, n);
     for (std::size_t j = 0; j < width; ++j) row[j] = step[from + j] == t ? dpooled[from + j] : T(0);
@@ -100,31 +104,39 @@ void pool_attention(const Schedule& schedule, Sequence<const T> y, const T* quer
   });
 }
 
-/// dy, and what is added to the gradient of the query, from the shares that `pool_attention` left; `dshares`
-/// [steps][rows] is scratch.
+/// Gradients of the scores, `dscores` [steps][rows], from the shares that `pool_attention` left, and what is added to
+/// that of the query.
 template <class T>
-void unpool_attention(const Schedule& schedule, Sequence<const T> y, const T* query, const T* dpooled, const T* shares,
-                      std::size_t width, T* dshares, T* dquery, Sequence<T> dy) {
+void score_gradients(const Schedule& schedule, Sequence<const T> y, const T* dpooled, const T* shares,
+                     std::size_t width, T* dscores, T* dquery) {
   const std::size_t rows = schedule.rows;
-  const auto gradient = [&](std::size_t n) { return dpooled + schedule.caller_row(n) * width; };
-  for_each_step(schedule,
-                [&](std::size_t t, std::size_t n) { dshares[t * rows + n] = dot(y.row(t, n), gradient(n), width); });
+  // First of the shares.
+  for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+    dscores[t * rows + n] = dot(y.row(t, n), dpooled + schedule.caller_row(n) * width, width);
+  });
   for (std::size_t n = 0; n < rows; ++n) {
     const std::size_t length = schedule.length(n);
     T mean = 0;
-    for (std::size_t t = 0; t < length; ++t) mean += shares[t * rows + n] * dshares[t * rows + n];
+    for (std::size_t t = 0; t < length; ++t) mean += shares[t * rows + n] * dscores[t * rows + n];
     for (std::size_t t = 0; t < length; ++t) {
-      dshares[t * rows + n] = shares[t * rows + n] * (dshares[t * rows + n] - mean);  // now of the scores
+      dscores[t * rows + n] = shares[t * rows + n] * (dscores[t * rows + n] - mean);
     }
   }
   for_each_step(schedule, [&](std::size_t t, std::size_t n) {
-    const T share = shares[t * rows + n], dscore = dshares[t * rows + n];
-    const T *const row = y.row(t, n), *const from = gradient(n);
+    const T dscore = dscores[t * rows + n];
+    const T* const row = y.row(t, n);
+    for (std::size_t j = 0; j < width; ++j) dquery[j] += dscore * row[j];
+  });
+}
+
+template <class T>
+void unpool_attention(const Schedule& schedule, const Segment& segment, const T* query, const T* dpooled,
+                      const T* shares, const T* dscores, std::size_t width, Sequence<T> dy) {
+  for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
+    const T share = shares[t * schedule.rows + n], dscore = dscores[t * schedule.rows + n];
+    const T* const from = dpooled + schedule.caller_row(n) * width;
     T* const to = dy.row(t, n);
-    for (std::size_t j = 0; j < width; ++j) {
-      to[j] = share * from[j] + dscore * query[j];
-      dquery[j] += dscore * row[j];
-    }
+    for (std::size_t j = 0; j < width; ++j) to[j] = share * from[j] + dscore * query[j];
   });
 }
 

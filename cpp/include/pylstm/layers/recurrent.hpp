@@ -35,9 +35,11 @@ struct LayerWeights {
   T* weight_hr = nullptr;       ///< [P][H]: the projection
 };
 
-/// What BPTT needs of a forward pass, time-major and in the schedule's order.  Backward does not change it.
+/// What BPTT needs of a forward pass or a segment of one, time-major and in the schedule's order.  Backward does not
+/// change it.
 template <class T>
 struct Tape {
+  Segment segment;  ///< whose steps it has
   Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
   Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
   Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
@@ -52,6 +54,8 @@ struct SequenceGradients {
   Sequence<T> dx;                            ///< out; null: not wanted
   T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
   T* dpanels = nullptr;                      ///< out: size() elements
+  bool continues = false;                    ///< adds to dpanels what a segment has
+  bool cut = false;                          ///< no gradient comes from the steps after the segment
 };
 
 /// Memory of a layer's calls, kept from one to the next.
@@ -105,7 +109,8 @@ class RecurrentLayer {
   /// The outputs that a forward pass left on its tape, [steps][rows][padded width].
   Sequence<const T> taped_outputs(const Tape<T>& tape, const Schedule& schedule, bool drops) const {
     const std::size_t padded = shape_.padded_recurrent();
-    return in_walk_order<const T>((drops ? tape.m : tape.h).data() + schedule.rows * padded, schedule, padded);
+    return in_walk_order<const T>((drops ? tape.m : tape.h).data() + schedule.rows * padded, schedule, padded,
+                                  tape.segment.begin);
   }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape_.recurrent; }
@@ -165,21 +170,31 @@ class RecurrentLayer {
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
                const kernels::StateNoise<T>& noise = {}) const {
+    forward_segment(Segment::all(schedule), nullptr, panels, schedule, x, y, states, tape, work, interrupt, noise);
+  }
+
+  /// As `forward`, of a segment of the walk, on a tape: it begins with `before`, what `copy_border` took from the
+  /// segment before it, or with h0 and c0.  h_n and c_n are those of the rows that end in it.
+  void forward_segment(const Segment& segment, const T* before, const T* panels, const Schedule& schedule,
+                       Sequence<const T> x, Sequence<T> y, const States<T>& states, Tape<T>* tape, Workspace<T>& work,
+                       Interrupt& interrupt, const kernels::StateNoise<T>& noise) const {
     require(!projected() || (!noise.drops() && !noise.holds()), "a projected state takes neither dropout nor zoneout");
-    const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
+    const std::size_t steps = segment.steps(), rows = schedule.rows, width = shape_.padded_units();
     const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = forward_plan(schedule);
-    const std::size_t chunk = plan.chunk_steps;
+    const std::size_t chunk = plan.chunk_steps, first = segment.begin;
 
-    History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows};
-    History<T> m{.period = tape ? steps + 1 : projected() ? 1 : 2, .row_width = width, .rows = rows};
-    History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows};
+    if (tape != nullptr) tape->segment = segment;
+    History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows, .first = first};
+    History<T> m{.period = tape ? steps + 1 : projected() ? 1 : 2, .row_width = width, .rows = rows, .first = first};
+    History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows, .first = first};
     const bool gates_kept = tape || plan.input_product || plan.split_units;
     History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
                                : plan.input_product ? chunk
                                                     : 1,
                      .row_width = gate_width,
-                     .rows = rows};
+                     .rows = rows,
+                     .first = first};
     const auto place = [&](History<T>& history, Buffer<T>& buffer) {
       buffer.reserve(checked_product(history.period, rows, history.row_width));
       history.data = buffer.data();
@@ -201,7 +216,14 @@ class RecurrentLayer {
     if (resets_state()) work.h_reset.reserve(rows * width);
     place_blocks(gates, tape ? tape->gates : work.gates,
                  gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
-    for (std::size_t n = 0; n < rows; ++n) {
+    if (before != nullptr) {
+      for_each_state(h, c, m, noise, [&](const History<T>& history) {
+        const std::size_t count = schedule.active_at(first) * history.row_width;
+        std::copy_n(before, count, history.at(first));
+        before += rows * history.row_width;
+      });
+    }
+    for (std::size_t n = 0; n < rows && before == nullptr; ++n) {
       load_state(states.h0, schedule.caller_row(n), outputs(), h.row(0, n), h.row_width);
       if (noise.drops()) {
         std::copy_n(h.row(0, n), width, m.row(0, n));
@@ -240,14 +262,14 @@ class RecurrentLayer {
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
         kernels::Range range = forward_range(plan, schedule, share);
         range.step_begin = begin;
-        range.step_end = std::min(begin + chunk, steps);
+        range.step_end = std::min(begin + chunk, segment.end);
         if (input_product_first) input_product(operands, range, work, share.index * chunk * rows);
         range.step_end = end;
         cell_->forward_steps(operands, range);
       });
     };
-    for (std::size_t begin = 0; begin < steps && !interrupt.poll(); begin += chunk) {
-      const std::size_t end = std::min(begin + chunk, steps);
+    for (std::size_t begin = first; begin < segment.end && !interrupt.poll(); begin += chunk) {
+      const std::size_t end = std::min(begin + chunk, segment.end);
       if (!plan.split_units) {
         share_steps(begin, end, plan.input_product);
       } else {
@@ -258,10 +280,36 @@ class RecurrentLayer {
 
     for (std::size_t n = 0; n < rows; ++n) {
       const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
+      if (length > segment.end || (first > 0 && length <= first)) continue;
       const T* const last = projected() ? h.row(length, n) : m.row(length, n);
       if (states.h_n) std::copy_n(last, outputs(), states.h_n + row * outputs());
       if (states.c_n && cell_->has_memory) std::copy_n(c.row(length, n), shape_.units, states.c_n + row * shape_.units);
     }
+  }
+
+  /// Elements of the states between two steps, for a later `forward_segment`.
+  std::size_t border_size(const Schedule& schedule, const kernels::StateNoise<T>& noise) const {
+    std::size_t size = 0;
+    const std::size_t width = shape_.padded_units();
+    const History<T> h{.row_width = shape_.padded_recurrent()}, c{.row_width = width}, m{.row_width = width};
+    for_each_state(h, c, m, noise,
+                   [&](const History<T>& history) { size += checked_product(schedule.rows, history.row_width); });
+    return size;
+  }
+
+  /// Copies the states after the segment on the tape: `border_size` elements, of which those of rows that go on are
+  /// set.
+  void copy_border(const Tape<T>& tape, const Schedule& schedule, const kernels::StateNoise<T>& noise, T* to) const {
+    const std::size_t rows = schedule.rows, width = shape_.padded_units(), period = tape.segment.steps() + 1;
+    const auto history = [&](const Buffer<T>& buffer, std::size_t row_width) {
+      return History<const T>{.data = buffer.data(), .period = period, .row_width = row_width, .rows = rows};
+    };
+    for_each_state(history(tape.h, shape_.padded_recurrent()), history(tape.c, width), history(tape.m, width), noise,
+                   [&](const History<const T>& states) {
+                     const std::size_t count = schedule.active_at(tape.segment.end) * states.row_width;
+                     std::copy_n(states.at(tape.segment.steps()), count, to);
+                     to += rows * states.row_width;
+                   });
   }
 
   /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of
@@ -270,9 +318,20 @@ class RecurrentLayer {
   void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const Tape<T>& tape,
                 const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt,
                 const kernels::StateNoise<T>& noise = {}) const {
-    const std::size_t steps = schedule.steps, rows = schedule.rows, width = shape_.padded_units();
-    const std::size_t gate_width = shape_.slots * shape_.lanes;
-    const Plan plan = backward_plan(schedule);
+    backward_segment(Segment::all(schedule), panels, schedule, x, tape, g, work, interrupt, noise);
+  }
+
+  /// As `backward`, of a segment of the walk that lies on the tape, after a call for another one, with the same `work`:
+  /// its transposed weights serve again, and the gradients of the step after this segment, if there is one, come in
+  /// from it.
+  void backward_segment(const Segment& segment, const T* panels, const Schedule& whole, Sequence<const T> x,
+                        const Tape<T>& tape, const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt,
+                        const kernels::StateNoise<T>& noise) const {
+    Schedule schedule = whole;
+    if (g.cut) schedule.steps = segment.end;
+    const std::size_t steps = tape.segment.steps(), rows = schedule.rows, width = shape_.padded_units();
+    const std::size_t gate_width = shape_.slots * shape_.lanes, first = tape.segment.begin;
+    const Plan plan = backward_plan(whole);  // one ring for all segments
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
@@ -322,25 +381,33 @@ class RecurrentLayer {
         .recurrent_gates = cell_->recurrent.gates,
         .pointwise = cell_->equations_for(options_).backward,
         .noise = noise,
-        .h = {.data = tape.h.data(), .period = steps + 1, .row_width = shape_.padded_recurrent(), .rows = rows},
+        .h = {.data = tape.h.data(),
+              .period = steps + 1,
+              .row_width = shape_.padded_recurrent(),
+              .rows = rows,
+              .first = first},
         .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
               .period = steps + 1,
               .row_width = width,
-              .rows = rows},
+              .rows = rows,
+              .first = first},
         .m = {.data = noise.drops() || projected() ? tape.m.data() : tape.h.data(),
               .period = steps + 1,
               .row_width = width,
-              .rows = rows},
+              .rows = rows,
+              .first = first},
         .c_new = {.data = !cell_->has_memory ? nullptr
                           : noise.holds()    ? tape.c_new.data()
                                              : tape.c.data(),
                   .period = steps + 1,
                   .row_width = width,
-                  .rows = rows},
+                  .rows = rows,
+                  .first = first},
         .gates = {.data = tape.gates.data(),
                   .period = std::max<std::size_t>(steps, 1),
                   .row_width = gate_width,
-                  .rows = rows},
+                  .rows = rows,
+                  .first = first},
         .dgates = dgates,
         .dweights = dweights,
         .dweights_rows = cell_->dweights_rows,
@@ -360,25 +427,42 @@ class RecurrentLayer {
         .dh = dh,
         .dm = work.dm.data()};
     ThreadPool& pool = ThreadPool::instance();
-    pool.run(plan.threads, [&](const Share& share) {
-      transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
-      if (resets_state()) transpose(share, cell_->reset, kernels::reset_part(shape_), panels, work.reset_transposed);
-      if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
-    });
-    if (projected()) {
+    if (!g.continues) {
+      pool.run(plan.threads, [&](const Share& share) {
+        transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
+        if (resets_state()) transpose(share, cell_->reset, kernels::reset_part(shape_), panels, work.reset_transposed);
+        if (g.dx) transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
+      });
+    }
+    if (projected() && !g.continues) {
       const kernels::PanelPart part = kernels::input_part(projection_);
       cell_->input.transpose({projection_, part, panels + shape_.size(), work.projection_transposed.data(), 0,
                               transposed(projection_, part).groups()});
     }
-    if (steps == 0) products(Share{}, operands, g, {}, 0, true, work);
-    for (std::size_t end = steps; end > 0 && !interrupt.poll();) {
-      const std::size_t begin = end > chunk ? end - chunk : 0;
-      const auto share_steps = [&](std::size_t first, std::size_t last) {
+    if (segment.steps() == 0) products(Share{}, operands, g, {}, 0, !g.continues, work);
+    for (std::size_t end = segment.end; end > segment.begin && !interrupt.poll();) {
+      const std::size_t begin = std::max(end - std::min(chunk, end), segment.begin);
+      const auto share_steps = [&](std::size_t from, std::size_t to) {
         pool.run(plan.threads, [&](const Share& share) {
           kernels::Range range = backward_range(plan, schedule, share);
-          range.step_begin = first;
-          range.step_end = last;
-          cell_->backward_steps(operands, range);
+          const auto go_back = [&](std::size_t begin_row, std::size_t end_row) {
+            kernels::Range between = range;
+            between.row_begin = std::clamp(begin_row, range.row_begin, range.row_end);
+            between.row_end = std::clamp(end_row, range.row_begin, range.row_end);
+            if (between.row_begin < between.row_end) cell_->backward_steps(operands, between);
+          };
+          range.step_begin = range.step_end = to;
+          while (range.step_begin > from) {  // runs of steps that have the same rows
+            const std::size_t first_row = segment.first_row(whole, --range.step_begin);
+            while (range.step_begin > from && segment.first_row(whole, range.step_begin - 1) == first_row) {
+              --range.step_begin;
+            }
+            // Rows whose parts of gradients are added up begin at a multiple, but for the first ones.
+            const std::size_t multiple = std::min(dweights_rows(first_row) * cell_->dweights_rows, rows);
+            go_back(first_row, multiple);
+            go_back(multiple, rows);
+            range.step_end = range.step_begin;
+          }
         });
       };
       if (!plan.split_units) {
@@ -386,9 +470,11 @@ class RecurrentLayer {
       } else {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
-      const Listed listed = list_rows(operands, x, g.dx, tape, begin, end, work);
+      const Listed listed =
+          list_rows(operands, x, g.dx, {.begin = begin, .end = end, .reach = segment.reach}, whole, work);
+      const bool fresh = end == segment.end && !g.continues;
       pool.run(plan.threads,
-               [&](const Share& share) { products(share, operands, g, listed, chunk * rows, end == steps, work); });
+               [&](const Share& share) { products(share, operands, g, listed, chunk * rows, fresh, work); });
       end = begin;
     }
     interrupt.throw_if_requested();
@@ -415,6 +501,15 @@ class RecurrentLayer {
     visit(kernels::bias_part(shape_), weights.bias);
     visit(kernels::recurrent_bias_part(shape_), weights.bias_recurrent);
     visit(kernels::unit_weights_part(shape_), weights.unit_weights);
+  }
+
+  /// Calls visit(history) for the states that one step hands to the next: m is h unless a dropout comes between.
+  template <class U, class Visit>
+  void for_each_state(const History<U>& h, const History<U>& c, const History<U>& m,
+                      const kernels::StateNoise<T>& noise, Visit visit) const {
+    visit(h);
+    if (cell_->has_memory) visit(c);
+    if (noise.drops()) visit(m);
   }
 
   /// All steps of a share's rows, or of its blocks of units.
@@ -488,26 +583,29 @@ class RecurrentLayer {
 
   std::size_t dweights_rows(std::size_t rows) const { return (rows + cell_->dweights_rows - 1) / cell_->dweights_rows; }
 
-  /// Rows of the steps [begin, end), last step first: the order in which every weight's gradient is summed.
-  Listed list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Tape<T>& tape,
-                   std::size_t begin, std::size_t end, Workspace<T>& work) const {
-    const std::size_t most = work.d.size() / 2, width = shape_.padded_units();
+  /// Rows of the steps of a segment, last step first: the order in which every weight's gradient is summed.
+  Listed list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Segment& segment,
+                   const Schedule& schedule, Workspace<T>& work) const {
+    const std::size_t most = work.d.size() / 2;
     Listed listed;
-    std::size_t& n = listed.rows;
-    for (std::size_t t = end; t-- > begin;) {
-      for (std::size_t row = 0; row < a.schedule->active_at(t); ++row, ++n) {
-        work.d[n] = a.dgates.row(t, row);
-        work.in[n] = x.row(t, row);
-        work.in[most + n] = a.h.row(t, row);
-        if (a.h_reset) work.in[4 * most + n] = a.h_reset.row(t, row);
-        if (projected()) {
-          work.d[most + n] = a.dh.row(t, row);
-          work.in[3 * most + n] = tape.m.data() + ((t + 1) * a.h.rows + row) * width;
-        }
-        if (dx) work.out[n] = dx.row(t, row);
+    for_each_step_back(schedule, segment, [&](std::size_t t, std::size_t row) {
+      const std::size_t n = listed.rows++;
+      work.d[n] = a.dgates.row(t, row);
+      work.in[n] = x.row(t, row);
+      work.in[most + n] = a.h.row(t, row);
+      if (a.h_reset) work.in[4 * most + n] = a.h_reset.row(t, row);
+      if (projected()) {
+        work.d[most + n] = a.dh.row(t, row);
+        work.in[3 * most + n] = a.m.row(t + 1, row);
       }
-      const std::size_t parts = a.dweights ? dweights_rows(a.schedule->active_at(t)) : 0;
-      for (std::size_t row = 0; row < parts; ++row) work.in[2 * most + listed.dweights++] = a.dweights.row(t, row);
+      if (dx) work.out[n] = dx.row(t, row);
+    });
+    for (std::size_t t = segment.end; a.dweights && t-- > segment.begin;) {
+      const std::size_t first = segment.first_row(schedule, t), active = schedule.active_at(t);
+      const std::size_t parts = first < active ? dweights_rows(active) : 0;
+      for (std::size_t row = first / cell_->dweights_rows; row < parts; ++row) {
+        work.in[2 * most + listed.dweights++] = a.dweights.row(t, row);
+      }
     }
     return listed;
   }

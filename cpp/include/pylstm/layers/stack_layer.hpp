@@ -31,6 +31,7 @@ struct StackLayerWorkspace {
     Buffer<T> drop;    ///< [rows][padded H]: factors of h in the recurrent product
     Buffer<T> hold;    ///< [steps][2][rows][padded H], or one row for all: shares of zoneout, of h and of c
     kernels::StateNoise<T> noise;
+    Buffer<T> borders;  ///< states before each segment of the walk but the first
   };
   Direction directions[2];
   Buffer<T> addend;  ///< [steps][rows][...]: outputs or dx of the second direction, to be added to the first's
@@ -42,6 +43,17 @@ struct StackLayerGradients {
   const T* dh_n = nullptr;  ///< [rows][width()]; may be null
   Sequence<T> dx;           ///< out, in the order of the walk; null: not wanted
   T* dpanels = nullptr;     ///< out: of the directions, one after the other
+  bool continues = false;   ///< as in `SequenceGradients`
+  bool cut = false;
+};
+
+/// What a call goes through: those segments of a walk that are numbered [first, last).  A layer of two directions takes
+/// them all at once: its second one begins at the other end.
+struct Stretch {
+  Segments segments;
+  std::size_t first = 0, last = 1;
+
+  Segment segment() const { return {.begin = segments[first].begin, .end = segments[last - 1].end}; }
 };
 
 struct StackLayerOptions {
@@ -80,20 +92,22 @@ class StackLayer {
   std::size_t width() const { return state_width() * (concatenates() ? 2 : 1); }
 
   /// Returns the outputs [steps][rows][width()] in the order of the walk; they lie in `outputs` or on the tape, and are
-  /// not wanted if `outputs` is null.
-  /// A pass in training has `keys`.  h_n [rows][width()], in the caller's order, may be null: of two directions the
-  /// state of each at its own end, merged as outputs are.  A residual layer adds what it read there; where directions
-  /// are summed, at the end of the first.
-  Sequence<const T> forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Buffer<T>* outputs, T* h_n,
-                            const PassKeys* keys, StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
+  /// not wanted if `outputs` is null.  After a segment the states before the next one are kept, so that it can be
+  /// walked again. A pass in training has `keys`.  h_n [rows][width()], in the caller's order, may be null: of two
+  /// directions the state of each at its own end, merged as outputs are.  A residual layer adds what it read there;
+  /// where directions are summed, at the end of the first.
+  Sequence<const T> forward(const T* panels, const Schedule& schedule, const Stretch& stretch, Sequence<const T> x,
+                            Buffer<T>* outputs, T* h_n, const PassKeys* keys, StackLayerWorkspace<T>& work,
+                            Interrupt& interrupt) const {
     const bool training = keys != nullptr;
+    const Segment segment = stretch.segment();
     const OtherWay other(schedule, x.schedule);
     auto& [first, second] = work.directions;
     const bool on_tape = training && directions_ == 1 && !options_.residual;
     Sequence<T> y, parts[2];
     if (outputs != nullptr && !on_tape) {
-      outputs->reserve(checked_product(schedule.steps, schedule.rows, width()));
-      parts[0] = y = in_walk_order(outputs->data(), schedule, width());
+      outputs->reserve(checked_product(segment.steps(), schedule.rows, width()));
+      parts[0] = y = in_walk_order(outputs->data(), schedule, width(), segment.begin);
       if (directions_ == 2) parts[1] = other.seen(second_half(y, schedule, work.addend));
     }
     T* ends[2] = {h_n, nullptr};
@@ -105,10 +119,10 @@ class StackLayer {
 
     const std::size_t threads = recurrent_.forward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
-      auto& at = work.directions[d];
-      at.noise = make_noise(schedule, keys, d, at);
-      recurrent_.forward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), parts[d],
-                         {.h_n = ends[d]}, training ? &at.tape : nullptr, at.recurrent, heard, at.noise);
+      for (std::size_t i = stretch.first; i < stretch.last; ++i) {
+        walk(d, panels, schedule, stretch.segments, i, d == 0 ? x : other.seen(x), parts[d], ends[d], keys,
+             work.directions[d], heard);
+      }
     });
 
     if (directions_ == 2 && !concatenates() && y) {
@@ -118,9 +132,9 @@ class StackLayer {
     if (directions_ == 2 && h_n != nullptr) merge_states(schedule.rows, work, h_n);
     if (options_.residual) {
       const auto add_input = [&](std::size_t t, std::size_t n) { add(x.row(t, n), width(), y.row(t, n)); };
-      if (y) for_each_step(schedule, add_input);
+      if (y) for_each_step(schedule, segment, add_input);
       if (h_n != nullptr) {
-        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+        for_each_end(schedule, segment, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
           add(x.row(t, n) + column, state_width(), h_n + state);
         });
       }
@@ -130,8 +144,10 @@ class StackLayer {
     return recurrent_.taped_outputs(first.tape, schedule, first.noise.drops());
   }
 
-  /// Backpropagation over the tapes of a forward pass in training.
-  void backward(const T* panels, const Schedule& schedule, Sequence<const T> x, const StackLayerGradients<T>& g,
+  /// Backpropagation over the tapes of a forward pass in training: through `segment` of what one direction has on its
+  /// tape; of two, through all of `segments`, walking again those that are no longer there.
+  void backward(const T* panels, const Schedule& schedule, const Segments& segments, const Segment& segment,
+                Sequence<const T> x, const StackLayerGradients<T>& g, const PassKeys& keys,
                 StackLayerWorkspace<T>& work, Interrupt& interrupt) const {
     const OtherWay other(schedule, x.schedule);
     const std::size_t I = recurrent_.shape().inputs, W = state_width();
@@ -153,9 +169,22 @@ class StackLayer {
     const std::size_t threads = recurrent_.backward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
       auto& at = work.directions[d];
-      recurrent_.backward(panels + d * recurrent_.size(), schedule, d == 0 ? x : other.seen(x), at.tape,
-                          {.dy = dy[d], .dh_n = dends[d], .dx = dx[d], .dpanels = g.dpanels + d * recurrent_.size()},
-                          at.recurrent, heard, at.noise);
+      const Sequence<const T> seen = d == 0 ? x : other.seen(x);
+      SequenceGradients<T> own{.dy = dy[d],
+                               .dh_n = dends[d],
+                               .dx = dx[d],
+                               .dpanels = g.dpanels + d * recurrent_.size(),
+                               .continues = g.continues,
+                               .cut = g.cut};
+      const auto go_back = [&](const Segment& through) {
+        recurrent_.backward_segment(through, panels + d * recurrent_.size(), schedule, seen, at.tape, own, at.recurrent,
+                                    heard, at.noise);
+      };
+      if (directions_ == 1) return go_back(segment);
+      for (std::size_t i = segments.count(); i-- > 0; own.continues = true) {
+        if (i + 1 < segments.count()) walk(d, panels, schedule, segments, i, seen, {}, nullptr, &keys, at, heard);
+        go_back(segments[i]);
+      }
     });
 
     if (directions_ == 2 && g.dx) {
@@ -164,9 +193,9 @@ class StackLayer {
     }
     if (options_.residual) {
       const auto add_gradient = [&](std::size_t t, std::size_t n) { add(g.dy.row(t, n), width(), g.dx.row(t, n)); };
-      if (g.dy) for_each_step(schedule, add_gradient);
+      if (g.dy) for_each_step(schedule, segment, add_gradient);
       if (g.dh_n != nullptr) {
-        for_each_end(schedule, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
+        for_each_end(schedule, segment, [&](std::size_t t, std::size_t n, std::size_t column, std::size_t state) {
           add(g.dh_n + state, W, g.dx.row(t, n) + column);
         });
       }
@@ -193,9 +222,23 @@ class StackLayer {
     Schedule walk_, x_;
   };
 
+  /// Direction d through segment i.
+  void walk(std::size_t d, const T* panels, const Schedule& schedule, const Segments& segments, std::size_t i,
+            Sequence<const T> x, Sequence<T> y, T* h_n, const PassKeys* keys,
+            typename StackLayerWorkspace<T>::Direction& at, Interrupt& interrupt) const {
+    const Segment segment = segments[i];
+    at.noise = make_noise(schedule, segment, keys, d, at);
+    const std::size_t size = recurrent_.border_size(schedule, at.noise);
+    at.borders.reserve(checked_product(segments.places(), size));
+    const auto border = [&](std::size_t before) { return at.borders.data() + segments.place(before) * size; };
+    recurrent_.forward_segment(segment, i > 0 ? border(i) : nullptr, panels + d * recurrent_.size(), schedule, x, y,
+                               {.h_n = h_n}, keys != nullptr ? &at.tape : nullptr, at.recurrent, interrupt, at.noise);
+    if (i + 1 < segments.count()) recurrent_.copy_border(at.tape, schedule, at.noise, border(i + 1));
+  }
+
   /// What lies over the states of direction d, in the order of the walk: masks in training, expectations in prediction.
-  kernels::StateNoise<T> make_noise(const Schedule& schedule, const PassKeys* keys, std::size_t d,
-                                    typename StackLayerWorkspace<T>::Direction& at) const {
+  kernels::StateNoise<T> make_noise(const Schedule& schedule, const Segment& segment, const PassKeys* keys,
+                                    std::size_t d, typename StackLayerWorkspace<T>::Direction& at) const {
     const std::size_t H = recurrent_.shape().units, width = recurrent_.shape().padded_units(), rows = schedule.rows;
     kernels::StateNoise<T> noise;
     const auto key = [&](Masked what) {
@@ -219,13 +262,14 @@ class StackLayer {
       noise.hold_h = noise.hold_c = at.hold.data();
       return noise;
     }
-    at.hold.reserve(checked_product(schedule.steps, 2, rows, width));
+    at.hold.reserve(checked_product(segment.steps(), 2, rows, width));
     noise.hold_h = at.hold.data();
     noise.hold_c = at.hold.data() + rows * width;
     noise.hold_step_stride = 2 * rows * width;
     noise.hold_row_stride = width;
-    for_each_step(schedule, [&](std::size_t t, std::size_t n) {
-      T* const h = at.hold.data() + t * noise.hold_step_stride + n * width;
+    noise.hold_first = segment.begin;
+    for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
+      T* const h = at.hold.data() + (t - segment.begin) * noise.hold_step_stride + n * width;
       T* const c = h + rows * width;
       for_each_unit_twice(H, options_.zoneout, key(Masked::held).row(keys->sample(schedule, n), t),
                           [&](std::size_t unit, bool holds_h, bool holds_c) {
@@ -241,13 +285,13 @@ class StackLayer {
   std::size_t state_width() const { return recurrent_.outputs(); }
   bool concatenates() const { return directions_ == 2 && options_.merge == Merge::concat; }
 
-  /// Calls visit(t, n, column, state) for the last step of each walk: its outputs begin at `column`, and where h_n has
-  /// them is `state`.
+  /// Calls visit(t, n, column, state) for the last step of each walk that ends in the segment: its outputs begin at
+  /// `column`, and where h_n has them is `state`.
   template <class Visit>
-  void for_each_end(const Schedule& schedule, Visit visit) const {
+  void for_each_end(const Schedule& schedule, const Segment& segment, Visit visit) const {
     for (std::size_t n = 0; n < schedule.rows; ++n) {
       const std::size_t length = schedule.length(n), state = schedule.caller_row(n) * width(), W = state_width();
-      if (length == 0) continue;
+      if (length <= segment.begin || length > segment.end) continue;
       visit(length - 1, n, 0, state);
       if (concatenates()) visit(0, n, W, state + W);
     }

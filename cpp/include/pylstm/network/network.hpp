@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -37,17 +38,26 @@ struct NetworkWorkspace {
   Buffer<T> doutputs, dinputs;             ///< [steps][rows][width] between layers
   Buffer<T> read, dread;                   ///< [rows][width] that the head reads
   Sequence<const T> top;                   ///< outputs of the top layer; null where its last states are read
+  Buffer<T> all_tops;                      ///< those that attention keeps of all segments of a walk
   std::vector<std::size_t> maximum_steps;  ///< [rows][width]
-  Buffer<T> shares, dshares;               ///< [steps][rows] of attention
+  Buffer<T> shares, dscores;               ///< [steps][rows] of attention
   Buffer<T> doutputs_padded, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
 
-/// Keys of the dropout masks of one batch.
+/// What decides about the pass of one batch: the keys of its dropout masks, and what becomes of long sequences.
 struct TrainingPass {
+  static constexpr std::size_t about_root = static_cast<std::size_t>(-1);
+
   std::uint64_t seed = 0, epoch = 0;
   const std::size_t* samples = nullptr;  ///< [rows] numbers of the samples; null: 0, 1, ...
+  /// Not 0: of T steps the tapes keep this many, or about sqrt(T), and the states between such segments, from which the
+  /// way back walks each segment again (Chen et al. 2016).  The same bits.
+  std::size_t checkpoint = 0;
+  /// Not 0: truncated backpropagation through time (Williams & Peng 1990).  Of every step's outputs, and pooled ones,
+  /// no gradient crosses the multiples of this step; of the last state it reaches the last so many steps of each row.
+  std::size_t tbptt_steps = 0;
 };
 
 template <class T>
@@ -132,6 +142,38 @@ class Network {
     forward(schedule, x, outputs, nullptr, work, interrupt);
   }
 
+  /// Throws if the network cannot be trained like this.
+  void check_pass(const TrainingPass& pass) const {
+    require(pass.tbptt_steps == 0 || !config_.bidirectional, "tbptt_steps is ", pass.tbptt_steps,
+            ", expected 0 for a bidirectional network: states come in from both ends");
+  }
+
+  /// The gradients of all parameters: `forward_training`, then `differentiate(segment)`, which makes `doutputs` of
+  /// `outputs` (those of the segment's steps, where every step is read) and returns whether to go on, then `backward`.
+  /// Where every step is read and truncated backpropagation needs no step twice, segment after segment.  False if it
+  /// was not to go on: then `gradients` are void.
+  template <class Differentiate>
+  bool gradient(const Schedule& schedule, Sequence<const T> x, T* outputs, const T* doutputs, const TrainingPass& pass,
+                T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt, Differentiate differentiate) const {
+    if (pass.tbptt_steps == 0 || pass.checkpoint > 0 || config_.pooling != Pooling::none) {
+      forward_training(schedule, x, outputs, pass, work, interrupt);
+      if (!differentiate(Segment::all(schedule))) return false;
+      backward(schedule, x, doutputs, pass, gradients, work, interrupt);
+      return true;
+    }
+    const Segments segments{.steps = schedule.steps, .length = pass.tbptt_steps, .from_beginning = true, .kept = 1};
+    check_pass(pass);
+    for (std::size_t i = 0; i < segments.count(); ++i) {
+      const Segment segment = segments[i];
+      walk(schedule, {.segments = segments, .first = i, .last = i + 1}, x, &pass, false, work, interrupt);
+      read_out(schedule, segment, outputs, work);
+      if (!differentiate(segment)) return false;
+      backward_segment(schedule, segments, segment, {.continues = i > 0, .cut = true}, x, doutputs, pass, gradients,
+                       work, interrupt);
+    }
+    return true;
+  }
+
   /// As `predict`, keeping what `backward` needs.
   void forward_training(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass& pass,
                         NetworkWorkspace<T>& work, Interrupt& interrupt) const {
@@ -141,38 +183,41 @@ class Network {
   /// Writes the gradients of all parameters to `gradients`, a buffer laid out like `parameters()`.
   void backward(const Schedule& schedule, Sequence<const T> x, const T* doutputs, const TrainingPass& pass,
                 T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
-    head_backward(schedule, doutputs, gradients, work);
-    if (config_.pooling != Pooling::last && config_.pooling != Pooling::none) unpool(schedule, gradients, work);
-    for (std::size_t l = layers_.size(); l-- > 0;) {
-      layers::StackLayerGradients<T> g;
-      g.dpanels = panels(l, gradients);
-      if (l + 1 < layers_.size() || config_.pooling != Pooling::last) {
-        g.dy = layers::in_walk_order<const T>(work.doutputs.data(), schedule, layers_[l].width());
-      } else {
-        g.dh_n = work.dread.data();
-      }
-      if (l > 0 || config_.vocabulary > 0) {
-        const std::size_t below = l > 0 ? layers_[l - 1].width() : config_.inputs;
-        work.dinputs.reserve(checked_product(schedule.steps, schedule.rows, below));
-        g.dx = layers::in_walk_order(work.dinputs.data(), schedule, below);
-      }
-      layers_[l].backward(panels(l, parameters_.data()), schedule, l == 0 && reads_x() ? x : work.inputs[l], g,
-                          work.layers[l], interrupt);
-      std::swap(work.dinputs, work.doutputs);
-      // The mask once more, in place.
-      if (l > 0) drop(schedule, outputs_dropped(l - 1), pass, work.doutputs.data(), work.doutputs);
+    const Segments segments = segments_of(schedule, pass);
+    const std::size_t count = segments.count(), at_once = segments_at_once(segments);
+    if (config_.pooling != Pooling::none) head_backward(schedule, {}, false, doutputs, gradients, work);
+    if (config_.pooling == Pooling::attention) {
+      work.dscores.reserve(schedule.steps * schedule.rows);
+      layers::score_gradients(schedule, work.top, work.dread.data(), work.shares.data(), layers_.back().width(),
+                              work.dscores.data(), cleared_part(attention_part_, gradients));
     }
-    if (config_.vocabulary == 0) return;
-    drop(schedule, inputs_dropped(), pass, work.doutputs.data(), work.doutputs);
-    layers::unembed(embedding(), schedule, x,
-                    layers::in_walk_order<const T>(work.doutputs.data(), schedule, config_.inputs),
-                    cleared_part(0, gradients));
-    for (const std::size_t token : config_.padding_tokens) {
-      std::fill_n(gradients + token * config_.inputs, config_.inputs, T(0));
+    const std::size_t reach = reach_of(schedule, pass), cut_steps = reach > 0 ? 0 : pass.tbptt_steps;
+    bool continues = false;
+    for (std::size_t last = count; last > 0; last -= at_once) {
+      const Stretch stretch{.segments = segments, .first = last - at_once, .last = last};
+      Segment segment = stretch.segment();
+      segment.reach = reach;
+      if (last < count) {
+        if (!has_steps(schedule, segment)) continue;
+        walk(schedule, stretch, x, &pass, true, work, interrupt);
+      }
+      // From cut to cut.
+      for (std::size_t begin = segment.end, end = begin; begin > segment.begin || !continues; end = begin) {
+        begin = cut_steps == 0 ? segment.begin
+                               : std::max(segment.begin, (end - std::min<std::size_t>(end, 1)) / cut_steps * cut_steps);
+        backward_segment(schedule, segments, {.begin = begin, .end = end, .reach = segment.reach},
+                         {.continues = continues, .cut = cut_steps > 0 && end % cut_steps == 0}, x, doutputs, pass,
+                         gradients, work, interrupt);
+        continues = true;
+      }
     }
   }
 
  private:
+  using Segment = layers::Segment;
+  using Segments = layers::Segments;
+  using Stretch = layers::Stretch;
+
   static std::vector<layers::StackLayer<T>> make_layers(const Config& config, const kernels::KernelTable<T>& table) {
     check(config);
     std::vector<layers::StackLayer<T>> made;
@@ -226,129 +271,242 @@ class Network {
   }
   Drop inputs_dropped() const { return {layers::Masked::inputs, 0, config_.inputs, config_.input_dropout, false}; }
 
-  /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
-  /// A layer of one direction leaves them on its tape.
+  /// The segments whose tapes are kept one at a time.
+  Segments segments_of(const Schedule& schedule, const TrainingPass& pass) const {
+    check_pass(pass);
+    const std::size_t steps = schedule.steps;
+    const auto root = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(steps))));
+    Segments segments{.steps = steps, .length = pass.checkpoint == TrainingPass::about_root ? root : pass.checkpoint};
+    const std::size_t reach = reach_of(schedule, pass);
+    if (reach == 0) return segments;
+    if (segments.length == 0) segments.length = std::max(reach, root);
+    std::size_t first = 0;  // no step before it is needed twice
+    const auto needed = [&](Segment segment) {
+      segment.reach = reach;
+      return has_steps(schedule, segment);
+    };
+    while (first + 1 < segments.count() && !needed(segments[first])) ++first;
+    segments.kept = segments.count() - first;
+    return segments;
+  }
+
+  /// How far back the gradient of a row's last state goes; 0: all the way.
+  std::size_t reach_of(const Schedule& schedule, const TrainingPass& pass) const {
+    return config_.pooling == Pooling::last ? std::min(pass.tbptt_steps, schedule.steps) : 0;
+  }
+
+  /// A layer of two directions needs all of what it reads.
+  std::size_t segments_at_once(const Segments& segments) const { return config_.bidirectional ? segments.count() : 1; }
+
+  static bool has_steps(const Schedule& schedule, const Segment& segment) {
+    bool found = false;
+    for (std::size_t t = segment.begin; t < segment.end && !found; ++t) {
+      found = segment.first_row(schedule, t) < schedule.active_at(t);
+    }
+    return found;
+  }
+
   void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass,
                NetworkWorkspace<T>& work, Interrupt& interrupt) const {
-    const std::size_t count = layers_.size(), width = layers_.back().width();
+    const Segments segments = pass ? segments_of(schedule, *pass) : Segments{.steps = schedule.steps};
+    const std::size_t width = layers_.back().width(), at_once = segments_at_once(segments);
+    const bool keeps_top = config_.pooling == Pooling::attention && at_once < segments.count();
+    if (keeps_top) work.all_tops.reserve(checked_product(schedule.steps, schedule.rows, width));
+    const Sequence<T> all_tops = layers::in_walk_order(work.all_tops.data(), schedule, width);
+    for (std::size_t first = 0; first < segments.count(); first += at_once) {
+      const Stretch stretch{.segments = segments, .first = first, .last = first + at_once};
+      const Segment segment = stretch.segment();
+      walk(schedule, stretch, x, pass, false, work, interrupt);
+      if (keeps_top) {
+        layers::for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
+          std::copy_n(work.top.row(t, n), width, all_tops.row(t, n));
+        });
+      }
+      pool(schedule, segment, work);
+      if (config_.pooling == Pooling::none) read_out(schedule, segment, outputs, work);
+    }
+    if (config_.pooling == Pooling::none) return;
+    if (keeps_top) work.top = layers::in_walk_order<const T>(work.all_tops.data(), schedule, width);
+    if (config_.pooling == Pooling::attention) {
+      work.shares.reserve(checked_product(schedule.steps, schedule.rows));
+      layers::pool_attention(schedule, work.top, part(attention_part_, parameters_.data()), width, work.read.data(),
+                             work.shares.data());
+    }
+    read_out(schedule, {}, outputs, work);
+  }
+
+  /// All layers through a stretch; `again`: for its tapes alone.
+  /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
+  /// A layer of one direction leaves them on its tape.
+  void walk(const Schedule& schedule, const Stretch& stretch, Sequence<const T> x, const TrainingPass* pass, bool again,
+            NetworkWorkspace<T>& work, Interrupt& interrupt) const {
+    const std::size_t count = layers_.size();
+    const Segment segment = stretch.segment();
     work.layers.resize(count);
     work.outputs.resize(std::max<std::size_t>(count, 2));
     work.inputs.resize(count);
-    work.read.reserve(checked_product(schedule.rows, width));
+    work.read.reserve(checked_product(schedule.rows, layers_.back().width()));
     Sequence<const T> input = x;
     if (config_.vocabulary > 0) {
-      work.embedded.reserve(checked_product(schedule.steps, schedule.rows, config_.inputs));
-      layers::embed(embedding(), schedule, parameters_.data(), x,
-                    layers::in_walk_order(work.embedded.data(), schedule, config_.inputs));
-      input = layers::in_walk_order<const T>(work.embedded.data(), schedule, config_.inputs);
+      work.embedded.reserve(checked_product(segment.steps(), schedule.rows, config_.inputs));
+      const Sequence<T> embedded = layers::in_walk_order(work.embedded.data(), schedule, config_.inputs, segment.begin);
+      layers::embed(embedding(), schedule, segment, parameters_.data(), x, embedded);
+      input = {embedded.data, embedded.step_stride, embedded.row_stride, nullptr};
     }
-    if (pass != nullptr) input = drop(schedule, inputs_dropped(), *pass, input, work.dropped);
+    if (pass != nullptr) input = drop(schedule, segment, inputs_dropped(), *pass, input, work.dropped);
     for (std::size_t l = 0; l < count; ++l) {
       const bool top = l + 1 == count, reads_states = top && config_.pooling == Pooling::last;
       Buffer<T>& own = work.outputs[pass ? l : l % 2];
       const layers::PassKeys keys = pass ? keys_of(*pass, l) : layers::PassKeys{};
       work.inputs[l] = input;
-      input = layers_[l].forward(panels(l, parameters_.data()), schedule, input, reads_states ? nullptr : &own,
-                                 reads_states ? work.read.data() : nullptr, pass ? &keys : nullptr, work.layers[l],
-                                 interrupt);
-      if (!top && pass != nullptr) input = drop(schedule, outputs_dropped(l), *pass, input, own);
+      input = layers_[l].forward(panels(l, parameters_.data()), schedule, stretch, input, reads_states ? nullptr : &own,
+                                 reads_states && !again ? work.read.data() : nullptr, pass ? &keys : nullptr,
+                                 work.layers[l], interrupt);
+      if (!top && pass != nullptr) input = drop(schedule, segment, outputs_dropped(l), *pass, input, own);
     }
-    work.top = input;
-    pool(schedule, work);
-    list_read(schedule, work);
-    list_rows(schedule, outputs, config_.outputs, work.out);
-    head_.forward(panels(count, parameters_.data()), work.in, work.out);
+    if (config_.pooling != Pooling::attention || !again) work.top = input;
   }
 
-  void head_backward(const Schedule& schedule, const T* doutputs, T* gradients, NetworkWorkspace<T>& work) const {
+  /// How the gradients of a segment go with those of other segments (layers/recurrent.hpp).
+  struct Joint {
+    bool continues, cut;
+  };
+
+  /// Of the segment, which lies on the tapes, through all layers.
+  void backward_segment(const Schedule& schedule, const Segments& segments, const Segment& segment, const Joint& joint,
+                        Sequence<const T> x, const T* doutputs, const TrainingPass& pass, T* gradients,
+                        NetworkWorkspace<T>& work, Interrupt& interrupt) const {
+    const auto of_segment = [&]<class U>(U* data, std::size_t width) {
+      return layers::in_walk_order(data, schedule, width, segment.begin);
+    };
+    if (config_.pooling == Pooling::none) {
+      head_backward(schedule, segment, joint.continues, doutputs, gradients, work);
+    } else if (config_.pooling != Pooling::last) {
+      unpool(schedule, segment, work);
+    }
+    for (std::size_t l = layers_.size(); l-- > 0;) {
+      layers::StackLayerGradients<T> g;
+      g.dpanels = panels(l, gradients);
+      g.continues = joint.continues;
+      g.cut = joint.cut;
+      if (l + 1 < layers_.size() || config_.pooling != Pooling::last) {
+        g.dy = of_segment(std::as_const(work.doutputs).data(), layers_[l].width());
+      } else {
+        g.dh_n = work.dread.data();
+      }
+      if (l > 0 || config_.vocabulary > 0) {
+        const std::size_t below = l > 0 ? layers_[l - 1].width() : config_.inputs;
+        work.dinputs.reserve(checked_product(segment.steps(), schedule.rows, below));
+        g.dx = of_segment(work.dinputs.data(), below);
+      }
+      layers_[l].backward(panels(l, parameters_.data()), schedule, segments, segment,
+                          l == 0 && reads_x() ? x : work.inputs[l], g, keys_of(pass, l), work.layers[l], interrupt);
+      std::swap(work.dinputs, work.doutputs);
+      // The mask once more, in place.
+      if (l > 0) drop(schedule, segment, outputs_dropped(l - 1), pass, work.doutputs);
+    }
+    if (config_.vocabulary == 0) return;
+    drop(schedule, segment, inputs_dropped(), pass, work.doutputs);
+    layers::unembed(embedding(), schedule, segment, x, of_segment(std::as_const(work.doutputs).data(), config_.inputs),
+                    joint.continues ? part(0, gradients) : cleared_part(0, gradients));
+    for (const std::size_t token : config_.padding_tokens) {
+      std::fill_n(gradients + token * config_.inputs, config_.inputs, T(0));
+    }
+  }
+
+  void read_out(const Schedule& schedule, const Segment& segment, T* outputs, NetworkWorkspace<T>& work) const {
+    list_read(schedule, segment, work);
+    list_rows(schedule, segment, outputs, config_.outputs, 0, work.out);
+    head_.forward(panels(layers_.size(), parameters_.data()), work.in, work.out);
+  }
+
+  void head_backward(const Schedule& schedule, const Segment& segment, bool continues, const T* doutputs, T* gradients,
+                     NetworkWorkspace<T>& work) const {
     const std::size_t O = config_.outputs, padded = head_.shape().padded_units(), head = layers_.size();
-    list_read(schedule, work);
-    list_rows(schedule, doutputs, O, work.d);
-    Buffer<T>& dread = config_.pooling == Pooling::none ? work.doutputs : work.dread;
-    dread.reserve(
-        checked_product(schedule.rows, config_.pooling == Pooling::none ? schedule.steps : 1, head_.shape().inputs));
-    list_rows(schedule, dread.data(), head_.shape().inputs, work.out);
+    const bool every_step = config_.pooling == Pooling::none;
+    list_read(schedule, segment, work);
+    list_rows(schedule, segment, doutputs, O, 0, work.d);
+    Buffer<T>& dread = every_step ? work.doutputs : work.dread;
+    dread.reserve(checked_product(schedule.rows, every_step ? segment.steps() : 1, head_.shape().inputs));
+    list_rows(schedule, segment, dread.data(), head_.shape().inputs, segment.begin, work.out);
     work.doutputs_padded.reserve(checked_product(work.d.size(), padded));
     std::fill_n(work.doutputs_padded.data(), work.d.size() * padded, T(0));
     for (std::size_t i = 0; i < work.d.size(); ++i) {
       std::copy_n(work.d[i], O, work.doutputs_padded.data() + i * padded);
       work.d[i] = work.doutputs_padded.data() + i * padded;
     }
-    head_.backward(panels(head, parameters_.data()), work.in, work.d, work.out, panels(head, gradients),
+    head_.backward(panels(head, parameters_.data()), work.in, work.d, work.out, !continues, panels(head, gradients),
                    work.head_transposed);
   }
 
-  /// Lists rows of what goes with the head's items: of every row, or of every real step.
+  /// Lists rows of what goes with the head's items: of every row, or of every real step of the segment, last step
+  /// first. `data` begins with step `first`.
   template <class U>
-  void list_rows(const Schedule& schedule, U* data, std::size_t width, std::vector<U*>& list) const {
+  void list_rows(const Schedule& schedule, const Segment& segment, U* data, std::size_t width, std::size_t first,
+                 std::vector<U*>& list) const {
     list.clear();
     if (config_.pooling != Pooling::none) {
       for (std::size_t n = 0; n < schedule.rows; ++n) list.push_back(data + n * width);
       return;
     }
-    layers::for_each_step(
-        schedule, [&](std::size_t t, std::size_t n) { list.push_back(data + (t * schedule.rows + n) * width); });
+    layers::for_each_step_back(schedule, segment, [&](std::size_t t, std::size_t n) {
+      list.push_back(data + ((t - first) * schedule.rows + n) * width);
+    });
   }
 
   /// Lists what the head reads.
-  void list_read(const Schedule& schedule, NetworkWorkspace<T>& work) const {
+  void list_read(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
     if (config_.pooling != Pooling::none) {
-      return list_rows(schedule, std::as_const(work.read).data(), head_.shape().inputs, work.in);
+      return list_rows(schedule, segment, std::as_const(work.read).data(), head_.shape().inputs, 0, work.in);
     }
     work.in.clear();
-    layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) { work.in.push_back(work.top.row(t, n)); });
+    layers::for_each_step_back(schedule, segment,
+                               [&](std::size_t t, std::size_t n) { work.in.push_back(work.top.row(t, n)); });
   }
 
-  /// What the head reads, of the outputs of the top layer; its last states are there already.
-  void pool(const Schedule& schedule, NetworkWorkspace<T>& work) const {
+  /// What the head reads, as far as the outputs of one segment after the other give it; last states are there already.
+  void pool(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
     const std::size_t width = layers_.back().width();
-    switch (config_.pooling) {
-      case Pooling::last:
-      case Pooling::none:
-        return;
-      case Pooling::mean:
-        return layers::pool_mean(schedule, work.top, width, work.read.data());
-      case Pooling::max:
-        work.maximum_steps.resize(schedule.rows * width);
-        return layers::pool_max(schedule, work.top, width, work.read.data(), work.maximum_steps.data());
-      case Pooling::attention:
-        work.shares.reserve(checked_product(schedule.steps, schedule.rows));
-        return layers::pool_attention(schedule, work.top, part(attention_part_, parameters_.data()), width,
-                                      work.read.data(), work.shares.data());
+    if (config_.pooling == Pooling::mean) {
+      layers::pool_mean(schedule, segment, work.top, width, work.read.data());
+    } else if (config_.pooling == Pooling::max) {
+      work.maximum_steps.resize(schedule.rows * width);
+      layers::pool_max(schedule, segment, work.top, width, work.read.data(), work.maximum_steps.data());
     }
   }
 
   /// The gradient of the top layer's outputs, in `work.doutputs`.
-  void unpool(const Schedule& schedule, T* gradients, NetworkWorkspace<T>& work) const {
+  void unpool(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
     const std::size_t width = layers_.back().width();
-    work.doutputs.reserve(checked_product(schedule.steps, schedule.rows, width));
-    const Sequence<T> dy = layers::in_walk_order(work.doutputs.data(), schedule, width);
-    if (config_.pooling == Pooling::mean) return layers::unpool_mean(schedule, work.dread.data(), width, dy);
+    work.doutputs.reserve(checked_product(segment.steps(), schedule.rows, width));
+    const Sequence<T> dy = layers::in_walk_order(work.doutputs.data(), schedule, width, segment.begin);
+    if (config_.pooling == Pooling::mean) return layers::unpool_mean(schedule, segment, work.dread.data(), width, dy);
     if (config_.pooling == Pooling::max) {
-      return layers::unpool_max(schedule, work.dread.data(), work.maximum_steps.data(), width, dy);
+      return layers::unpool_max(schedule, segment, work.dread.data(), work.maximum_steps.data(), width, dy);
     }
-    work.dshares.reserve(schedule.steps * schedule.rows);
-    layers::unpool_attention(schedule, work.top, part(attention_part_, parameters_.data()), work.dread.data(),
-                             work.shares.data(), width, work.dshares.data(), cleared_part(attention_part_, gradients),
-                             dy);
+    layers::unpool_attention(schedule, segment, part(attention_part_, parameters_.data()), work.dread.data(),
+                             work.shares.data(), work.dscores.data(), width, dy);
   }
 
   /// `from` under its mask: in the order of the walk in `to`, which may be where it lies; or as it is without dropout.
-  Sequence<const T> drop(const Schedule& schedule, const Drop& d, const TrainingPass& pass, Sequence<const T> from,
-                         Buffer<T>& to) const {
+  Sequence<const T> drop(const Schedule& schedule, const Segment& segment, const Drop& d, const TrainingPass& pass,
+                         Sequence<const T> from, Buffer<T>& to) const {
     if (d.rate == 0) return from;
-    to.reserve(checked_product(schedule.steps, schedule.rows, d.width));
-    const Sequence<T> masked = layers::in_walk_order(to.data(), schedule, d.width);
+    to.reserve(checked_product(segment.steps(), schedule.rows, d.width));
+    const Sequence<T> masked = layers::in_walk_order(to.data(), schedule, d.width, segment.begin);
     const layers::DropoutKey key{.seed = pass.seed, .epoch = pass.epoch, .layer = d.layer, .what = d.what};
     const layers::PassKeys keys = keys_of(pass, d.layer);
-    layers::for_each_step(schedule, [&](std::size_t t, std::size_t n) {
+    layers::for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
       layers::dropout(from.row(t, n), masked.row(t, n), d.width, d.rate, key, keys.sample(schedule, n),
                       d.every_step ? t : 0);
     });
-    return layers::in_walk_order<const T>(to.data(), schedule, d.width);
+    return {masked.data, masked.step_stride, masked.row_stride, nullptr};
   }
-  void drop(const Schedule& schedule, const Drop& d, const TrainingPass& pass, const T* from, Buffer<T>& to) const {
-    drop(schedule, d, pass, layers::in_walk_order<const T>(from, schedule, d.width), to);
+  /// In place.
+  void drop(const Schedule& schedule, const Segment& segment, const Drop& d, const TrainingPass& pass,
+            Buffer<T>& both) const {
+    drop(schedule, segment, d, pass, layers::in_walk_order<const T>(both.data(), schedule, d.width, segment.begin),
+         both);
   }
 
   Config config_;

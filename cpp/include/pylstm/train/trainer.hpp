@@ -93,10 +93,13 @@ class BatchTargets {
   double weight() const { return weight_; }  ///< sum over the items
   std::size_t places() const { return steps_ * stride_; }
 
-  /// The loss of outputs [steps][rows][O] and, where wanted, its gradient.
+  /// The loss of outputs [steps][rows][O] and, where wanted, its gradient; or what a segment's steps add to it.
   double loss(const Loss& of, const T* outputs, std::size_t width, T* gradient) const {
+    return loss({.begin = 0, .end = steps_}, of, outputs, width, gradient);
+  }
+  double loss(const layers::Segment& segment, const Loss& of, const T* outputs, std::size_t width, T* gradient) const {
     double sum = 0;
-    for (std::size_t t = 0; t < steps_; ++t) {
+    for (std::size_t t = segment.begin; t < segment.end; ++t) {
       const std::size_t at = t * stride_;
       sum += of.add(outputs + at * width, y_.data() + at * per_item_, weighted_ ? weights_.data() + at : nullptr,
                     items_[t], width, weight_, gradient ? gradient + at * width : nullptr);
@@ -121,6 +124,7 @@ struct TrainerConfig {
   std::uint64_t seed = 0;                                           ///< of the dropout masks
   /// Not 0: between epochs the network has an exponential average of its parameters over the updates, with this decay.
   double averaging = 0;
+  std::size_t checkpoint = 0, tbptt_steps = 0;  ///< as in `network::TrainingPass`
 };
 
 /// Samples to learn from: y has one step, or as many as x where the network reads out every step; weights have one
@@ -144,6 +148,7 @@ class Trainer {
     config.loss.check(network.config().outputs);
     require(config.averaging >= 0 && config.averaging < 1, "averaging is ", config.averaging,
             ", expected a number in [0, 1)");
+    network.check_pass({.checkpoint = config.checkpoint, .tbptt_steps = config.tbptt_steps});
     require(config.max_grad_value > 0, "max_grad_value is ", config.max_grad_value, ", expected a positive number");
     require(config.max_grad_norm > 0, "max_grad_norm is ", config.max_grad_norm, ", expected a positive number");
   }
@@ -203,16 +208,27 @@ class Trainer {
     interrupt.throw_if_requested();
     const std::size_t outputs = network_->config().outputs;
     batch_.gather(batches.x, samples, rows);
-    targets_.gather(batch_, batches.y, batches.weights, network_->config().pooling == network::Pooling::none);
+    const bool every_step = network_->config().pooling == network::Pooling::none;
+    targets_.gather(batch_, batches.y, batches.weights, every_step);
     predictions_.reserve(checked_product(targets_.places(), outputs));
     dpredictions_.reserve(predictions_.size());
 
     const Schedule schedule = batch_.schedule();
-    const network::TrainingPass pass{.seed = config_.seed, .epoch = batches.epoch, .samples = batch_.samples().data()};
-    network_->forward_training(schedule, batch_.x(), predictions_.data(), pass, work_, interrupt);
-    const double loss = targets_.loss(config_.loss, predictions_.data(), outputs, dpredictions_.data());
-    if (!std::isfinite(loss) || targets_.weight() == 0) return loss;
-    network_->backward(schedule, batch_.x(), dpredictions_.data(), pass, gradients_.data(), work_, interrupt);
+    const network::TrainingPass pass{.seed = config_.seed,
+                                     .epoch = batches.epoch,
+                                     .samples = batch_.samples().data(),
+                                     .checkpoint = config_.checkpoint,
+                                     .tbptt_steps = config_.tbptt_steps};
+    double loss = 0;
+    const auto differentiate = [&](const layers::Segment& segment) {
+      const layers::Segment items{.begin = segment.begin, .end = every_step ? segment.end : 1};
+      loss += targets_.loss(items, config_.loss, predictions_.data(), outputs, dpredictions_.data());
+      return std::isfinite(loss) && targets_.weight() != 0;
+    };
+    if (!network_->gradient(schedule, batch_.x(), predictions_.data(), dpredictions_.data(), pass, gradients_.data(),
+                            work_, interrupt, differentiate)) {
+      return loss;
+    }
     return apply() ? loss : std::numeric_limits<double>::quiet_NaN();
   }
 
