@@ -456,9 +456,13 @@ TEST_CASE_TEMPLATE("a checkpoint changes no bit of truncated backpropagation tha
 
 TEST_CASE("the number of threads changes no bit of truncated backpropagation") {
   for (const auto& [how, pooling] : pylstm::network::pooling_names)
-    for (const std::size_t hidden : {33U, 256U}) {
-      const std::size_t rows = hidden == 256 ? 2 : 40;
-      const Config config{.inputs = 3, .hidden_sizes = {hidden, 12}, .outputs = 2, .pooling = pooling};
+    for (const std::size_t hidden : {33U, 32U, 256U}) {
+      const std::size_t rows = hidden == 256 ? 2 : 41;
+      const Config config{.cell = kernels::cell_from_name(hidden == 32 ? "layernorm_lstm" : "lstm"),
+                          .inputs = 3,
+                          .hidden_sizes = {hidden, 12},
+                          .outputs = 2,
+                          .pooling = pooling};
       CAPTURE(name(config));
       Network<float> network(config);
       network.initialize(1);
