@@ -326,9 +326,9 @@ class LSTMRegressor(SequenceRegressor):
         in [0, 1), such as 0.999 (Polyak and Juditsky 1992). It begins with the initial weights.
     checkpoint : bool, int or None, default=None
         Train long sequences in less memory, with the same bits (Chen et al. 2016): of what backpropagation needs keep
-        one segment at a time, and of the others the states they begin with, from which they are computed again, in up
-        to a third more time. True: segments of about the square root of the number of steps, so that memory grows like
-        that; an int: of so many steps. All of X and of what is predicted stays, with ``pooling="attention"`` the
+        one segment at a time, and of the others the states they begin with, from which they are computed again, in
+        about a third more time. True: segments of about the square root of the number of steps, so that memory grows
+        like that; an int: of so many steps. All of X and of what is predicted stays, with ``pooling="attention"`` the
         outputs of the last layer, and with ``bidirectional=True`` those of all layers.
     tbptt_steps : int, optional
         Truncated backpropagation through time (Williams and Peng 1990): states go through the whole sequence, but
