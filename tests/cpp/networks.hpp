@@ -94,14 +94,16 @@ inline reference::Problem<double> reference_problem(const Config& config, const 
     unit_weights.insert(unit_weights.end(), values.begin(), values.end());
   }
   const std::size_t H = config.hidden_sizes[l];
-  std::vector<double> weight_ih = parameter("weight_ih");
+  std::vector<double> weight_ih = parameter("weight_ih"), weight_hh = parameter("weight_hh");
+  const std::vector<double> behind_reset = parameter("weight_hn");
+  weight_hh.insert(weight_hh.end(), behind_reset.begin(), behind_reset.end());
   const std::size_t I = weight_ih.size() / (reference::shape_of(reference_cell(config.cell)).gates_x * H);
   return {.cell = reference_cell(config.cell),
           .I = I,
           .H = H,
           .P = config.projection,
           .weight_ih = std::move(weight_ih),
-          .weight_hh = parameter("weight_hh"),
+          .weight_hh = std::move(weight_hh),
           .weight_hr = parameter("weight_hr"),
           .bias = parameter("bias"),
           .bias_recurrent = parameter("bias_hn"),

@@ -167,7 +167,10 @@ Parameters<double> reference_gradients(const Network<double>& network, const Bat
       for (std::size_t l = layers; l-- > 0;) {
         const auto g = reference::backward<double>(problems[l], results[l], dy, dh_n, {});
         add(l, "weight_ih", g.weight_ih);
-        add(l, "weight_hh", g.weight_hh);
+        const auto size = all.at("layers." + std::to_string(l) + ".weight_hh").size();
+        const auto behind_reset = g.weight_hh.begin() + static_cast<std::ptrdiff_t>(size);
+        add(l, "weight_hh", {g.weight_hh.begin(), behind_reset});
+        add(l, "weight_hn", {behind_reset, g.weight_hh.end()});
         add(l, "weight_hr", g.weight_hr);
         add(l, "bias", g.bias);
         add(l, "bias_hn", g.bias_recurrent);
