@@ -54,7 +54,7 @@ class FlushDenormals {
 #endif
   PYLSTM_INLINE bool already_set() const { return (saved_ & mode) == mode; }
 
-  [[maybe_unused]] std::uint64_t saved_ = 0;
+  std::uint64_t saved_ = 0;
 };
 
 }  // namespace pylstm::simd
