@@ -277,8 +277,8 @@ class LSTMRegressor(SequenceRegressor):
     solver : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
         How gradients become updates.
     alpha : float, default=0.0
-        L2 penalty of the weights, not of the biases. For "adamw" it is the decoupled weight decay; for the others
-        ``alpha * weight`` is added to the gradient after clipping.
+        L2 penalty of the weights, not of biases or the gains of layer normalisation. For "adamw" it is the decoupled
+        weight decay; for the others ``alpha * weight`` is added to the gradient after clipping.
     batch_size : int, default=32
         Sequences per update.
     learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="constant"

@@ -211,48 +211,64 @@ TEST_CASE_TEMPLATE("each optimiser makes the steps of its formula", T, float, do
   pylstm::set_isa(pylstm::available_isas().front());
 }
 
-TEST_CASE("a trainer's steps are gradient, clipping, L2 on weights alone, and the optimiser's formula") {
-  for (const NamedOptimiser& of : all_optimisers) {
-    CAPTURE(of.name);
-    const Config config = with_dropout(stacks[1], 0.3);
-    Network<double> network(config);
-    network.initialize(1);
-    TrainerConfig trainer_config{.optimiser = of.config, .max_grad_norm = 0.3, .seed = 11};
-    trainer_config.optimiser.alpha = 0.2;
-    Trainer<double> trainer(network, trainer_config);
-    const Samples<double> samples = random_samples<double>(config, 6, 4, 2);
+namespace {
 
-    Network<double> other = network;
-    PlainOptimiser plain{trainer_config.optimiser};
-    std::size_t clipped = 0;
-    for (std::uint64_t epoch = 0; epoch < 5; ++epoch) {
-      run_epoch(trainer, samples.batches(6, epoch));
+/// Neither biases nor gains, which are 1 where nothing is normalised away.
+bool is_weight(const std::string& name) {
+  return !is_bias(name) && !name.ends_with("bias_c") && name.find(".gain_") == std::string::npos;
+}
 
-      Batch<double> batch = random_batch<double>(config, 4, 6, 0);
-      batch.targets = samples.y;
-      batch.pass.epoch = epoch;
-      for (std::size_t n = 0; n < 6; ++n)
-        for (std::size_t t = 0; t < 4; ++t)
-          for (std::size_t k = 0; k < 3; ++k) batch.x[(t * 6 + n) * 3 + k] = samples.x[(n * 4 + t) * 3 + k];
-      Parameters<double> all = parameters_of(other), gradient = unpacked(other, gradients(other, batch));
-      const double norm = plain_norm(gradient);
-      ++plain.t;
-      for (auto& [name, values] : all) {
-        if (norm > 0.3)
-          for (double& g : gradient[name]) g *= 0.3 / norm;
-        plain.update(name, values, gradient[name], is_bias(name) ? 0 : 0.2);
-      }
-      set(other, other.parameters(), all);
-      clipped += norm > 0.3;
-      CHECK(largest_difference(parameters_of(network), all) < 1e-12);
+void check_steps(const NamedOptimiser& of, const Config& config) {
+  CAPTURE(of.name);
+  Network<double> network(config);
+  network.initialize(1);
+  TrainerConfig trainer_config{.optimiser = of.config, .max_grad_norm = 0.3, .seed = 11};
+  trainer_config.optimiser.alpha = 0.2;
+  Trainer<double> trainer(network, trainer_config);
+  const Samples<double> samples = random_samples<double>(config, 6, 4, 2);
+
+  Network<double> other = network;
+  PlainOptimiser plain{trainer_config.optimiser};
+  std::size_t clipped = 0;
+  for (std::uint64_t epoch = 0; epoch < 5; ++epoch) {
+    run_epoch(trainer, samples.batches(6, epoch));
+
+    Batch<double> batch = random_batch<double>(config, 4, 6, 0);
+    batch.targets = samples.y;
+    batch.pass.epoch = epoch;
+    for (std::size_t n = 0; n < 6; ++n)
+      for (std::size_t t = 0; t < 4; ++t)
+        for (std::size_t k = 0; k < 3; ++k) batch.x[(t * 6 + n) * 3 + k] = samples.x[(n * 4 + t) * 3 + k];
+    Parameters<double> all = parameters_of(other), gradient = unpacked(other, gradients(other, batch));
+    const double norm = plain_norm(gradient);
+    ++plain.t;
+    for (auto& [name, values] : all) {
+      if (norm > 0.3)
+        for (double& g : gradient[name]) g *= 0.3 / norm;
+      plain.update(name, values, gradient[name], is_weight(name) ? 0.2 : 0);
     }
-    CHECK(clipped > 0);
+    set(other, other.parameters(), all);
+    clipped += norm > 0.3;
+    CHECK(largest_difference(parameters_of(network), all) < 1e-12);
   }
+  CHECK(clipped > 0);
+}
+
+}  // namespace
+
+TEST_CASE("a trainer's steps are gradient, clipping, L2 on weights alone, and the optimiser's formula") {
+  Config normalized = stacks[1];
+  normalized.cell = {.kind = pylstm::kernels::CellKind::layer_norm_lstm};
+  for (const NamedOptimiser& of : all_optimisers)
+    for (const Config& config : {stacks[1], normalized}) check_steps(of, with_dropout(config, 0.3));
 }
 
 TEST_CASE_TEMPLATE("the norm is that of all gradients, whatever their size", T, float, double) {
+  std::vector<Config> configs(std::begin(stacks), std::end(stacks));
+  for (const auto& [name, cell] : pylstm::kernels::cell_names)
+    configs.push_back({.cell = cell, .inputs = 3, .hidden_sizes = {7}, .outputs = 2});
   for (const std::string& isa : pylstm::available_isas())
-    for (const Config& config : stacks) {
+    for (const Config& config : configs) {
       CAPTURE(isa);
       pylstm::set_isa(isa);
       const Network<T> network(config);

@@ -26,6 +26,7 @@ struct ParameterInfo {
 struct Part {
   kernels::PanelShape shape;
   std::size_t offset;
+  std::size_t decayed;  ///< elements of a block, from its beginning, that an L2 penalty draws to zero
 };
 
 enum class Role { input, recurrent, projection, gate_bias, zero, gain, head, embedding };
@@ -60,10 +61,11 @@ class ParameterLayout {
         add(name + "gain_c", shape, rows(of_both, 1), 0, Role::gain);
         add(name + "bias_c", shape, rows(of_both + 1, 1), 0, Role::zero);
       }
+      end_part(shape, shape.unit_weights_offset());  // a gain at zero is a unit lost
     } else {
       add(name + "peephole", shape, kernels::unit_weights_part(shape), 0, Role::zero);
+      end_part(shape);
     }
-    end_part(shape);
     if (projection.units == 0) return;
     add(name + "weight_hr", projection, kernels::input_part(projection), projection.inputs, Role::projection);
     end_part(projection);
@@ -113,8 +115,9 @@ class ParameterLayout {
     parameters_.push_back({{std::move(name), place.gates * shape.units, columns}, parts_.size(), place, role});
   }
 
-  void end_part(const kernels::PanelShape& shape) {
-    parts_.push_back({shape, size_});
+  void end_part(const kernels::PanelShape& shape) { end_part(shape, shape.bias_offset()); }
+  void end_part(const kernels::PanelShape& shape, std::size_t decayed) {
+    parts_.push_back({shape, size_, decayed});
     size_ += shape.size();
   }
 

@@ -248,12 +248,11 @@ class Trainer {
       if (config_.averaging > 0) average();
       return true;
     }
-    for (const auto& [shape, offset] : network_->parts()) {
+    for (const auto& [shape, offset, decayed] : network_->parts()) {
       for (std::size_t block = 0; block < shape.blocks(); ++block) {
         const std::size_t begin = offset + block * shape.block_size();
-        optimiser_.update(parameters, gradients_.data(), begin, shape.bias_offset(), scale, true);
-        optimiser_.update(parameters, gradients_.data(), begin + shape.bias_offset(),
-                          shape.block_size() - shape.bias_offset(), scale, false);
+        optimiser_.update(parameters, gradients_.data(), begin, decayed, scale, true);
+        optimiser_.update(parameters, gradients_.data(), begin + decayed, shape.block_size() - decayed, scale, false);
       }
     }
     if (config_.averaging > 0) average();
