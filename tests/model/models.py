@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pylstm import LSTMRegressor
-
-CELLS = (
-    "lstm",
-    "peephole_lstm",
-    "coupled_lstm",
-    "layernorm_lstm",
-    "gru",
-    "gru_reset_before",
-    "layernorm_gru",
-    "rnn",
-)
+from pylstm.estimators._parameters import CELLS
 
 PARAMETERS = [
     parameters

@@ -9,17 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylstm import LSTMRegressor
+from pylstm.estimators._parameters import CELLS
 
-CELLS = (
-    "lstm",
-    "peephole_lstm",
-    "coupled_lstm",
-    "layernorm_lstm",
-    "gru",
-    "gru_reset_before",
-    "layernorm_gru",
-    "rnn",
-)
 COMBINATIONS = [
     *({"cell": cell, "dtype": dtype} for cell, dtype in product(CELLS, ("float32", "float64"))),
     *({"pooling": pooling, "hidden_size": (9, 5)} for pooling in ("mean", "max")),
