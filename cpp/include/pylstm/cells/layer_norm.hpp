@@ -30,6 +30,10 @@ struct LayerNorm {
     for (std::size_t g = 0; g < gates_h; ++g) list[g] = gates_x + g;
     return list;
   }();
+  /// The sum of the cell inside that a slot is part of.
+  static constexpr std::size_t base_slot(std::size_t slot) {
+    return slot < gates_x ? Base::input_slots[slot] : Base::recurrent_slots[slot - gates_x];
+  }
   static constexpr bool has_memory = Base::has_memory, has_shortcut = Base::has_shortcut, clips = false;
   static constexpr std::size_t unit_weights = slots + (has_memory ? 2 : 0);
   enum : std::size_t { gain_c = slots, bias_c };

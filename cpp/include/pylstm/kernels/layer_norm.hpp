@@ -1,7 +1,7 @@
 /// The equations of cells with layer normalisation: rows of all units at once.
 ///
-/// The tape keeps the sums as the products leave them; means, deviations and gates are computed again on the way back.
-/// Units past H have gains of zero, so that they stay zero.
+/// The tape keeps the sums as the products leave them, and beside them (`KeptRow`) their means and deviations and the
+/// gates.  Units past H have gains of zero, so that they stay zero.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
+#include "pylstm/base/sequence.hpp"
 #include "pylstm/cells/layer_norm.hpp"
 #include "pylstm/kernels/pointwise.hpp"
 
@@ -22,7 +23,27 @@ inline constexpr bool is_layer_norm<cells::LayerNorm<Base>> = true;
 /// What the normalisation of N groups of one row's sums takes.
 template <class V, std::size_t N>
 struct Normal {
+  static constexpr std::size_t vectors = 2 * N;
   V mean[N], scale[N];  ///< scale = 1 / sqrt(variance + epsilon)
+
+  template <class T>
+  PYLSTM_INLINE static Normal load(const T* from) {
+    Normal normal;
+#pragma GCC unroll 8
+    for (std::size_t n = 0; n < N; ++n) {
+      normal.mean[n] = V::load(from + 2 * n * V::lanes);
+      normal.scale[n] = V::load(from + (2 * n + 1) * V::lanes);
+    }
+    return normal;
+  }
+  template <class T>
+  PYLSTM_INLINE void store(T* to) const {
+#pragma GCC unroll 8
+    for (std::size_t n = 0; n < N; ++n) {
+      mean[n].store(to + 2 * n * V::lanes);
+      scale[n].store(to + (2 * n + 1) * V::lanes);
+    }
+  }
 };
 
 /// Sums over the units of a row.
@@ -116,6 +137,18 @@ struct NormGroups {
   }();
 };
 
+/// What the tape keeps of a row beside its sums, in vectors: the normalisation of the sums and of c, then for each
+/// block the gates and tanh(norm(c)).
+template <class V, class Cell>
+struct KeptRow {
+  static constexpr std::size_t S = V::lanes, sums = 0, c = Normal<V, NormGroups<Cell>::size>::vectors,
+                               blocks = c + (Cell::has_memory ? Normal<V, 1>::vectors : 0),
+                               squashed = Cell::base::slots, per_block = squashed + (Cell::has_memory ? 1 : 0);
+
+  static constexpr std::size_t at(std::size_t vector) { return vector * S; }
+  static constexpr std::size_t at(std::size_t block, std::size_t slot) { return at(blocks + block * per_block + slot); }
+};
+
 /// Blocks of a row that go through the equations side by side.
 inline constexpr std::size_t norm_group = 2;
 
@@ -132,8 +165,7 @@ struct NormalizedRow {
   const T* sums;  ///< [slots][S] of the first block
   Normal<V, Groups::size> normal;
 
-  PYLSTM_INLINE NormalizedRow(const PointwiseShape<T>& shape_, const UnitSums<V>& over, const T* sums_)
-      : shape(shape_), sums(sums_) {
+  PYLSTM_INLINE void normalize(const UnitSums<V>& over) {
     normal = over.template normal<Groups::size>(Groups::count, [&](std::size_t block, auto take) PYLSTM_INLINE_LAMBDA {
       constexpr auto group = Groups::of_slot;
 #pragma GCC unroll 8
@@ -204,12 +236,21 @@ void layer_norm_forward(const PointwiseForward<T>& a) {
   using V = typename Isa::template vec<T>;
   using Vectors = simd::Several<V, norm_group>;
   using Base = typename Cell::base;
+  using Kept = KeptRow<V, Cell>;
   constexpr std::size_t S = V::lanes;
   const PointwiseShape<T> shape = a.shape;
   const UnitSums<V> over(shape.units);
   for (std::size_t row = 0; row < shape.rows; ++row) {
     const std::size_t state = row * shape.row_stride;
-    const NormalizedRow<V, Cell, T> sums(shape, over, a.gates + row * Cell::slots * S);
+    T* const kept = shifted(a.kept, row * a.kept_stride);
+    const auto keep = [&](const Vectors& v, const std::size_t (&at)[norm_group],
+                          std::size_t slot) PYLSTM_INLINE_LAMBDA {
+      if (kept == nullptr) return;
+      v.each_store(kept, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return Kept::at(at[i], slot); });
+    };
+    NormalizedRow<V, Cell, T> sums{.shape = shape, .sums = a.gates + row * Cell::slots * S, .normal = {}};
+    sums.normalize(over);
+    if (kept != nullptr) sums.normal.store(kept + Kept::at(Kept::sums));
     for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
       const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
       const auto load = [&](const T* from) PYLSTM_INLINE_LAMBDA {
@@ -227,13 +268,17 @@ void layer_norm_forward(const PointwiseForward<T>& a) {
         Base::forward(units);
         units.h.each_store(a.h, offset);
       }
+#pragma GCC unroll 8
+      for (std::size_t s = 0; s < Base::slots; ++s) keep(units.slot[s], at, s);
     });
     if constexpr (Cell::has_memory) {
       const Normal<V, 1> c = normal_of(over, a.c + state);
+      if (kept != nullptr) c.store(kept + Kept::at(Kept::c));
       for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
         const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
         const Vectors squashed = Base::activation::squash(Vectors::each(
             [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
+        keep(squashed, at, Kept::squashed);
         const Vectors o = Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(a.h + offset(i)); });
         // The last group may hold a block twice: h must not be read after it has been written.
         (o * squashed).each_store(a.h, offset);
@@ -242,89 +287,78 @@ void layer_norm_forward(const PointwiseForward<T>& a) {
   }
 }
 
-template <class T, class Isa, class Cell>
-void layer_norm_backward(const PointwiseBackward<T>& a) {
-  using V = typename Isa::template vec<T>;
-  using Vectors = simd::Several<V, norm_group>;
+/// Backward of one row up to the gradients of the cell's sums, which it leaves in the first slots of dgates, and behind
+/// them those of norm(c).
+template <class V, class Cell, class T>
+struct BackwardRow {
   using Base = typename Cell::base;
   using Groups = NormGroups<Cell>;
-  constexpr std::size_t S = V::lanes, slots = Cell::slots, W = Cell::unit_weights, groups = Groups::size;
-  constexpr auto of_x = Base::input_slots, of_h = Base::recurrent_slots;
-  constexpr auto group = Groups::of_slot;
-  constexpr auto base_slot = [of_x, of_h](std::size_t slot) {
-    return slot < Cell::gates_x ? of_x[slot] : of_h[slot - Cell::gates_x];
-  };
-  const PointwiseShape<T> shape = a.shape;
-  const UnitSums<V> over(shape.units);
-  for (std::size_t row = 0; row < shape.rows; ++row) {
-    const std::size_t state = row * shape.row_stride;
-    const NormalizedRow<V, Cell, T> sums(shape, over, a.gates + row * slots * S);
-    const auto dgate = [&](std::size_t block, std::size_t slot) PYLSTM_INLINE_LAMBDA {
-      return a.dgates + block * a.dgates_block_stride + (row * slots + slot) * S;
-    };
-    const auto add_dweight = [&](std::size_t block, std::size_t w, V part) PYLSTM_INLINE_LAMBDA {
-      T* const sum = a.dweights + block * a.dweights_block_stride + (row / norm_rows * (W + Cell::bias_slots) + w) * S;
-      (row % norm_rows == 0 ? part : V::load(sum) + part).store(sum);
-    };
+  using Kept = KeptRow<V, Cell>;
+  static constexpr std::size_t S = V::lanes, groups = Groups::size;
+  const PointwiseBackward<T>& a;
+  std::size_t row, state;
+  const T* kept;
+  NormalizedRow<V, Cell, T> sums;
 
-    // The gates once more, and tanh(norm(c)) behind them: they wait in the slots of the gradients.
-    Normal<V, 1> c{};
-    if constexpr (Cell::has_memory) c = normal_of(over, a.c + state);
-    for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
-      const auto load = [&](const T* from) PYLSTM_INLINE_LAMBDA {
-        return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + state + at[i] * S); });
-      };
-      const auto store = [&](const Vectors& v, std::size_t slot) PYLSTM_INLINE_LAMBDA {
-        v.each_store(a.dgates + row * slots * S + slot * S,
-                     [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * a.dgates_block_stride; });
-      };
-      cells::Forward<Vectors, Base> units;
-      sums.load(units, at);
-      if constexpr (Cell::has_memory) {
-        units.c_prev = load(a.c_prev);
-        Base::update(units);
-        store(Base::activation::squash(Vectors::each(
-                  [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); })),
-              Base::slots);
-      } else {
-        units.h_prev = load(a.h_prev);
-        Base::forward(units);
-      }
-#pragma GCC unroll 8
-      for (std::size_t s = 0; s < Base::slots; ++s) store(units.slot[s], s);
-    });
-    // h = o tanh(norm(c)): what the gradient through the norm of c takes.
+  PYLSTM_INLINE BackwardRow(const PointwiseBackward<T>& a_, std::size_t row_)
+      : a(a_),
+        row(row_),
+        state(row * a.shape.row_stride),
+        kept(a.kept + row * a.kept_stride),
+        sums{.shape = a.shape,
+             .sums = a.gates + row * Cell::slots * S,
+             .normal = Normal<V, groups>::load(kept + Kept::at(Kept::sums))} {}
+
+  /// Asks for the tape of a row: it has long left the cache.
+  PYLSTM_INLINE static void request(const PointwiseBackward<T>& a, std::size_t row) {
+    constexpr std::size_t line = 64 / sizeof(T);
+    for (std::size_t i = 0; i < Kept::at(a.shape.blocks, 0); i += line) {
+      __builtin_prefetch(a.kept + row * a.kept_stride + i);
+    }
+    for (std::size_t block = 0; block < a.shape.blocks; ++block) {
+      const T* const sums = a.gates + block * a.shape.gates_block_stride + row * Cell::slots * S;
+      for (std::size_t i = 0; i < Cell::slots * S; i += line) __builtin_prefetch(sums + i);
+    }
+  }
+  PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept + Kept::at(block, slot)); }
+  PYLSTM_INLINE T* dgate(std::size_t block, std::size_t slot) const {
+    return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
+  }
+  PYLSTM_INLINE V hat_c(std::size_t block) const {
+    const Normal<V, 1> c = Normal<V, 1>::load(kept + Kept::at(Kept::c));
+    return (V::load(a.c + state + block * S) - c.mean[0]) * c.scale[0];
+  }
+  PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
+    const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
+    return (dhat - mean - hat_c(block) * along) * Normal<V, 1>::load(kept + Kept::at(Kept::c)).scale[0];
+  }
+
+  /// The means that the gradients through the norms of the products take: of dhat, and of dhat * hat.
+  PYLSTM_INLINE std::array<T, 2 * groups> equations(const UnitSums<V>& over) const {
+    constexpr auto group = Groups::of_slot;
     V c_mean = V::zero(), c_along = V::zero();
-    if constexpr (Cell::has_memory) {
+    if constexpr (Cell::has_memory) {  // h = o tanh(norm(c))
       const std::array<T, 2> totals = over.template sums<2>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-        const std::size_t at = state + block * S;
-        const V hat = (V::load(a.c + at) - c.mean[0]) * c.scale[0], gain = sums.weight(block, Cell::gain_c);
-        const V dh = V::load(a.dh + at), o = V::load(dgate(block, Base::o)), u = V::load(dgate(block, Base::slots));
-        const V dnormalized = dh * o * Base::activation::squash_derivative(u), dhat = dnormalized * gain;
-        add_dweight(block, Cell::gain_c, dnormalized * hat);
-        add_dweight(block, Cell::bias_c, dnormalized);
-        dnormalized.store(dgate(block, Base::slots));
+        const V dh = V::load(a.dh + state + block * S), o = gate(block, Base::o), u = gate(block, Kept::squashed);
+        const V d = dh * o * Base::activation::squash_derivative(u), dhat = d * sums.weight(block, Cell::gain_c);
+        d.store(dgate(block, Base::slots));
         (dh * u * Base::activation::gate_derivative(o)).store(dgate(block, Base::o));
         add(0, dhat);
-        add(1, dhat * hat);
+        add(1, dhat * hat_c(block));
       });
-      c_mean = V::set1(totals[0] / static_cast<T>(shape.units));
-      c_along = V::set1(totals[1] / static_cast<T>(shape.units));
+      c_mean = V::set1(totals[0] / static_cast<T>(over.units));
+      c_along = V::set1(totals[1] / static_cast<T>(over.units));
     }
-
-    // The cell inside, and what the gradients through the norms of the products take.
-    const std::array<T, 2 * groups> totals =
+    std::array<T, 2 * groups> means =
         over.template sums<2 * groups>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
           const std::size_t at = state + block * S;
           cells::Backward<V, Base> units;
 #pragma GCC unroll 8
-          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = V::load(dgate(block, s));
+          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = gate(block, s);
           if constexpr (Cell::has_memory) {
-            const V hat = (V::load(a.c + at) - c.mean[0]) * c.scale[0];
-            const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
-            const V through_norm = (dhat - c_mean - hat * c_along) * c.scale[0];
+            units.slot[Base::o] = V::load(dgate(block, Base::o));
             units.c_prev = V::load(a.c_prev + at);
-            units.dc = over.within(V::load(a.dc + at) + through_norm, block);
+            units.dc = over.within(V::load(a.dc + at) + through_norm_of_c(block, c_mean, c_along), block);
             Base::update_backward(units);
             units.dc.store(a.dc + at);
           } else {
@@ -334,37 +368,78 @@ void layer_norm_backward(const PointwiseBackward<T>& a) {
             units.dh_prev.store(a.dh_shortcut + at);
           }
 #pragma GCC unroll 8
-          for (std::size_t s = 0; s < Base::slots; ++s) {
-            units.slot[s].store(dgate(block, s));
-            add_dweight(block, W + s, units.slot[s]);
-          }
+          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dgate(block, s));
 #pragma GCC unroll 8
-          for (std::size_t slot = 0; slot < slots; ++slot) {
-            const V hat = sums.hat(block, slot), d = units.slot[base_slot(slot)], dhat = d * sums.weight(block, slot);
-            add_dweight(block, slot, d * hat);
+          for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
+            const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
             add(2 * group[slot], dhat);
-            add(2 * group[slot] + 1, dhat * hat);
+            add(2 * group[slot] + 1, dhat * sums.hat(block, slot));
           }
         });
+    for (std::size_t n = 0; n < 2 * groups; ++n) means[n] /= static_cast<T>(Groups::count[n / 2] * over.units);
+    return means;
+  }
+};
 
-    V mean[groups], along[groups];
-#pragma GCC unroll 8
-    for (std::size_t n = 0; n < groups; ++n) {
-      const T count = static_cast<T>(Groups::count[n] * shape.units);
-      mean[n] = V::set1(totals[2 * n] / count);
-      along[n] = V::set1(totals[2 * n + 1] / count);
+/// Rows go by parts, whose gradients of gains and biases are summed in registers, a block at a time.
+template <class T, class Isa, class Cell>
+void layer_norm_backward(const PointwiseBackward<T>& a) {
+  using V = typename Isa::template vec<T>;
+  using Row = BackwardRow<V, Cell, T>;
+  using Base = typename Cell::base;
+  constexpr std::size_t S = V::lanes, W = Cell::unit_weights;
+  const UnitSums<V> over(a.shape.units);
+  for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
+    const std::size_t end = std::min(begin + norm_rows, a.shape.rows);
+    std::array<T, 2 * Row::groups> means[norm_rows];
+    for (std::size_t row = begin; row < end; ++row) {
+      if (row + 2 < a.shape.rows) Row::request(a, row + 2);
+      means[row - begin] = Row(a, row).equations(over);
     }
-    for (std::size_t block = 0; block < shape.blocks; ++block) {
-      V of_base[Base::slots];  // read before their slots are written
-#pragma GCC unroll 8
-      for (std::size_t s = 0; s < Base::slots; ++s) of_base[s] = V::load(dgate(block, s));
-#pragma GCC unroll 8
-      for (std::size_t slot = 0; slot < slots; ++slot) {
-        const std::size_t n = group[slot];
-        const V dhat = of_base[base_slot(slot)] * sums.weight(block, slot);
-        const V d = (dhat - mean[n] - sums.hat(block, slot) * along[n]) * sums.normal.scale[n];
-        over.within(d, block).store(dgate(block, slot));
+
+    for (std::size_t block = 0; block < a.shape.blocks; ++block) {
+      T* const dweights = a.dweights + block * a.dweights_block_stride + begin / norm_rows * (W + Base::slots) * S;
+      if constexpr (Cell::has_memory) {
+        V gain = V::zero(), bias = V::zero();
+        for (std::size_t n = begin; n < end; ++n) {
+          const Row row(a, n);
+          const V d = V::load(row.dgate(block, Base::slots));
+          gain = fma(d, row.hat_c(block), gain);
+          bias = bias + d;
+        }
+        gain.store(dweights + Cell::gain_c * S);
+        bias.store(dweights + Cell::bias_c * S);
       }
+      // Through the norm of one product.  The slots of h come last: the first ones are still those of the cell.
+      const auto through_norm = [&]<std::size_t first, std::size_t last>() PYLSTM_INLINE_LAMBDA {
+        constexpr auto group = Row::Groups::of_slot;
+        V gain[last - first], bias[last - first];
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < last - first; ++g) gain[g] = bias[g] = V::zero();
+        for (std::size_t n = begin; n < end; ++n) {
+          const Row row(a, n);
+          V d[last - first];
+#pragma GCC unroll 8
+          for (std::size_t g = 0; g < last - first; ++g) d[g] = V::load(row.dgate(block, Cell::base_slot(first + g)));
+#pragma GCC unroll 8
+          for (std::size_t g = 0; g < last - first; ++g) {
+            const std::size_t slot = first + g;
+            const std::array<T, 2 * Row::groups>& mean = means[n - begin];
+            const V hat = row.sums.hat(block, slot), dhat = d[g] * row.sums.weight(block, slot);
+            const V through = dhat - V::set1(mean[2 * group[slot]]) - hat * V::set1(mean[2 * group[slot] + 1]);
+            over.within(through * row.sums.normal.scale[group[slot]], block).store(row.dgate(block, slot));
+            gain[g] = fma(d[g], hat, gain[g]);
+            bias[g] = bias[g] + d[g];
+          }
+        }
+#pragma GCC unroll 8
+        for (std::size_t g = 0; g < last - first; ++g) {
+          gain[g].store(dweights + (first + g) * S);
+          bias[g].store(dweights + (W + Cell::base_slot(first + g)) * S);
+        }
+      };
+      through_norm.template operator()<Cell::gates_x, Cell::slots>();
+      through_norm.template operator()<0, Cell::gates_x>();
     }
   }
 }

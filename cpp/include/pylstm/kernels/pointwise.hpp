@@ -30,6 +30,8 @@ struct PointwiseForward {
   const T *h_prev, *c_prev;
   T *h, *c;
   bool keep_gates;
+  T* kept;  ///< out, for cells that keep more than gates: of the first row; may be null
+  std::size_t kept_stride;
   // For cells that reset the state before its product (kernels/reset.hpp).
   const T* h_read;        ///< h_prev as the products read it
   T* h_reset;             ///< out
@@ -44,6 +46,8 @@ struct PointwiseBackward {
   std::size_t dgates_block_stride;
   T* dweights;  ///< [unit weights][S] for each row of a block
   std::size_t dweights_block_stride;
+  const T* kept;  ///< as forward left it
+  std::size_t kept_stride;
   const T *h_prev, *c_prev, *c, *dh;
   T *dc, *dh_shortcut;
   // For cells that reset the state before its product.

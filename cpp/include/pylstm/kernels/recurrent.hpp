@@ -67,6 +67,7 @@ struct ForwardOperands {
   T* h_reset;        ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
   bool input_product_ready;  ///< gates hold bias + W x (`input_product`)
   bool keep_gates;           ///< leave in `gates` what backward needs
+  History<T> kept;           ///< out: what the equations keep beside, a row for each row; may be null
   /// Of one row, neither gates kept nor input product, projection or noise: takes the place of all but y.  Or null.
   void (*step)(const PanelShape&, const StepOperands<T>&) = nullptr;
 };
@@ -234,6 +235,8 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                .h = step.m + at,
                .c = shifted(step.c_new, at),
                .keep_gates = a.keep_gates,
+               .kept = shifted(a.kept.at(step.t), n * a.kept.row_width),
+               .kept_stride = a.kept.row_width,
                .h_read = step.h_prev + at,
                .h_reset = shifted(a.h_reset, at),
                .reset_panels = a.panels + block * a.shape.block_size() + a.shape.reset_offset()});
@@ -367,8 +370,8 @@ struct BackwardOperands {
   GateRows recurrent_gates;
   void (*pointwise)(const PointwiseBackward<T>&);
   StateNoise<T> noise;
-  History<const T> h, c, m, c_new, gates;  ///< the tape of the forward recurrence
-  History<T> dgates;                       ///< out: gradients of the sums, [slots][S] for each block
+  History<const T> h, c, m, c_new, gates, kept;  ///< the tape of the forward recurrence
+  History<T> dgates;                             ///< out: gradients of the sums, [slots][S] for each block
   History<T> dweights;        ///< out: parts of the gradients of the units' own weights, likewise; null: none
   std::size_t dweights_rows;  ///< rows whose parts are one row of them
   bool whole_rows;            ///< the equations need all units of a row
@@ -588,6 +591,8 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .dweights = shifted(a.dweights.at(t),
                                        block * a.dweights.block_stride() + n / a.dweights_rows * a.dweights.row_width),
                    .dweights_block_stride = a.dweights.block_stride(),
+                   .kept = shifted(a.kept.at(t), n * a.kept.row_width),
+                   .kept_stride = a.kept.row_width,
                    .h_prev = a.m.at(t) + at,
                    .c_prev = shifted(a.c.at(t), at),
                    .c = shifted(a.c_new.at(t + 1), at),

@@ -121,17 +121,10 @@ void reset_backward(const PointwiseBackward<T>& a) {
                                                   .d_block_stride = a.dgates_block_stride});
                     });
   // r is in its slot still: the first pass has not touched it.
+  PointwiseShape<T> of_dgates = shape;
+  of_dgates.gates_block_stride = a.dgates_block_stride;
   for_each_unit<cells::Backward, V, Cell>(
-      {.rows = shape.rows,
-       .blocks = shape.blocks,
-       .units = shape.units,
-       .row_stride = shape.row_stride,
-       .gates_block_stride = a.dgates_block_stride,
-       .unit_weights = shape.unit_weights,
-       .unit_weights_stride = shape.unit_weights_stride,
-       .clip = shape.clip,
-       .activations = shape.activations},
-      a.dgates, a.dgates, a.dgates_block_stride, [&](Units& units, std::size_t at) PYLSTM_INLINE_LAMBDA {
+      of_dgates, a.dgates, a.dgates, a.dgates_block_stride, [&](Units& units, std::size_t at) PYLSTM_INLINE_LAMBDA {
         units.h_read = V::load(a.h_read + at);
         units.dh_reset = V::load(a.dh_reset + at);
         Cell::reset_backward(units);

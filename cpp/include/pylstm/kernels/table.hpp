@@ -52,7 +52,8 @@ struct CellKernels {
   std::size_t lanes, input_slots, recurrent_slots, reset_slots, slots, bias_slots, unit_weights;
   std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
                          ///< where it is not that of the sums
-  std::size_t dweights_rows;  ///< rows whose parts of these the equations add up, from a multiple on
+  std::size_t kept_of_row, kept;  ///< vectors that the equations keep of a row for backward, and of each of its blocks
+  std::size_t dweights_rows;      ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   /// One row, one step, with the cell's own activations; null: of a cell that needs whole rows.
@@ -167,6 +168,9 @@ constexpr CellKernels<T> cell_kernels() {
     k.bias_slots = Cell::bias_slots;
     k.dweights = Cell::unit_weights + Cell::bias_slots;
     k.dweights_rows = norm_rows;
+    using Kept = KeptRow<typename Isa::template vec<T>, Cell>;
+    k.kept_of_row = Kept::blocks;
+    k.kept = Kept::per_block;
   } else {
     k.bias_slots = Cell::slots;
     k.dweights = Cell::unit_weights;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "pylstm/base/cache_size.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/panel.hpp"
@@ -32,7 +33,6 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
                          std::size_t scalar_size, bool whole_rows) {
   constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
   constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
-  constexpr double l2_bytes = 1 << 20;
   const double weights = static_cast<double>(shape.size());
   const double flops = 2 * passes * weights * work_rows(schedule);
   const std::size_t pool = ThreadPool::instance().threads();
@@ -45,7 +45,8 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   const bool units_pay = !whole_rows && by_units > 1 && step_flops / static_cast<double>(by_units) >= least_step_flops;
   const bool few_rows = schedule.rows < 4 * wanted;
   // Weights beyond L2 are streamed once per step by every thread that has rows; shared units stream each weight once.
-  const bool streams = weights * static_cast<double>(scalar_size) > 2 * l2_bytes && schedule.rows < 32 * wanted;
+  const bool streams = weights * static_cast<double>(scalar_size) > 2 * static_cast<double>(l2_cache_bytes()) &&
+                       schedule.rows < 32 * wanted;
   plan.split_units = units_pay && (few_rows || streams);
   plan.threads = plan.split_units ? by_units : by_rows;
 }

@@ -44,6 +44,7 @@ struct Tape {
   Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
   Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
   Buffer<T> c_new;  ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
+  Buffer<T> kept;   ///< [steps][rows]: what the equations keep beside, of cells that do
 };
 
 /// Gradients that come in and go out of BPTT, in the caller's order.
@@ -216,6 +217,8 @@ class RecurrentLayer {
     if (resets_state()) work.h_reset.reserve(rows * width);
     place_blocks(gates, tape ? tape->gates : work.gates,
                  gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
+    History<T> kept{.period = std::max<std::size_t>(steps, 1), .row_width = kept_width(), .rows = rows, .first = first};
+    if (tape && kept.row_width > 0) place(kept, tape->kept);
     if (before != nullptr) {
       for_each_state(h, c, m, noise, [&](const History<T>& history) {
         const std::size_t count = schedule.active_at(first) * history.row_width;
@@ -253,6 +256,7 @@ class RecurrentLayer {
                                                .h_reset = resets_state() ? work.h_reset.data() : nullptr,
                                                .input_product_ready = plan.input_product,
                                                .keep_gates = tape != nullptr,
+                                               .kept = kept,
                                                .step = alone ? cell_->step : nullptr};
     if (plan.input_product) {
       work.in.resize(chunk * rows * plan.threads);
@@ -408,6 +412,11 @@ class RecurrentLayer {
                   .row_width = gate_width,
                   .rows = rows,
                   .first = first},
+        .kept = {.data = tape.kept.data(),
+                 .period = std::max<std::size_t>(steps, 1),
+                 .row_width = kept_width(),
+                 .rows = rows,
+                 .first = first},
         .dgates = dgates,
         .dweights = dweights,
         .dweights_rows = cell_->dweights_rows,
@@ -536,6 +545,9 @@ class RecurrentLayer {
     }
     return range;
   }
+
+  /// Elements that the equations keep of a row for backward.
+  std::size_t kept_width() const { return (cell_->kept_of_row + shape_.blocks() * cell_->kept) * shape_.lanes; }
 
   kernels::Projection<T> projection(const T* panels, const T* transposed_panels) const {
     return {projection_, projected() ? panels + shape_.size() : nullptr, transposed_panels};

@@ -272,7 +272,8 @@ class Stream {
                      .gates_kept = cell.whole_rows,
                      .h_reset = h_reset,
                      .input_product_ready = cell.whole_rows,
-                     .keep_gates = false};
+                     .keep_gates = false,
+                     .kept = {}};
     layer.input = {.shape = shape,
                    .panels = panels,
                    .in = layer.in.data(),
