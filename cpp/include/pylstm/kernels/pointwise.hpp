@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
+#include "pylstm/cells/activation.hpp"
 #include "pylstm/cells/cell.hpp"
 #include "pylstm/simd/several.hpp"
 

@@ -14,12 +14,13 @@
 #include "pylstm/cells/layer_norm.hpp"
 #include "pylstm/cells/lstm.hpp"
 #include "pylstm/cells/rnn.hpp"
+#include "pylstm/kernels/backward_steps.hpp"
 #include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/forward_steps.hpp"
 #include "pylstm/kernels/layer_norm.hpp"
 #include "pylstm/kernels/optimiser.hpp"
 #include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/product.hpp"
-#include "pylstm/kernels/recurrent.hpp"
 #include "pylstm/kernels/reset.hpp"
 #include "pylstm/kernels/step.hpp"
 #include "pylstm/simd/math.hpp"
@@ -66,6 +67,9 @@ struct CellKernels {
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*projection_outer)(const OuterOperands<T>&);
   PanelKernels<T> input, recurrent, reset;
+
+  /// Parts of the gradients that the equations add up, of so many rows.
+  std::size_t parts(std::size_t rows) const { return (rows + dweights_rows - 1) / dweights_rows; }
 
   const Equations<T>& equations_for(const CellOptions<T>& options) const {
     if (!options.activations) return equations;

@@ -3,70 +3,19 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <vector>
 
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/operands.hpp"
 #include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/plan.hpp"
+#include "pylstm/layers/products_over_time.hpp"
 #include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
-
-/// States before and after a sequence, [rows][H] in the caller's order (h: [rows][P] with a projection); null: zeros,
-/// or not wanted.
-template <class T>
-struct States {
-  const T *h0 = nullptr, *c0 = nullptr;
-  T *h_n = nullptr, *c_n = nullptr;
-};
-
-/// Weights of a layer in the public layout, or their gradients.  G gates; null: zeros, or not wanted.
-template <class T>
-struct LayerWeights {
-  T* weight_ih = nullptr;       ///< [G_ih H][I]
-  T* weight_hh = nullptr;       ///< [G_hh H][H]; the slots behind a reset gate come last
-  T* bias = nullptr;            ///< [G_ih H]
-  T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
-  T* unit_weights = nullptr;    ///< [unit weights][H]: peepholes, or gains
-  T* weight_hr = nullptr;       ///< [P][H]: the projection
-};
-
-/// What BPTT needs of a forward pass or a segment of one, time-major and in the schedule's order.  Backward does not
-/// change it.
-template <class T>
-struct Tape {
-  Segment segment;  ///< whose steps it has
-  Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
-  Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
-  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
-  Buffer<T> c_new;  ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
-  Buffer<T> kept;   ///< [steps][rows]: what the equations keep beside, of cells that do
-};
-
-/// Gradients that come in and go out of BPTT, in the caller's order.
-template <class T>
-struct SequenceGradients {
-  Sequence<const T> dy;                      ///< may be null
-  const T *dh_n = nullptr, *dc_n = nullptr;  ///< [rows][H]; may be null
-  Sequence<T> dx;                            ///< out; null: not wanted
-  T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
-  T* dpanels = nullptr;                      ///< out: size() elements
-  bool continues = false;                    ///< adds to dpanels what a segment has
-  bool cut = false;                          ///< no gradient comes from the steps after the segment
-};
-
-/// Memory of a layer's calls, kept from one to the next.
-template <class T>
-struct Workspace {
-  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
-  Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
-  std::vector<const T*> in, d;
-  std::vector<T*> out;
-};
 
 template <class T>
 class RecurrentLayer {
@@ -343,7 +292,7 @@ class RecurrentLayer {
     History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
     work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
     dgates.data = work.dgates.data();
-    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = dweights_rows(rows)};
+    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = cell_->parts(rows)};
     if (cell_->dweights > 0) {
       work.dweights.reserve(checked_product(shape_.blocks(), dweights.block_stride()));
       dweights.data = work.dweights.data();
@@ -372,9 +321,6 @@ class RecurrentLayer {
       std::fill_n(work.dh_reset.data(), rows * width, T(0));
       work.reset_transposed.reserve(transposed(shape_, kernels::reset_part(shape_)).size());
     }
-    work.in.resize(5 * chunk * rows);
-    work.d.resize(2 * chunk * rows);
-    work.out.resize(chunk * rows);
 
     const kernels::BackwardOperands<T> operands{
         .schedule = &schedule,
@@ -435,6 +381,7 @@ class RecurrentLayer {
         .dc_held = work.dc_held.data(),
         .dh = dh,
         .dm = work.dm.data()};
+    ProductsOverTime<T> products(*cell_, operands, g, chunk * rows, work);
     ThreadPool& pool = ThreadPool::instance();
     if (!g.continues) {
       pool.run(plan.threads, [&](const Share& share) {
@@ -448,7 +395,7 @@ class RecurrentLayer {
       cell_->input.transpose({projection_, part, panels + shape_.size(), work.projection_transposed.data(), 0,
                               transposed(projection_, part).groups()});
     }
-    if (segment.steps() == 0) products(Share{}, operands, g, {}, 0, !g.continues, work);
+    if (segment.steps() == 0) products.share(Share{}, !g.continues);
     for (std::size_t end = segment.end; end > segment.begin && !interrupt.poll();) {
       const std::size_t begin = std::max(end - std::min(chunk, end), segment.begin);
       const auto share_steps = [&](std::size_t from, std::size_t to) {
@@ -467,7 +414,7 @@ class RecurrentLayer {
               --range.step_begin;
             }
             // Rows whose parts of gradients are added up begin at a multiple, but for the first ones.
-            const std::size_t multiple = std::min(dweights_rows(first_row) * cell_->dweights_rows, rows);
+            const std::size_t multiple = std::min(cell_->parts(first_row) * cell_->dweights_rows, rows);
             go_back(first_row, multiple);
             go_back(multiple, rows);
             range.step_end = range.step_begin;
@@ -479,11 +426,9 @@ class RecurrentLayer {
       } else {
         for (std::size_t t = end; t-- > begin;) share_steps(t, t + 1);
       }
-      const Listed listed =
-          list_rows(operands, x, g.dx, {.begin = begin, .end = end, .reach = segment.reach}, whole, work);
+      products.list(x, {.begin = begin, .end = end, .reach = segment.reach}, whole);
       const bool fresh = end == segment.end && !g.continues;
-      pool.run(plan.threads,
-               [&](const Share& share) { products(share, operands, g, listed, chunk * rows, fresh, work); });
+      pool.run(plan.threads, [&](const Share& share) { products.share(share, fresh); });
       end = begin;
     }
     interrupt.throw_if_requested();
@@ -528,7 +473,7 @@ class RecurrentLayer {
       range.block_begin = share.begin(shape_.blocks());
       range.block_end = share.end(shape_.blocks());
     } else {
-      const std::size_t together = cell_->dweights_rows, parts = dweights_rows(schedule.rows);
+      const std::size_t together = cell_->dweights_rows, parts = cell_->parts(schedule.rows);
       range.row_begin = std::min(schedule.rows, share.begin(parts) * together);
       range.row_end = std::min(schedule.rows, share.end(parts) * together);
     }
@@ -586,120 +531,6 @@ class RecurrentLayer {
                          .columns = a.gates.row_width,
                          .block_begin = range.block_begin,
                          .block_end = range.block_end});
-  }
-
-  /// How many rows `list_rows` has listed.
-  struct Listed {
-    std::size_t rows = 0, dweights = 0;
-  };
-
-  std::size_t dweights_rows(std::size_t rows) const { return (rows + cell_->dweights_rows - 1) / cell_->dweights_rows; }
-
-  /// Rows of the steps of a segment, last step first: the order in which every weight's gradient is summed.
-  Listed list_rows(const kernels::BackwardOperands<T>& a, Sequence<const T> x, Sequence<T> dx, const Segment& segment,
-                   const Schedule& schedule, Workspace<T>& work) const {
-    const std::size_t most = work.d.size() / 2;
-    Listed listed;
-    for_each_step_back(schedule, segment, [&](std::size_t t, std::size_t row) {
-      const std::size_t n = listed.rows++;
-      work.d[n] = a.dgates.row(t, row);
-      work.in[n] = x.row(t, row);
-      work.in[most + n] = a.h.row(t, row);
-      if (a.h_reset) work.in[4 * most + n] = a.h_reset.row(t, row);
-      if (projected()) {
-        work.d[most + n] = a.dh.row(t, row);
-        work.in[3 * most + n] = a.m.row(t + 1, row);
-      }
-      if (dx) work.out[n] = dx.row(t, row);
-    });
-    for (std::size_t t = segment.end; a.dweights && t-- > segment.begin;) {
-      const std::size_t first = segment.first_row(schedule, t), active = schedule.active_at(t);
-      const std::size_t parts = first < active ? dweights_rows(active) : 0;
-      for (std::size_t row = first / cell_->dweights_rows; row < parts; ++row) {
-        work.in[2 * most + listed.dweights++] = a.dweights.row(t, row);
-      }
-    }
-    return listed;
-  }
-
-  /// A share of dW and dx over listed rows.  dW is owned by tile: never summed per share.
-  void products(const Share& share, const kernels::BackwardOperands<T>& a, const SequenceGradients<T>& g, Listed listed,
-                std::size_t most, bool fresh, Workspace<T>& work) const {
-    const std::size_t n = listed.rows;
-    const std::size_t blocks = shape_.blocks();
-    const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
-    const std::size_t I = shape_.inputs, R = I + 1 + shape_.recurrent, K = R + (resets_state() ? shape_.recurrent : 0);
-    const std::size_t k_begin = by_blocks ? 0 : share.begin(K), k_end = by_blocks ? K : share.end(K);
-    const std::size_t block_begin = by_blocks ? share.begin(blocks) : 0,
-                      block_end = by_blocks ? share.end(blocks) : blocks;
-    if (g.dpanels) {
-      // k counts the inputs, then the bias and the units' own weights as one, then the rows of h, then those behind the
-      // reset gate.
-      const auto outer = [&](const kernels::PanelKernels<T>& kernel, std::size_t list, std::size_t begin,
-                             std::size_t end, std::size_t offset) {
-        kernel.outer({.d = work.d.data(),
-                      .in = work.in.data() + list * most,
-                      .n = n,
-                      .d_block_stride = a.dgates.block_stride(),
-                      .fresh = fresh,
-                      .k_begin = begin,
-                      .k_end = end,
-                      .dw = g.dpanels + offset,
-                      .block_size = shape_.block_size(),
-                      .block_begin = block_begin,
-                      .block_end = block_end});
-      };
-      outer(cell_->input, 0, std::min(k_begin, I), std::min(k_end, I), 0);
-      if (k_begin <= I && I < k_end) {
-        const auto sum_rows = [&](const T* const* list, std::size_t rows, const History<T>& history, std::size_t count,
-                                  std::size_t offset) {
-          cell_->sum_rows({.rows = list,
-                           .n = rows,
-                           .block_stride = history.block_stride(),
-                           .fresh = fresh,
-                           .count = count,
-                           .sums = g.dpanels + offset,
-                           .sums_block_stride = shape_.block_size(),
-                           .block_begin = block_begin,
-                           .block_end = block_end});
-        };
-        // The bias follows the units' own weights: where the equations give its gradient, the sums are of both.
-        const bool bias_apart = cell_->dweights > cell_->unit_weights;
-        if (!bias_apart) sum_rows(work.d.data(), n, a.dgates, shape_.bias_slots, shape_.bias_offset());
-        if (a.dweights) {
-          sum_rows(work.in.data() + 2 * most, listed.dweights, a.dweights, cell_->dweights,
-                   shape_.unit_weights_offset());
-        }
-      }
-      outer(cell_->recurrent, 1, std::clamp(k_begin, I + 1, R) - (I + 1), std::clamp(k_end, I + 1, R) - (I + 1),
-            shape_.recurrent_offset());
-      if (resets_state()) {
-        outer(cell_->reset, 4, std::max(k_begin, R) - R, std::max(k_end, R) - R, shape_.reset_offset());
-      }
-      if (projected()) {
-        cell_->projection_outer({.d = work.d.data() + most,
-                                 .in = work.in.data() + 3 * most,
-                                 .n = n,
-                                 .d_block_stride = shape_.lanes,
-                                 .fresh = fresh,
-                                 .k_begin = share.begin(shape_.units),
-                                 .k_end = share.end(shape_.units),
-                                 .dw = g.dpanels + shape_.size(),
-                                 .block_size = projection_.block_size(),
-                                 .block_begin = 0,
-                                 .block_end = projection_.blocks()});
-      }
-    }
-    if (g.dx) {
-      const std::size_t begin = share.begin(n);
-      cell_->input.transposed({.shape = transposed(shape_, kernels::input_part(shape_)),
-                               .gates = cell_->input.gates,
-                               .panels = work.input_transposed.data(),
-                               .d = work.d.data() + begin,
-                               .out = work.out.data() + begin,
-                               .n = share.end(n) - begin,
-                               .d_block_stride = a.dgates.block_stride()});
-    }
   }
 
   const kernels::CellKernels<T>* cell_;

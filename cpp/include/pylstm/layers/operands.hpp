@@ -1,0 +1,65 @@
+/// What calls of a recurrent layer take and give, and what they leave for the next one.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "pylstm/base/buffer.hpp"
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/layers/walk.hpp"
+
+namespace pylstm::layers {
+
+/// States before and after a sequence, [rows][H] in the caller's order (h: [rows][P] with a projection); null: zeros,
+/// or not wanted.
+template <class T>
+struct States {
+  const T *h0 = nullptr, *c0 = nullptr;
+  T *h_n = nullptr, *c_n = nullptr;
+};
+
+/// Weights of a layer in the public layout, or their gradients.  G gates; null: zeros, or not wanted.
+template <class T>
+struct LayerWeights {
+  T* weight_ih = nullptr;       ///< [G_ih H][I]
+  T* weight_hh = nullptr;       ///< [G_hh H][H]; the slots behind a reset gate come last
+  T* bias = nullptr;            ///< [G_ih H]
+  T* bias_recurrent = nullptr;  ///< [H] of each slot that x does not feed: the GRU's b_hn
+  T* unit_weights = nullptr;    ///< [unit weights][H]: peepholes, or gains
+  T* weight_hr = nullptr;       ///< [P][H]: the projection
+};
+
+/// What BPTT needs of a forward pass or a segment of one, time-major and in the schedule's order.  Backward does not
+/// change it.
+template <class T>
+struct Tape {
+  Segment segment;  ///< whose steps it has
+  Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
+  Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
+  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
+  Buffer<T> c_new;  ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
+  Buffer<T> kept;   ///< [steps][rows]: what the equations keep beside, of cells that do
+};
+
+/// Gradients that come in and go out of BPTT, in the caller's order.
+template <class T>
+struct SequenceGradients {
+  Sequence<const T> dy;                      ///< may be null
+  const T *dh_n = nullptr, *dc_n = nullptr;  ///< [rows][H]; may be null
+  Sequence<T> dx;                            ///< out; null: not wanted
+  T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
+  T* dpanels = nullptr;                      ///< out: size() elements
+  bool continues = false;                    ///< adds to dpanels what a segment has
+  bool cut = false;                          ///< no gradient comes from the steps after the segment
+};
+
+/// Memory of a layer's calls, kept from one to the next.
+template <class T>
+struct Workspace {
+  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
+  Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
+  std::vector<const T*> in, d;
+  std::vector<T*> out;
+};
+
+}  // namespace pylstm::layers
