@@ -135,6 +135,7 @@ class Trainer:
         tbptt_steps: int = 0,
     ) -> None: ...
     learning_rate: float
+    alpha: float
     @property
     def network(self) -> Network: ...
     def run_epoch(

@@ -313,6 +313,13 @@ class AnyTrainer {
   double learning_rate() const {
     return std::visit([](const auto& t) { return t->optimiser().config.learning_rate; }, trainer);
   }
+  double alpha() const {
+    return std::visit([](const auto& t) { return t->optimiser().config.alpha; }, trainer);
+  }
+  void set_alpha(double value) {
+    require(value >= 0, "alpha is ", value, ", expected a number >= 0");
+    std::visit([&](auto& t) { t->optimiser().config.alpha = value; }, trainer);
+  }
   void set_learning_rate(double value) {
     require(value > 0, "learning_rate is ", value, ", expected a positive number");
     std::visit([&](auto& t) { t->optimiser().config.learning_rate = value; }, trainer);
@@ -444,6 +451,7 @@ void register_network(py::module_& module) {
       .def("get_state", &AnyTrainer::get_state)
       .def("set_state", &AnyTrainer::set_state, py::arg("state"))
       .def_property("learning_rate", &AnyTrainer::learning_rate, &AnyTrainer::set_learning_rate)
+      .def_property("alpha", &AnyTrainer::alpha, &AnyTrainer::set_alpha)
       .def_property_readonly("network", [](const AnyTrainer& t) { return t.network; });
 }
 

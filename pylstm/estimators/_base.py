@@ -27,7 +27,7 @@ from ._hyperparameters import Hyperparameters
 from ._loss import Loss
 from ._parameters import check_dtype
 from ._persistence import document_of, load_estimator, save_estimator
-from ._samples import Samples, hold_out, take, weights_of_items
+from ._samples import Samples, hold_out, n_observations, take, weights_of_items
 from ._scale import FeatureScale, Scale, TargetScale, copied_bytes
 from ._targets import check_weights, warn_user
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
@@ -201,6 +201,10 @@ class RecurrentEstimator(Hyperparameters):
             early_stopping=bool(self.early_stopping),
             learning_rate="constant" if partial else self.learning_rate,
             learning_rate_init=float(self.learning_rate_init),
+            # A part says nothing of how much there is in all.
+            alpha=self._penalty(np.inf if partial else n_observations(samples)),
+            alpha_follows=self.alpha == "auto" and loss.is_homogeneous,
+            last_loss=draft.loss_curve_[-1] if draft.loss_curve_ else None,
             verbose=0 if partial else int(self.verbose),
         )
         scale = draft._scale(samples, loss) if start is None or start.scale is None else start.scale

@@ -314,12 +314,14 @@ class LSTMClassifier(SequenceClassifier):
         Learning rate, of a schedule the highest.
     n_iter_no_change : int or "auto", default="auto"
         Training ends after this many epochs in a row without improvement. "auto": 10, or as many as take 300 updates.
+    alpha : float or "auto", default="auto"
+        L2 penalty of the weights, as for `LSTMRegressor`; "auto" is 0.
     hidden_size, cell, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
     recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
-    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, \
-    bucket_by_length, random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
-    max_grad_value, weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, \
-    epsilon, rho, dtype, warm_start, verbose
+    missing, standardize, n_timesteps, solver, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
+    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, \
+    warm_start, verbose
         As for `LSTMRegressor`.
 
     Attributes
@@ -371,14 +373,14 @@ class GRUClassifier(SequenceClassifier):
     ----------
     cell : str, default="gru"
         What a layer is made of; see `LSTMRegressor`.
-    label_smoothing, class_weight, learning_rate_init, n_iter_no_change
+    label_smoothing, class_weight, learning_rate_init, n_iter_no_change, alpha
         As for `LSTMClassifier`.
     hidden_size, num_layers, proj_size, bidirectional, merge, residual, pooling, dropout, input_dropout, \
     recurrent_dropout, zoneout, variational_dropout, targets, vocabulary_size, embedding_size, padding_token, \
-    missing, standardize, n_timesteps, solver, alpha, batch_size, learning_rate, max_iter, shuffle, \
-    bucket_by_length, random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, \
-    max_grad_value, weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, \
-    epsilon, rho, dtype, warm_start, verbose
+    missing, standardize, n_timesteps, solver, batch_size, learning_rate, max_iter, shuffle, bucket_by_length, \
+    random_state, tol, early_stopping, validation_fraction, scoring, callbacks, max_grad_norm, max_grad_value, \
+    weight_averaging, checkpoint, tbptt_steps, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, dtype, \
+    warm_start, verbose
         As for `LSTMRegressor`.
 
     See Also

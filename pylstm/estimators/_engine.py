@@ -67,7 +67,6 @@ class Solver:
     beta_2: float
     epsilon: float
     rho: float
-    alpha: float
     max_grad_norm: float | None
     max_grad_value: float | None
     averaging: float
@@ -213,6 +212,15 @@ class Session:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._trainer.learning_rate = value
+
+    @property
+    def alpha(self) -> float:
+        """The L2 penalty of the next update."""
+        return self._trainer.alpha
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._trainer.alpha = value
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""

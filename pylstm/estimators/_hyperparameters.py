@@ -34,6 +34,8 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     _PATIENCE_UPDATES: ClassVar[int] = 100
     """Updates that training goes on without improvement by default: few sequences make few updates an epoch."""
+    _PENALTY: ClassVar[float] = 0.0
+    """By default, of the weights beside the sum of all samples' losses."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         standardize: bool = True,
         n_timesteps: int | None = None,
         solver: str = "adam",
-        alpha: float = 0.0,
+        alpha: float | str = "auto",
         batch_size: int = 32,
         learning_rate: str = "constant",
         learning_rate_init: float = 3e-3,
@@ -186,7 +188,8 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     def _check_training(self) -> None:
         check_choice("solver", self.solver, ("adam", "adamw", "sgd", "rmsprop"))
-        check_real("alpha", self.alpha, "[0, inf)")
+        if not isinstance(self.alpha, str) or self.alpha != "auto":
+            check_real("alpha", self.alpha, "[0, inf)", otherwise="'auto'")
         check_integer("batch_size", self.batch_size, minimum=1)
         check_choice("learning_rate", self.learning_rate, SCHEDULES)
         check_real("learning_rate_init", self.learning_rate_init, "(0, inf)")
@@ -282,6 +285,12 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             return LongSequences(bool(self.checkpoint), int(self.tbptt_steps or 0))
         return LongSequences(int(self.checkpoint), int(self.tbptt_steps or 0))
 
+    def _penalty(self, n_observations: float) -> float:
+        """Return `alpha` where so much is learnt from."""
+        if self.alpha != "auto":
+            return float(self.alpha)
+        return 0.0 if self.solver == "adamw" else self._PENALTY / n_observations
+
     def _solver(self) -> Solver:
         """Return how parameters are updated."""
         return Solver(
@@ -293,7 +302,6 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
             rho=float(self.rho),
-            alpha=float(self.alpha),
             max_grad_norm=None if self.max_grad_norm is None else float(self.max_grad_norm),
             max_grad_value=None if self.max_grad_value is None else float(self.max_grad_value),
             averaging=float(self.weight_averaging),

@@ -74,10 +74,13 @@ def check_integers(name: str, value: Any, *, minimum: int) -> tuple[int, ...] | 
     return check_integer(name, value, minimum=minimum)
 
 
-def check_real(name: str, value: Any, interval: str) -> float:
-    """Return `value` as a float inside `interval`, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``."""
+def check_real(name: str, value: Any, interval: str, *, otherwise: str = "") -> float:
+    """Return `value` as a float inside `interval`, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``.
+
+    `otherwise`: what else there may have been, for messages.
+    """
     if not isinstance(value, Real) or isinstance(value, bool):
-        msg = f"{name} is {value!r}, expected a real number in {interval}"
+        msg = f"{name} is {value!r}, expected a real number in {interval}{otherwise and ' or '}{otherwise}"
         raise TypeError(msg)
     number = float(value)
     low, high = (float(end) for end in interval[1:-1].split(","))

@@ -24,6 +24,7 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
     """What the regressors do, whatever their cell."""
 
     _KIND = "regression"
+    _PENALTY = 5.0  # docs/design/0005-defaults.md
     loss: str
     huber_delta: float
     quantile: Any
@@ -276,9 +277,12 @@ class LSTMRegressor(SequenceRegressor):
         column is a step of one feature. Not used for a 3-D X.
     solver : {"adam", "adamw", "sgd", "rmsprop"}, default="adam"
         How gradients become updates.
-    alpha : float, default=0.0
+    alpha : float or "auto", default="auto"
         L2 penalty of the weights, not of biases or the gains of layer normalisation. For "adamw" it is the decoupled
-        weight decay; for the others ``alpha * weight`` is added to the gradient after clipping.
+        weight decay; for the others ``alpha * weight`` is added to the gradient after clipping. "auto": 5 divided by
+        the sum of all weights of samples (or of steps, where these have targets), at least by their number, and times
+        the share of the loss of the best constant that was left in the epoch before (not with ``loss="poisson"``): few
+        samples and much noise make it large. 0 for "adamw" and `partial_fit`.
     batch_size : int, default=32
         Sequences per update.
     learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="constant"

@@ -81,6 +81,19 @@ def flat_weights(samples: Samples) -> NDArray[np.float64] | None:
     return weights_of_items(take(samples.weight, samples.rows), take(samples.y, samples.rows))
 
 
+def n_observations(samples: Samples) -> float:
+    """Return how much there is to learn from: the weights of the meant rows, or of their steps, added up.
+
+    A weight of two is two samples. Weights below one on average are taken for a mere distribution: then it is the
+    number of rows, or of steps, that have one.
+    """
+    weight = flat_weights(samples)
+    if weight is not None:
+        return max(float(np.count_nonzero(weight)), float(weight.sum()))
+    targets = take(samples.y, samples.rows)
+    return float(sum(map(len, targets)) if samples.per_step else len(targets))
+
+
 def weights_of_items(weight: Sequences, y: Sequences) -> NDArray[np.float64]:
     """Return one weight for each item of the targets `y`, (n_items,)."""
     per_step = isinstance(y, list) or y.ndim == 3

@@ -30,6 +30,9 @@ class Schedule:
     early_stopping: bool
     learning_rate: str
     learning_rate_init: float
+    alpha: float
+    alpha_follows: bool  # `alpha` is what it is while all is to be learnt, and falls with what is left
+    last_loss: float | None  # of earlier calls
     verbose: int
 
 
@@ -150,11 +153,16 @@ def _run_epochs(
     loss_to_beat = course.best_loss if schedule.early_stopping else np.inf
     n_unimproved = 0
     factor, plateau = fixed_schedule(schedule.learning_rate, schedule.max_iter), Plateau(schedule.n_iter_no_change)
+    last_loss = schedule.last_loss
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
     try:
         for index in range(schedule.max_iter):
             course.epoch = epoch = schedule.first_epoch + index
             session.learning_rate = schedule.learning_rate_init * factor(index) * plateau.factor
+            session.alpha = schedule.alpha
+            if schedule.alpha_follows and last_loss is not None:
+                # Rounded: the order in which a loss is summed is not to be heard.
+                session.alpha *= round(min(1.0, last_loss / schedule.loss_unit), 6)
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
             if schedule.bucket_by_length and not as_they_are:
@@ -177,6 +185,7 @@ def _run_epochs(
                 course.best, course.best_loss = snapshot, watched
                 course.best_epoch = epoch
             course.losses.append(loss)
+            last_loss = loss
             if validation_loss is not None and score is not None:
                 course.validation_losses.append(validation_loss)
                 course.validation_scores.append(score)

@@ -52,6 +52,7 @@ def test_every_option_learns_a_wave(options):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_goes_on_where_it_stopped(options):
     X, y = waves(100)
+    options = {"alpha": 1e-3} | options
     whole = regressor(**options).fit(X, y)
     parts = regressor(max_iter=2, warm_start=True, **options).fit(X, y)
     parts.set_params(max_iter=3).fit(X, y)

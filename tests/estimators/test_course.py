@@ -120,9 +120,9 @@ def test_callbacks_are_told_what_the_curves_say():
 def test_callbacks_see_fitted_copies_of_each_moment(make):
     X, y = labelled() if make is classifier else waves(90)
     listener = Listener()
-    model = make(callbacks=[listener]).fit(X, y)
+    model = make(alpha=0, callbacks=[listener]).fit(X, y)
     for n_epochs, seen in enumerate(listener.copies, start=1):
-        alone = make(max_iter=n_epochs).fit(X, y)
+        alone = make(alpha=0, max_iter=n_epochs).fit(X, y)
         assert same_bits(seen, alone)
         assert (seen.n_iter_, seen.loss_curve_, seen.best_loss_) == (n_epochs, alone.loss_curve_, alone.best_loss_)
         assert seen.n_outputs_ == 1
@@ -352,7 +352,7 @@ def test_a_fit_anew_may_have_other_classes_and_other_targets():
 
 def test_elements_of_the_gradient_are_cut_off():
     X, y = waves(20)
-    plain = {"solver": "sgd", "momentum": 0.0, "max_grad_norm": None, "max_iter": 1, "dtype": "float64"}
+    plain = {"solver": "sgd", "momentum": 0.0, "max_grad_norm": None, "max_iter": 1, "dtype": "float64", "alpha": 0}
     start = regressor(**plain, learning_rate_init=1e-300).fit(X, 100 + y).parameters_
     moved = regressor(**plain, learning_rate_init=1.0, max_grad_value=0.25).fit(X, 100 + y).parameters_
     change = np.concatenate([(moved[name] - start[name]).ravel() for name in start])

@@ -252,6 +252,7 @@ def test_an_unfitted_estimator_says_so(data):
         ("solver", "lbfgs", "solver is 'lbfgs', expected one of 'adam', 'adamw', 'sgd', 'rmsprop'"),
         ("alpha", -1e-9, "alpha is -1e-09"),
         ("alpha", np.nan, "alpha is nan"),
+        ("alpha", "much", "alpha is 'much', expected a real number in .* or 'auto'"),
         ("batch_size", 0, "batch_size is 0"),
         ("learning_rate_init", 0.0, r"learning_rate_init is 0.0, expected a real number in \(0, inf\)"),
         ("learning_rate_init", np.inf, "learning_rate_init is inf"),

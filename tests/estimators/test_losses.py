@@ -230,7 +230,7 @@ def test_quantiles_never_cross_and_predict_gives_the_median():
         ({"loss": "quantile", "quantile": 0.8}, lambda y: np.quantile(y, 0.8)),
         ({"loss": "poisson"}, np.mean),
     ],
-    ids=str,
+    ids=["squared_error", "absolute_error", "quantile", "poisson"],
 )
 def test_of_noise_what_minimises_the_loss_is_predicted(loss, expected):
     X, y = noise()

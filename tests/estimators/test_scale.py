@@ -84,8 +84,8 @@ def test_a_constant_feature_does_no_harm(factor):
 @pytest.mark.parametrize("missing", ["error", "mask"])
 def test_training_goes_on_in_the_same_units(missing):
     X, y = far(100)
-    whole = regressor(max_iter=4, missing=missing, tol=None).fit(X, y)
-    parts = regressor(max_iter=2, missing=missing, tol=None, warm_start=True).fit(X, y)
+    whole = regressor(max_iter=4, missing=missing, tol=None, alpha=0).fit(X, y)
+    parts = regressor(max_iter=2, missing=missing, tol=None, alpha=0, warm_start=True).fit(X, y)
     assert same_bits(parts.set_params(max_iter=1).fit(X, y).partial_fit(X, y), whole)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ SOLVERS = ["adam", "adamw", "sgd", "rmsprop"]
 
 def regressor(**parameters):
     return LSTMRegressor(**{"hidden_size": 6, "max_iter": 6, "random_state": 0, "tol": None} | parameters)
+
+
+def classifier(**parameters):
+    return LSTMClassifier(**{"hidden_size": 6, "random_state": 0} | parameters)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -74,6 +79,53 @@ def test_weight_decay_makes_weights_smaller():
         assert np.square(held["layers.0.weight_hh"]).sum() < np.square(free["layers.0.weight_hh"]).sum()
 
 
+PENALTY = 5  # "auto", before anything is learnt, of all samples together
+
+
+@pytest.mark.parametrize(
+    ("estimator", "weight", "expected"),
+    [
+        (regressor, None, PENALTY / 50),
+        (regressor, np.full(50, 4.0), PENALTY / 200),  # weights are repetitions
+        (regressor, np.full(50, 0.02), PENALTY / 50),  # or a distribution
+        (regressor, np.arange(50) % 2.0, PENALTY / 25),  # weight zero is absence
+        (partial(regressor, solver="adamw"), None, 0.0),
+        (classifier, None, 0.0),
+    ],
+    ids=["samples", "repetitions", "distribution", "absence", "adamw", "classifier"],
+)
+def test_the_default_penalty_counts_samples(estimator, weight, expected):
+    X, y = waves(50)
+    y = y if estimator is not classifier else y > 0
+    auto, explicit = (estimator(alpha=alpha, max_iter=1).fit(X, y, weight) for alpha in ("auto", expected))
+    assert same_bits(auto, explicit)
+
+
+def test_the_default_penalty_counts_steps_where_these_have_targets():
+    X = np.random.default_rng(0).normal(size=(20, 7, 2))
+    auto, explicit = (regressor(alpha=alpha, max_iter=1).fit(X, X[:, :, :1]) for alpha in ("auto", PENALTY / 140))
+    assert same_bits(auto, explicit)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+def test_the_default_penalty_follows_what_is_left_to_learn(loss):
+    X, y = waves(50)
+    constant = np.var(y) if loss == "squared_error" else np.std(y)
+    auto = regressor(loss=loss, max_iter=3).fit(X, y)
+    byhand = regressor(loss=loss, max_iter=1, warm_start=True, alpha=PENALTY / 50).fit(X, y)
+    for _ in range(2):
+        left = min(1, byhand.loss_curve_[-1] / constant)
+        byhand.set_params(alpha=PENALTY / 50 * left).fit(X, y)
+    np.testing.assert_allclose(auto.predict(X), byhand.predict(X), rtol=1e-4)
+    assert not same_bits(auto, regressor(loss=loss, max_iter=3, alpha=PENALTY / 50).fit(X, y))
+
+
+def test_no_default_penalty_where_more_may_come():
+    X, y = waves(50)
+    auto, explicit = (regressor(alpha=alpha).partial_fit(X, y) for alpha in ("auto", 0.0))
+    assert same_bits(auto, explicit)
+
+
 # Weights
 
 
@@ -95,7 +147,10 @@ def test_equal_weights_are_no_weights():
     X, y = waves(100)
     plain = regressor().fit(X, y)
     assert same_bits(regressor().fit(X, y, np.ones(100)), plain)
-    assert same_bits(regressor().fit(X, y, np.full(100, 4.0)), plain)
+    assert same_bits(regressor().fit(X, y, np.full(100, 0.25)), plain)
+    # More are more samples, beside which a penalty is small.
+    free = regressor(alpha=0)
+    assert same_bits(copy.copy(free).fit(X, y, np.full(100, 4.0)), free.fit(X, y))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -142,8 +197,9 @@ def test_shuffling_draws_other_orders_from_other_seeds():
 def test_without_shuffling_batches_are_neighbours():
     X, y = waves(64)
     y = np.round(y + 2)  # counts, which are learnt as they are: the mean of y is not that of its first half
-    whole = regressor(shuffle=False, max_iter=1, loss="poisson", standardize=False).fit(X, y)
-    halves = regressor(loss="poisson", standardize=False).partial_fit(X[:32], y[:32]).partial_fit(X[32:], y[32:])
+    options = {"loss": "poisson", "standardize": False, "alpha": 0}
+    whole = regressor(shuffle=False, max_iter=1, **options).fit(X, y)
+    halves = regressor(**options).partial_fit(X[:32], y[:32]).partial_fit(X[32:], y[32:])
     difference = [np.abs(whole.parameters_[name] - halves.parameters_[name]).max() for name in whole.parameters_]
     assert max(difference) < 1e-5  # the same two updates, their sums in another order
 
@@ -165,16 +221,17 @@ def test_a_warm_start_goes_on_as_if_never_stopped(solver):
 
 def test_partial_fit_is_one_epoch_of_fit():
     X, y = waves(100)
-    parts = regressor()
+    parts = regressor(alpha=1e-3)
     for _ in range(6):
         parts.partial_fit(X, y)
-    assert same_bits(parts, regressor(max_iter=6).fit(X, y))
+    assert same_bits(parts, regressor(alpha=1e-3, max_iter=6).fit(X, y))
     assert parts.n_iter_ == 6
 
 
 def test_partial_fit_goes_on_after_fit():
     X, y = waves(100)
-    assert same_bits(regressor(max_iter=5).fit(X, y).partial_fit(X, y), regressor(max_iter=6).fit(X, y))
+    first = regressor(max_iter=5, alpha=0).fit(X, y)
+    assert same_bits(first.partial_fit(X, y), regressor(max_iter=6, alpha=0).fit(X, y))
 
 
 def test_partial_fit_learns_from_a_stream_of_single_samples():
