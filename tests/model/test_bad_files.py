@@ -156,6 +156,8 @@ def written(path, document, description, parameters=None):
         ({"task": {"y_is_1d": 1}}, "y_is_1d"),
         ({"task": {"y_is_1d": True}}, "2 outputs"),
         ({"task": {"n_timesteps": 0}}, "n_timesteps"),
+        ({"task": {"missing": "guess"}}, "missing is 'guess'"),
+        ({"task": {"missing": []}}, r"missing is \[\]"),
     ],
 )
 def test_a_description_that_lies_is_rejected(changes, match, document, tmp_path):
