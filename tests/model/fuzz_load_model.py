@@ -1,7 +1,7 @@
-"""Fuzzes `pylstm.load_model` with atheris: ``python -m tests.model.fuzz_load_model [seconds]``, an hour by default.
+"""Fuzzes `load_model`, the package's and the estimators', with atheris: ``python -m tests.model.fuzz_load_model``.
 
-Whatever the bytes: a model, or a ModelFormatError, in memory that the file explains. `pip install atheris` first. The
-corpus, and what is found, lies in build/fuzz_python.
+The argument is a number of seconds, an hour by default. Whatever the bytes: a model, or a ModelFormatError, in memory
+that the file explains. `pip install atheris` first. The corpus, and what is found, lies in build/fuzz_python.
 
 Of checks taken out of the reader it found, from an empty corpus, within 1 s and 120 runs: that tensors follow one
 another, that a dtype is a string, and that the data of a tensor is as large as its shape.
@@ -23,8 +23,8 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["pylstm.model"]):
-    from pylstm import ModelFormatError, _core, load_model
+with atheris.instrument_imports(include=["pylstm.model", "pylstm.estimators"]):
+    from pylstm import LSTMClassifier, LSTMRegressor, ModelFormatError, _core, load_model
     from pylstm.model import _document
 
 ROOT = Path(__file__).parents[2]
@@ -32,23 +32,29 @@ SEEDS = ROOT / "tests" / "data" / "model_files"
 MOST_BYTES = 8192
 
 
-FIELDS = {
-    "task": (
-        "kind",
-        "loss",
-        "quantiles",
-        "classes",
-        "several_labels",
-        "per_step",
-        "y_is_1d",
-        "n_timesteps",
-        "missing",
-    ),
-    "architecture": tuple(_core.Network.fields()),
-}
-"""Of the description, whether or not the seeds have them."""
+TASK = ("kind", "loss", "quantiles", "classes", "several_labels", "per_step", "y_is_1d", "n_timesteps", "missing")
+"""Fields of the description that are set, whether or not the seeds have them."""
 
-VALUES = (None, True, 0, 1, -1, 2**63, 2**64, 0.5, "", "mask", "classification", [], [0], [0.5], [[]], ["a", "b"], {})
+VALUES = (
+    None,
+    True,
+    0,
+    1,
+    -1,
+    2**63,
+    2**64,
+    0.5,
+    "",
+    "mask",
+    "classification",
+    10**400,
+    [],
+    [0],
+    [0.5],
+    [[]],
+    ["a", "b"],
+    {},
+)
 
 
 def mended(data: bytes, chance: random.Random) -> bytes:
@@ -67,8 +73,16 @@ def mended(data: bytes, chance: random.Random) -> bytes:
         tensor[chance.choice(list(tensor))] = chance.choice(VALUES)
     elif how == 2:
         description = json.loads(text)
-        part = chance.choice(list(FIELDS))
-        description[part][chance.choice(FIELDS[part])] = chance.choice(VALUES)
+        task, architecture = description["task"], description["architecture"]
+        part, names = chance.choice(
+            (
+                (task, TASK),
+                (architecture, _core.Network.fields()),
+                (task["parameters"], list(task["parameters"])),
+                (task["attributes"], list(task["attributes"])),
+            )
+        )
+        part[chance.choice(names)] = chance.choice(VALUES)
         text = json.dumps(description)
     else:
         text = atheris.Mutate(text.encode(), len(text) + 256).decode(errors=chance.choice(("replace", "ignore")))
@@ -107,7 +121,8 @@ def main() -> None:
         def load(data: bytes) -> None:
             path.write_bytes(data)
             with contextlib.suppress(ModelFormatError):
-                load_model(path)
+                kind = load_model(path).task.get("kind")
+                (LSTMClassifier if kind == "classification" else LSTMRegressor).load_model(path)
 
         def mutate(data: bytes, most: int, seed: int) -> bytes:
             chance = random.Random(seed)
