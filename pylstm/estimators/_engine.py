@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,15 @@ class Architecture:
     vocabulary_size: int
     padding_tokens: tuple[int, ...]
     zoneout: float  # prediction takes its expectation
+
+    @classmethod
+    def of(cls, described: dict[str, Any], *, dtype: str) -> Architecture:
+        """Return that of a model file, checked by its reader; fields that it leaves out are as by default."""
+        known = _core.Network(dtype=dtype, **described).architecture
+        chosen = {field.name: known[field.name] for field in fields(cls) if field.name != "dtype"}
+        for name in ("hidden_sizes", "padding_tokens"):
+            chosen[name] = tuple(chosen[name])
+        return cls(dtype=dtype, **chosen)
 
     def build(self, **dropout: Any) -> _core.Network:
         """Return a compiled network, its parameters not yet set; `dropout`: what it does in training only."""

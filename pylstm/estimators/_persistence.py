@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -73,12 +72,8 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
         setattr(estimator, name, value)
     estimator._n_columns_in = None if task.get("n_columns") is None else _count(task["n_columns"], "n_columns")
 
-    named = {field.name for field in fields(Architecture)} & document.architecture.keys()
-    described = {name: document.architecture[name] for name in named}
-    for name in ("hidden_sizes", "padding_tokens"):
-        described[name] = tuple(described.get(name, ()))
-    estimator._readout = Readout.of(task, n_outputs=described["n_outputs"], pooling=described.get("pooling", "last"))
-    architecture = Architecture(dtype=document.dtype, **described)
+    architecture = Architecture.of(document.architecture, dtype=document.dtype)
+    estimator._readout = Readout.of(task, n_outputs=architecture.n_outputs, pooling=architecture.pooling)
     network = _network(estimator, architecture)
     same = network.architecture == {**network.architecture, **document.architecture}
     if architecture.cell not in CELLS or not same:

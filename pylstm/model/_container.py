@@ -166,10 +166,16 @@ def parse_object(text: bytes | str, what: str) -> dict[str, Any]:
     try:
         text = text.decode() if isinstance(text, bytes) else text
         _check_depth(text.encode(), what)
-        parsed = json.loads(text, object_pairs_hook=_unique, parse_constant=_reject_constant, parse_float=_finite)
+        parsed = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_reject_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
     except ModelFormatError:
         raise
-    except ValueError as error:  # of JSON, of UTF-8, of integers that are too long
+    except ValueError as error:  # of JSON, of UTF-8
         msg = f"{what} is no JSON: {error}"
         raise ModelFormatError(msg) from None
     if not isinstance(parsed, dict):
@@ -201,8 +207,14 @@ def _reject_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        _reject(f"{text} is too large a number")
+        _reject(f"{text:.40} is too large a number")
     return value
+
+
+def _whole(text: str) -> int:
+    """Return an integer that `float` takes, as every reader of a number may hand it on."""
+    _finite(text)
+    return int(text)
 
 
 def _tensor(name: str, entry: Any) -> Tensor:

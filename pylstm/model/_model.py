@@ -19,6 +19,7 @@ from ._missing import PER_FEATURE, refuse_stream, with_mask
 from ._readout import Readout, Sequences
 
 KINDS = ("regression", "classification")
+MISSING = ("error", "mask")  # no sets: what a file has there may have no hash
 
 
 def network_outputs(network: _core.Network, X: Sequences, rows: NDArray[np.int64] | None = None) -> Sequences:
@@ -55,7 +56,7 @@ class Model:
             )
         self._readout = Readout.of(task, n_outputs=network["n_outputs"], pooling=network.get("pooling", "last"))
         self._n_timesteps = _count_or_none(task, "n_timesteps")
-        if task.get("missing", "error") not in {"error", "mask"}:
+        if task.get("missing", "error") not in MISSING:
             _reject(f"missing is {task['missing']!r}, expected 'error' or 'mask'")
         self._masks = task.get("missing") == "mask"
 

