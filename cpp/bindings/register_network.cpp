@@ -222,13 +222,13 @@ py::array predict(const AnyNetwork& any, const py::object& x, const py::object& 
 /// Trains one network; keeps it alive.
 class AnyTrainer {
  public:
-  AnyTrainer(std::shared_ptr<AnyNetwork> network, const train::TrainerConfig& config)
-      : network(std::move(network)), loss_(config.loss) {
+  AnyTrainer(std::shared_ptr<AnyNetwork> trained, const train::TrainerConfig& config)
+      : network(std::move(trained)), loss_(config.loss) {
     std::visit(
         [&]<class T>(std::unique_ptr<network::Network<T>>& net) {
           trainer = std::make_unique<train::Trainer<T>>(*net, config);
         },
-        this->network->net);
+        network->net);
   }
 
   double run_epoch(const py::object& x, const py::object& y, const py::object& sample_weight, const py::object& order,
