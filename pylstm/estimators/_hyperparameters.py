@@ -25,6 +25,9 @@ from ._parameters import (
 )
 from ._rates import SCHEDULES
 
+# No network is deeper; a file that says so lies.
+MOST_LAYERS = 1000
+
 # Epochs that training goes on without improvement by default.
 PATIENCE = 10
 
@@ -239,7 +242,7 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     def _hidden_sizes(self) -> tuple[int, ...]:
         """Return the checked number of units of each layer."""
         sizes = check_integers("hidden_size", self.hidden_size, minimum=1)
-        num_layers = check_integer("num_layers", self.num_layers, minimum=1)
+        num_layers = check_integer("num_layers", self.num_layers, minimum=1, maximum=MOST_LAYERS)
         if isinstance(sizes, int):
             return (sizes,) * num_layers
         if num_layers not in {1, len(sizes)}:

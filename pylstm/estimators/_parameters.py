@@ -49,15 +49,19 @@ def with_parameters(init: Callable[..., None], **defaults: Any) -> Callable[...,
     return constructor
 
 
-def check_integer(name: str, value: Any, *, minimum: int, otherwise: str = "") -> int:
-    """Return `value` as an int of at least `minimum`; `otherwise`: what else there may have been, for messages."""
+def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, otherwise: str = "") -> int:
+    """Return `value` as an int within bounds; `otherwise`: what else there may have been, for messages."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         msg = f"{name} is {value!r}, expected an integer{otherwise and ' or '}{otherwise}"
         raise TypeError(msg)
-    if value < minimum:
+    number = int(value)
+    if number < minimum:
         msg = f"{name} is {value}, expected at least {minimum}"
         raise ValueError(msg)
-    return int(value)
+    if maximum is not None and number > maximum:
+        msg = f"{name} is {value}, expected at most {maximum}"
+        raise ValueError(msg)
+    return number
 
 
 def check_integers(name: str, value: Any, *, minimum: int) -> tuple[int, ...] | int:

@@ -246,6 +246,7 @@ def test_an_unfitted_estimator_says_so(data):
         ("pooling", "sum", "pooling is 'sum', expected one of 'last', 'mean', 'max'"),
         ("pooling", None, "pooling is None, expected one of 'last', 'mean', 'max'"),
         ("num_layers", 0, "num_layers is 0"),
+        ("num_layers", 10**30, "num_layers is 10*, expected at most 1000"),
         ("dropout", 1.0, r"dropout is 1.0, expected a real number in \[0, 1\)"),
         ("dropout", "much", "dropout is 'much', expected a real number"),
         ("n_timesteps", 0, "n_timesteps is 0"),

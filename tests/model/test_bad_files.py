@@ -239,6 +239,7 @@ def test_a_file_of_another_checksum_is_rejected(document, tmp_path):
         ({"parameters": {"zoneout_rate": 1}}, "newer version"),
         ({"parameters": []}, "expected 'regression'"),
         ({"parameters": {"alpha": 10**400}}, "too large"),
+        ({"parameters": {"num_layers": 10**9}}, "num_layers is 1000000000, expected at most 1000"),
         ({"attributes": {}}, "lack"),
         ({"attributes": []}, "attributes"),
         ({"attributes": {"classes_": [1]}}, "newer version"),
