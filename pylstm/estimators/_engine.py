@@ -222,13 +222,8 @@ class Session:
     def learning_rate(self, value: float) -> None:
         self._trainer.learning_rate = value
 
-    @property
-    def alpha(self) -> float:
-        """The L2 penalty of the next update."""
-        return self._trainer.alpha
-
-    @alpha.setter
-    def alpha(self, value: float) -> None:
+    def set_alpha(self, value: float) -> None:
+        """Choose the L2 penalty of the next updates."""
         self._trainer.alpha = value
 
     def snapshot(self) -> Snapshot:

@@ -35,6 +35,13 @@ class Schedule:
     last_loss: float | None  # of earlier calls
     verbose: int
 
+    def penalty(self, last_loss: float | None) -> float:
+        """Return the L2 penalty of the epoch after one of such a loss; None: it is the first."""
+        if not self.alpha_follows or last_loss is None:
+            return self.alpha
+        # Rounded: the order in which a loss is summed is not to be heard.
+        return self.alpha * round(min(1.0, last_loss / self.loss_unit), 6)
+
 
 class Ending(Enum):
     """Why training ended."""
@@ -159,10 +166,7 @@ def _run_epochs(
         for index in range(schedule.max_iter):
             course.epoch = epoch = schedule.first_epoch + index
             session.learning_rate = schedule.learning_rate_init * factor(index) * plateau.factor
-            session.alpha = schedule.alpha
-            if schedule.alpha_follows and last_loss is not None:
-                # Rounded: the order in which a loss is summed is not to be heard.
-                session.alpha *= round(min(1.0, last_loss / schedule.loss_unit), 6)
+            session.set_alpha(schedule.penalty(last_loss))
             as_they_are = one_batch or not schedule.shuffle
             order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
             if schedule.bucket_by_length and not as_they_are:
