@@ -21,13 +21,17 @@ else()
 endif()
 set(PYLSTM_FP_CONTRACT_OFF ${PYLSTM_GNU_OPTION}-ffp-contract=off)
 
+# A machine with AVX2 alone can test the AVX-512 kernels in pairs of vectors: the preset avx512-emulated.
+set(PYLSTM_AVX512_OPTIONS -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512 CACHE STRING "Options of the AVX-512 kernels")
+mark_as_advanced(PYLSTM_AVX512_OPTIONS)
+
 # Sets `result` to the options of a file of kernels for `isa`; never -ffast-math, whose start-up code makes the whole process flush denormals.
 function(pylstm_isa_options isa result)
   set(options -fno-math-errno -fno-trapping-math)
   if(isa STREQUAL "avx2")
     list(APPEND options -mavx2 -mfma)
   elseif(isa STREQUAL "avx512")
-    list(APPEND options -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+    list(APPEND options ${PYLSTM_AVX512_OPTIONS})
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       list(APPEND options -Wno-uninitialized -Wno-maybe-uninitialized) # its own intrinsics: gcc.gnu.org/PR105593
     endif()

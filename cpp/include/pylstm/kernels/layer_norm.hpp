@@ -46,10 +46,43 @@ struct Normal {
   }
 };
 
-/// Sums over the units of a row.
+/// Rows that go through the equations together: their sums over units are reduced side by side, and their parts of the
+/// gradients of gains and biases added up before they are stored (a row of its own for each would leave L2).
+/// Beginning at a multiple.
+inline constexpr std::size_t norm_rows = 4;
+
+/// v[i / S] gets in lane i mod S the sum of the lanes of v[i], those half a vector apart added first, then those a
+/// quarter apart, and so on.
+template <std::size_t N, class V>
+PYLSTM_INLINE void sum_lanes(V (&v)[N]) {
+  constexpr std::size_t S = V::lanes;
+  static_assert(N % S == 0);
+#pragma GCC unroll 16
+  for (std::size_t first = 0; first < N; first += S) {
+#pragma GCC unroll 8
+    for (std::size_t half = S / 2; half > 0; half /= 2) {
+#pragma GCC unroll 16
+      for (std::size_t i = first; i < first + half; ++i)
+        v[i] = zip_low(v[i], v[i + half]) + zip_high(v[i], v[i + half]);
+    }
+    v[first / S] = v[first];
+  }
+}
+
+/// Adds to the n-th of several sums: a vector, or the product of two.
+template <class V>
+struct AddTo {
+  V* sums;
+  PYLSTM_INLINE void operator()(std::size_t n, V v) const { sums[n] = sums[n] + v; }
+  PYLSTM_INLINE void operator()(std::size_t n, V a, V b) const { sums[n] = fma(a, b, sums[n]); }
+};
+
+/// Sums over the units of rows, `norm_rows` or fewer.
 template <class V>
 struct UnitSums {
   using T = typename V::scalar;
+  template <std::size_t N>
+  using OfRows = std::array<std::array<T, N>, norm_rows>;
   static constexpr std::size_t S = V::lanes;
   std::size_t units, blocks;
   V tail;  ///< 1 for the units of the last block, 0 past them
@@ -62,56 +95,75 @@ struct UnitSums {
   /// v, zero past the last unit.
   PYLSTM_INLINE V within(V v, std::size_t block) const { return block + 1 < blocks ? v : v * tail; }
 
-  /// N sums over all units: visit(block, add) calls add(n, vector).  Unit j goes to partial sum j mod 16, whatever the
-  /// vector's width, and the sixteen are added as a tree: the bits are those of every instruction set.
-  template <std::size_t N, class Visit>
-  PYLSTM_INLINE std::array<T, N> sums(Visit visit) const {
-    constexpr std::size_t partial = 16, vectors = partial / S;
-    V sum[vectors][N];
+  /// N sums of each row: of_row(row) gives visit(block, add), which calls add (`AddTo`).  Unit j goes to partial sum
+  /// j mod 16, whatever the vector's width, and the sixteen are added as a tree: the bits are those of every
+  /// instruction set.
+  template <std::size_t N, class OfRow>
+  PYLSTM_INLINE OfRows<N> sums(std::size_t rows, OfRow of_row) const {
+    constexpr std::size_t vectors = 16 / S, padded = (norm_rows * N + S - 1) / S * S;
+    V totals[padded];
+    for (V& total : totals) total = V::zero();
+    for (std::size_t row = 0; row < rows; ++row) {
+      const auto visit = of_row(row);
+      V sum[vectors][N];
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < vectors; ++v) {
-#pragma GCC unroll 8
-      for (std::size_t n = 0; n < N; ++n) sum[v][n] = V::zero();
-    }
-    for (std::size_t block = 0; block < blocks; block += vectors) {
-#pragma GCC unroll 2
       for (std::size_t v = 0; v < vectors; ++v) {
-        if (block + v < blocks) {
-          visit(block + v, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA { sum[v][n] = sum[v][n] + value; });
+#pragma GCC unroll 8
+        for (std::size_t n = 0; n < N; ++n) sum[v][n] = V::zero();
+      }
+      for (std::size_t block = 0; block < blocks; block += vectors) {
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < vectors; ++v) {
+          if (block + v < blocks) {
+            visit(block + v, AddTo<V>{sum[v]});
+          }
         }
       }
-    }
-    std::array<T, N> totals;
-    for (std::size_t n = 0; n < N; ++n) {
-      T lane[partial];
-      for (std::size_t v = 0; v < vectors; ++v) sum[v][n].store(lane + v * S);
-      for (std::size_t half = partial / 2; half > 0; half /= 2) {
-        for (std::size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < N; ++n) {
+#pragma GCC unroll 8
+        for (std::size_t half = vectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+          for (std::size_t v = 0; v < half; ++v) sum[v][n] = sum[v][n] + sum[v + half][n];
+        }
+        totals[row * N + n] = sum[0][n];
       }
-      totals[n] = lane[0];
     }
-    return totals;
-  }
-
-  /// Means and scales of N groups: visit(block, take) calls take(group, vector), `count[group]` times a block.
-  template <std::size_t N, class Visit>
-  PYLSTM_INLINE Normal<V, N> normal(const std::array<std::size_t, N>& count, Visit visit) const {
-    constexpr T epsilon = T(1e-5);
-    Normal<V, N> result;
-    const std::array<T, N> totals = sums<N>(visit);
-#pragma GCC unroll 8
-    for (std::size_t n = 0; n < N; ++n) result.mean[n] = V::set1(totals[n] / static_cast<T>(count[n] * units));
-    const std::array<T, N> squares = sums<N>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-      visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
-        const V d = within(value - result.mean[n], block);
-        add(n, d * d);
-      });
-    });
-#pragma GCC unroll 8
-    for (std::size_t n = 0; n < N; ++n) {
-      result.scale[n] = V::set1(1 / std::sqrt(squares[n] / static_cast<T>(count[n] * units) + epsilon));
+    sum_lanes(totals);
+    T lane[padded];
+    for (std::size_t i = 0; i < padded / S; ++i) totals[i].store(lane + i * S);
+    OfRows<N> result;
+    for (std::size_t row = 0; row < norm_rows; ++row) {
+      for (std::size_t n = 0; n < N; ++n) result[row][n] = lane[row * N + n];
     }
     return result;
+  }
+
+  /// Means and scales of N groups of each row: of_row(row) gives visit(block, take), which calls take(group, vector)
+  /// `count[group]` times.
+  template <std::size_t N, class OfRow>
+  PYLSTM_INLINE void normalize(std::size_t rows, const std::array<std::size_t, N>& count, OfRow of_row,
+                               Normal<V, N> (&normal)[norm_rows]) const {
+    constexpr T epsilon = T(1e-5);
+    const OfRows<N> totals = sums<N>(rows, of_row);
+    for (std::size_t row = 0; row < norm_rows; ++row) {
+      for (std::size_t n = 0; n < N; ++n) {
+        normal[row].mean[n] = V::set1(totals[row][n] / static_cast<T>(count[n] * units));
+      }
+    }
+    const OfRows<N> squares = sums<N>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+      return [this, visit = of_row(row), normal = normal[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
+        visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
+          const V d = within(value - normal.mean[n], block);
+          add(n, d, d);
+        });
+      };
+    });
+    for (std::size_t row = 0; row < norm_rows; ++row) {
+      for (std::size_t n = 0; n < N; ++n) {
+        normal[row].scale[n] = V::set1(1 / std::sqrt(squares[row][n] / static_cast<T>(count[n] * units) + epsilon));
+      }
+    }
   }
 };
 
@@ -152,10 +204,6 @@ struct KeptRow {
 /// Blocks of a row that go through the equations side by side.
 inline constexpr std::size_t norm_group = 2;
 
-/// Rows whose parts of the gradients of gains and biases are added up before they are stored, beginning at a multiple:
-/// a row of its own for each would leave L2.
-inline constexpr std::size_t norm_rows = 4;
-
 /// One row's sums, normalised as they are read.
 template <class V, class Cell, class T>
 struct NormalizedRow {
@@ -164,14 +212,6 @@ struct NormalizedRow {
   const PointwiseShape<T>& shape;
   const T* sums;  ///< [slots][S] of the first block
   Normal<V, Groups::size> normal;
-
-  PYLSTM_INLINE void normalize(const UnitSums<V>& over) {
-    normal = over.template normal<Groups::size>(Groups::count, [&](std::size_t block, auto take) PYLSTM_INLINE_LAMBDA {
-      constexpr auto group = Groups::of_slot;
-#pragma GCC unroll 8
-      for (std::size_t slot = 0; slot < Cell::slots; ++slot) take(group[slot], sum(block, slot));
-    });
-  }
 
   PYLSTM_INLINE V sum(std::size_t block, std::size_t slot) const {
     return V::load(sums + block * shape.gates_block_stride + slot * S);
@@ -224,65 +264,106 @@ PYLSTM_INLINE void for_each_norm_group(std::size_t blocks, Visit visit) {
   }
 }
 
-/// Of c over the units of a row.
-template <class V, class T>
-PYLSTM_INLINE Normal<V, 1> normal_of(const UnitSums<V>& over, const T* c) {
-  return over.template normal<1>(
-      {1}, [&](std::size_t block, auto take) PYLSTM_INLINE_LAMBDA { take(0, V::load(c + block * V::lanes)); });
-}
-
-template <class T, class Isa, class Cell>
-void layer_norm_forward(const PointwiseForward<T>& a) {
-  using V = typename Isa::template vec<T>;
-  using Vectors = simd::Several<V, norm_group>;
+/// Forward of one row, its sums normalised.
+template <class V, class Cell, class T>
+struct ForwardRow {
   using Base = typename Cell::base;
   using Kept = KeptRow<V, Cell>;
-  constexpr std::size_t S = V::lanes;
-  const PointwiseShape<T> shape = a.shape;
-  const UnitSums<V> over(shape.units);
-  for (std::size_t row = 0; row < shape.rows; ++row) {
-    const std::size_t state = row * shape.row_stride;
-    T* const kept = shifted(a.kept, row * a.kept_stride);
-    const auto keep = [&](const Vectors& v, const std::size_t (&at)[norm_group],
-                          std::size_t slot) PYLSTM_INLINE_LAMBDA {
-      if (kept == nullptr) return;
-      v.each_store(kept, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return Kept::at(at[i], slot); });
-    };
-    NormalizedRow<V, Cell, T> sums{.shape = shape, .sums = a.gates + row * Cell::slots * S, .normal = {}};
-    sums.normalize(over);
+  using Vectors = simd::Several<V, norm_group>;
+  static constexpr std::size_t S = V::lanes, groups = NormGroups<Cell>::size;
+  using Blocks = std::size_t[norm_group];
+  const PointwiseForward<T>& a;
+  std::size_t state;
+  T* kept;
+  NormalizedRow<V, Cell, T> sums;
+
+  PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const Normal<V, groups>& normal)
+      : a(a_),
+        state(row * a.shape.row_stride),
+        kept(shifted(a.kept, row * a.kept_stride)),
+        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .normal = normal} {}
+
+  PYLSTM_INLINE auto offset(const Blocks& at) const {
+    return [this, &at](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
+  }
+  PYLSTM_INLINE Vectors load(const T* from, const Blocks& at) const {
+    return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + state + at[i] * S); });
+  }
+  PYLSTM_INLINE void keep(const Vectors& v, const Blocks& at, std::size_t slot) const {
+    if (kept == nullptr) return;
+    v.each_store(kept, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return Kept::at(at[i], slot); });
+  }
+
+  /// The base's equations; with a memory up to c, and o in place of h.
+  PYLSTM_INLINE void update() const {
     if (kept != nullptr) sums.normal.store(kept + Kept::at(Kept::sums));
-    for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
-      const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
-      const auto load = [&](const T* from) PYLSTM_INLINE_LAMBDA {
-        return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + offset(i)); });
-      };
+    for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
       cells::Forward<Vectors, Base> units;
       sums.load(units, at);
       if constexpr (Cell::has_memory) {
-        units.c_prev = load(a.c_prev);
+        units.c_prev = load(a.c_prev, at);
         Base::update(units);
-        units.c.each_store(a.c, offset);
-        units.slot[Base::o].each_store(a.h, offset);  // h is o until c is normalised
+        units.c.each_store(a.c, offset(at));
+        units.slot[Base::o].each_store(a.h, offset(at));
       } else {
-        units.h_prev = load(a.h_prev);
+        units.h_prev = load(a.h_prev, at);
         Base::forward(units);
-        units.h.each_store(a.h, offset);
+        units.h.each_store(a.h, offset(at));
       }
 #pragma GCC unroll 8
       for (std::size_t s = 0; s < Base::slots; ++s) keep(units.slot[s], at, s);
     });
+  }
+
+  /// h = o tanh(norm(c)).
+  PYLSTM_INLINE void output(const Normal<V, 1>& c) const {
+    if (kept != nullptr) c.store(kept + Kept::at(Kept::c));
+    for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
+      const Vectors squashed = Base::activation::squash(
+          Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
+      keep(squashed, at, Kept::squashed);
+      // The last group may hold a block twice: h must not be read after it has been written.
+      (load(a.h, at) * squashed).each_store(a.h, offset(at));
+    });
+  }
+};
+
+template <class T, class Isa, class Cell>
+void layer_norm_forward(const PointwiseForward<T>& operands) {
+  const PointwiseForward<T> a =
+      operands;  // a copy can stay in registers: vectors stored are no reason to read it again
+  using V = typename Isa::template vec<T>;
+  using Row = ForwardRow<V, Cell, T>;
+  using Groups = NormGroups<Cell>;
+  constexpr std::size_t S = V::lanes;
+  const UnitSums<V> over(a.shape.units);
+  for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
+    const std::size_t rows = std::min(norm_rows, a.shape.rows - begin);
+    Normal<V, Groups::size> normal[norm_rows];
+    over.normalize(
+        rows, Groups::count,
+        [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+          return [=, &shape = a.shape, sums = a.gates + (begin + row) * Cell::slots * S](std::size_t block, auto take)
+                     PYLSTM_INLINE_LAMBDA {
+                       constexpr auto group = Groups::of_slot;
+#pragma GCC unroll 8
+                       for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
+                         take(group[slot], V::load(sums + block * shape.gates_block_stride + slot * S));
+                       }
+                     };
+        },
+        normal);
+    for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).update();
     if constexpr (Cell::has_memory) {
-      const Normal<V, 1> c = normal_of(over, a.c + state);
-      if (kept != nullptr) c.store(kept + Kept::at(Kept::c));
-      for_each_norm_group(shape.blocks, [&](const std::size_t (&at)[norm_group]) PYLSTM_INLINE_LAMBDA {
-        const auto offset = [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
-        const Vectors squashed = Base::activation::squash(Vectors::each(
-            [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
-        keep(squashed, at, Kept::squashed);
-        const Vectors o = Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(a.h + offset(i)); });
-        // The last group may hold a block twice: h must not be read after it has been written.
-        (o * squashed).each_store(a.h, offset);
-      });
+      Normal<V, 1> of_c[norm_rows];
+      over.normalize(
+          rows, std::array<std::size_t, 1>{1},
+          [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+            return [c = a.c + (begin + row) * a.shape.row_stride](std::size_t block, auto take)
+                       PYLSTM_INLINE_LAMBDA { take(0, V::load(c + block * S)); };
+          },
+          of_c);
+      for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).output(of_c[row]);
     }
   }
 }
@@ -309,17 +390,6 @@ struct BackwardRow {
              .sums = a.gates + row * Cell::slots * S,
              .normal = Normal<V, groups>::load(kept + Kept::at(Kept::sums))} {}
 
-  /// Asks for the tape of a row: it has long left the cache.
-  PYLSTM_INLINE static void request(const PointwiseBackward<T>& a, std::size_t row) {
-    constexpr std::size_t line = 64 / sizeof(T);
-    for (std::size_t i = 0; i < Kept::at(a.shape.blocks, 0); i += line) {
-      __builtin_prefetch(a.kept + row * a.kept_stride + i);
-    }
-    for (std::size_t block = 0; block < a.shape.blocks; ++block) {
-      const T* const sums = a.gates + block * a.shape.gates_block_stride + row * Cell::slots * S;
-      for (std::size_t i = 0; i < Cell::slots * S; i += line) __builtin_prefetch(sums + i);
-    }
-  }
   PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept + Kept::at(block, slot)); }
   PYLSTM_INLINE T* dgate(std::size_t block, std::size_t slot) const {
     return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
@@ -330,74 +400,102 @@ struct BackwardRow {
   }
   PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
     const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
-    return (dhat - mean - hat_c(block) * along) * Normal<V, 1>::load(kept + Kept::at(Kept::c)).scale[0];
+    return fnma(hat_c(block), along, dhat - mean) * Normal<V, 1>::load(kept + Kept::at(Kept::c)).scale[0];
   }
 
-  /// The means that the gradients through the norms of the products take: of dhat, and of dhat * hat.
-  PYLSTM_INLINE std::array<T, 2 * groups> equations(const UnitSums<V>& over) const {
+  /// h = o tanh(norm(c)): leaves the gradients of o and norm(c), and gives add(n, vector) those that the sums of
+  /// dhat and dhat * hat are of.
+  template <class Add>
+  PYLSTM_INLINE void output(std::size_t block, Add add) const {
+    const V dh = V::load(a.dh + state + block * S), o = gate(block, Base::o), u = gate(block, Kept::squashed);
+    const V d = dh * o * Base::activation::squash_derivative(u), dhat = d * sums.weight(block, Cell::gain_c);
+    d.store(dgate(block, Base::slots));
+    (dh * u * Base::activation::gate_derivative(o)).store(dgate(block, Base::o));
+    add(0, dhat);
+    add(1, dhat, hat_c(block));
+  }
+
+  /// The base's equations; likewise, of every group of sums.
+  template <class Add>
+  PYLSTM_INLINE void update(const UnitSums<V>& over, V c_mean, V c_along, std::size_t block, Add add) const {
     constexpr auto group = Groups::of_slot;
-    V c_mean = V::zero(), c_along = V::zero();
-    if constexpr (Cell::has_memory) {  // h = o tanh(norm(c))
-      const std::array<T, 2> totals = over.template sums<2>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-        const V dh = V::load(a.dh + state + block * S), o = gate(block, Base::o), u = gate(block, Kept::squashed);
-        const V d = dh * o * Base::activation::squash_derivative(u), dhat = d * sums.weight(block, Cell::gain_c);
-        d.store(dgate(block, Base::slots));
-        (dh * u * Base::activation::gate_derivative(o)).store(dgate(block, Base::o));
-        add(0, dhat);
-        add(1, dhat * hat_c(block));
-      });
-      c_mean = V::set1(totals[0] / static_cast<T>(over.units));
-      c_along = V::set1(totals[1] / static_cast<T>(over.units));
+    const std::size_t at = state + block * S;
+    cells::Backward<V, Base> units;
+#pragma GCC unroll 8
+    for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = gate(block, s);
+    if constexpr (Cell::has_memory) {
+      units.slot[Base::o] = V::load(dgate(block, Base::o));
+      units.c_prev = V::load(a.c_prev + at);
+      units.dc = over.within(V::load(a.dc + at) + through_norm_of_c(block, c_mean, c_along), block);
+      Base::update_backward(units);
+      units.dc.store(a.dc + at);
+    } else {
+      units.h_prev = V::load(a.h_prev + at);
+      units.dh = V::load(a.dh + at);
+      Base::backward(units);
+      units.dh_prev.store(a.dh_shortcut + at);
     }
-    std::array<T, 2 * groups> means =
-        over.template sums<2 * groups>([&](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-          const std::size_t at = state + block * S;
-          cells::Backward<V, Base> units;
 #pragma GCC unroll 8
-          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s] = gate(block, s);
-          if constexpr (Cell::has_memory) {
-            units.slot[Base::o] = V::load(dgate(block, Base::o));
-            units.c_prev = V::load(a.c_prev + at);
-            units.dc = over.within(V::load(a.dc + at) + through_norm_of_c(block, c_mean, c_along), block);
-            Base::update_backward(units);
-            units.dc.store(a.dc + at);
-          } else {
-            units.h_prev = V::load(a.h_prev + at);
-            units.dh = V::load(a.dh + at);
-            Base::backward(units);
-            units.dh_prev.store(a.dh_shortcut + at);
-          }
+    for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dgate(block, s));
 #pragma GCC unroll 8
-          for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dgate(block, s));
-#pragma GCC unroll 8
-          for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
-            const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
-            add(2 * group[slot], dhat);
-            add(2 * group[slot] + 1, dhat * sums.hat(block, slot));
-          }
-        });
-    for (std::size_t n = 0; n < 2 * groups; ++n) means[n] /= static_cast<T>(Groups::count[n / 2] * over.units);
-    return means;
+    for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
+      const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
+      add(2 * group[slot], dhat);
+      add(2 * group[slot] + 1, dhat, sums.hat(block, slot));
+    }
   }
 };
 
+/// Asks for what the tape holds of rows and a block: it has long left the cache.
+template <class V, class Cell, class T>
+PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin, std::size_t end, std::size_t block) {
+  using Kept = KeptRow<V, Cell>;
+  constexpr std::size_t line = 64 / sizeof(T);
+  const T* const sums = a.gates + block * a.shape.gates_block_stride;
+  for (std::size_t i = begin * Cell::slots * V::lanes; i < end * Cell::slots * V::lanes; i += line) {
+    __builtin_prefetch(sums + i);
+  }
+  for (std::size_t row = begin; row < end; ++row) {
+    if constexpr (Cell::has_memory) __builtin_prefetch(a.c_prev + row * a.shape.row_stride + block * V::lanes);
+    for (std::size_t i = block == 0 ? 0 : Kept::at(block, 0); i < Kept::at(block + 1, 0); i += line) {
+      __builtin_prefetch(a.kept + row * a.kept_stride + i);
+    }
+  }
+}
+
 /// Rows go by parts, whose gradients of gains and biases are summed in registers, a block at a time.
 template <class T, class Isa, class Cell>
-void layer_norm_backward(const PointwiseBackward<T>& a) {
+void layer_norm_backward(const PointwiseBackward<T>& operands) {
+  const PointwiseBackward<T> a = operands;
   using V = typename Isa::template vec<T>;
   using Row = BackwardRow<V, Cell, T>;
   using Base = typename Cell::base;
   constexpr std::size_t S = V::lanes, W = Cell::unit_weights;
   const UnitSums<V> over(a.shape.units);
   for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
-    const std::size_t end = std::min(begin + norm_rows, a.shape.rows);
-    std::array<T, 2 * Row::groups> means[norm_rows];
-    for (std::size_t row = begin; row < end; ++row) {
-      if (row + 2 < a.shape.rows) Row::request(a, row + 2);
-      means[row - begin] = Row(a, row).equations(over);
+    const std::size_t end = std::min(begin + norm_rows, a.shape.rows), rows = end - begin;
+    // What the gradients through the norms take: the means of dhat and of dhat * hat.
+    std::array<std::array<T, 2>, norm_rows> of_c{};
+    if constexpr (Cell::has_memory) {
+      of_c = over.template sums<2>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+        return [row = Row(a, begin + row)](std::size_t block, auto add)
+                   PYLSTM_INLINE_LAMBDA { row.output(block, add); };
+      });
+    }
+    auto means = over.template sums<2 * Row::groups>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+      const V mean = V::set1(of_c[row][0] / static_cast<T>(over.units)),
+              along = V::set1(of_c[row][1] / static_cast<T>(over.units));
+      return [&over, mean, along, row = Row(a, begin + row)](std::size_t block, auto add)
+                 PYLSTM_INLINE_LAMBDA { row.update(over, mean, along, block, add); };
+    });
+    for (auto& row : means) {
+      for (std::size_t n = 0; n < 2 * Row::groups; ++n) {
+        row[n] /= static_cast<T>(Row::Groups::count[n / 2] * over.units);
+      }
     }
 
     for (std::size_t block = 0; block < a.shape.blocks; ++block) {
+      request_tape<V, Cell>(a, end, std::min(end + norm_rows, a.shape.rows), block);
       T* const dweights = a.dweights + block * a.dweights_block_stride + begin / norm_rows * (W + Base::slots) * S;
       if constexpr (Cell::has_memory) {
         V gain = V::zero(), bias = V::zero();
@@ -418,16 +516,19 @@ void layer_norm_backward(const PointwiseBackward<T>& a) {
         for (std::size_t g = 0; g < last - first; ++g) gain[g] = bias[g] = V::zero();
         for (std::size_t n = begin; n < end; ++n) {
           const Row row(a, n);
-          V d[last - first];
+          V d[last - first], scale[Row::groups];
+#pragma GCC unroll 8
+          for (std::size_t g = 0; g < Row::groups; ++g) scale[g] = over.within(row.sums.normal.scale[g], block);
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) d[g] = V::load(row.dgate(block, Cell::base_slot(first + g)));
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) {
             const std::size_t slot = first + g;
-            const std::array<T, 2 * Row::groups>& mean = means[n - begin];
-            const V hat = row.sums.hat(block, slot), dhat = d[g] * row.sums.weight(block, slot);
-            const V through = dhat - V::set1(mean[2 * group[slot]]) - hat * V::set1(mean[2 * group[slot] + 1]);
-            over.within(through * row.sums.normal.scale[group[slot]], block).store(row.dgate(block, slot));
+            const auto& mean = means[n - begin];
+            const V hat = row.sums.hat(block, slot);
+            const V centred = fma(d[g], row.sums.weight(block, slot), V::set1(-mean[2 * group[slot]]));
+            const V through = fnma(hat, V::set1(mean[2 * group[slot] + 1]), centred);
+            (through * scale[group[slot]]).store(row.dgate(block, slot));
             gain[g] = fma(d[g], hat, gain[g]);
             bias[g] = bias[g] + d[g];
           }
