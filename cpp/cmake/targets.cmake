@@ -22,9 +22,9 @@ if(nlohmann_json_FOUND)
   target_link_libraries(pylstm_io INTERFACE pylstm_core nlohmann_json::nlohmann_json)
 endif()
 
-# pylstm::dispatch: the kernels of every ISA of the architecture, the best chosen at run time.
+# pylstm::dispatch: the kernels of every ISA of the architecture, the best chosen at run time, and the templates that every program uses.
 function(pylstm_add_dispatch)
-  add_library(pylstm_dispatch STATIC ${ARGN} ${PYLSTM_SOURCES}/src/cpu.cpp)
+  add_library(pylstm_dispatch STATIC ${ARGN} ${PYLSTM_SOURCES}/src/cpu.cpp ${PYLSTM_SOURCES}/src/templates.cpp)
   add_library(pylstm::dispatch ALIAS pylstm_dispatch)
   set_target_properties(
     pylstm_dispatch

@@ -155,7 +155,7 @@ struct UnitSums {
       return [this, visit = of_row(row), normal = normal[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
         visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
           const V d = within(value - normal.mean[n], block);
-          add(n, d, d);
+          add(n, d * d);
         });
       };
     });

@@ -538,4 +538,9 @@ class RecurrentLayer {
   kernels::CellOptions<T> options_;
 };
 
+#if defined(PYLSTM_DISPATCH)  // compiled there
+extern template class RecurrentLayer<float>;
+extern template class RecurrentLayer<double>;
+#endif
+
 }  // namespace pylstm::layers

@@ -519,4 +519,9 @@ class Network {
   Buffer<T> parameters_;
 };
 
+#if defined(PYLSTM_DISPATCH)  // compiled there
+extern template class Network<float>;
+extern template class Network<double>;
+#endif
+
 }  // namespace pylstm::network

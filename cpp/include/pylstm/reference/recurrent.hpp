@@ -170,8 +170,9 @@ template <class Real>
 void product(const std::vector<Real>& weight, const Real* v, std::size_t columns, std::vector<Real>& z,
              std::size_t first = 0) {
   for (std::size_t row = first; row < z.size(); ++row) {
-    z[row] = 0;
-    for (std::size_t k = 0; k < columns; ++k) z[row] += weight[row * columns + k] * v[k];
+    Real sum = 0;
+    for (std::size_t k = 0; k < columns; ++k) sum += weight[row * columns + k] * v[k];
+    z[row] = sum;
   }
 }
 

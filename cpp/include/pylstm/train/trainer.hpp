@@ -268,6 +268,11 @@ class Trainer {
   network::NetworkWorkspace<T> work_;
 };
 
+#if defined(PYLSTM_DISPATCH)  // compiled there
+extern template class Trainer<float>;
+extern template class Trainer<double>;
+#endif
+
 /// Which samples are meant, in which order.
 struct Chosen {
   const std::size_t* samples = nullptr;  ///< null: the first `count`

@@ -1,0 +1,13 @@
+/// The classes that every program uses, compiled once.
+#include "pylstm/pylstm.hpp"
+
+namespace pylstm {
+
+template class layers::RecurrentLayer<float>;
+template class layers::RecurrentLayer<double>;
+template class network::Network<float>;
+template class network::Network<double>;
+template class train::Trainer<float>;
+template class train::Trainer<double>;
+
+}  // namespace pylstm
