@@ -158,7 +158,8 @@ PYLSTM_INLINE void request_tape(const BackwardOperands<T>& a, std::size_t t, std
                                 std::size_t block, std::size_t blocks) {
   constexpr std::size_t line = 64 / sizeof(T);
   const std::size_t row = a.gates.row_width, width = a.shape.padded_units();
-  if (a.projection || a.whole_rows) return;  // blocks of h are not blocks of units
+  if (a.projection) return;  // blocks of h are not blocks of units
+  if (a.kept) return;        // the equations ask for what they kept, and the rest with it
   for (std::size_t p = 0; p < blocks; ++p) {
     const T* const gates = a.gates.at(t) + (block + p) * a.gates.block_stride();
     for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i);
