@@ -105,45 +105,47 @@ struct TransposedOperands {
   std::size_t d_block_stride;
 };
 
+/// A chunk of units at a time, for as many rows as keep that part of their gradients in L2: all columns' weights pass,
+/// from L3 where they are many.
 template <class T, class Isa>
 void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t S = V::lanes;
+  constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10, most_vectors = 4;
   const simd::FlushDenormals flush;
-  // Rows whose gradients stay in L2 while all columns pass.
-  constexpr std::size_t rows_bytes = 256 << 10;
-  const std::size_t strip = std::max<std::size_t>(24, rows_bytes / (a.shape.units * a.shape.gates * sizeof(T)));
+  const std::size_t depth = transposed_depth<T>(a.shape, most_vectors);
+  const std::size_t strip = std::max<std::size_t>(24, rows_bytes / (depth * a.shape.gates * sizeof(T)) / 6 * 6);
   for (std::size_t begin = 0; begin < a.n; begin += strip) {
-    for_each_transposed_group(
-        a.shape, 0, a.shape.blocks(),
-        [&]<std::size_t NV>(std::integral_constant<std::size_t, NV> vectors, std::size_t block) {
-          for_each_transposed_tile<Isa, T>(
-              a.shape, vectors, begin, std::min(begin + strip, a.n),
-              [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first, std::size_t j_begin,
-                                 std::size_t j_end) {
-                const std::size_t k = block * S, columns = a.shape.columns - k;
-                V acc[R][NV];
-                const T* rows[R];
+    const std::size_t end = std::min(begin + strip, a.n);
+    for (std::size_t j = 0; j < a.shape.units; j += depth) {
+      const std::size_t j_end = std::min(j + depth, a.shape.units);
+      for_each_transposed_group(
+          a.shape, 0, a.shape.blocks(),
+          [&]<std::size_t NV>(std::integral_constant<std::size_t, NV>, std::size_t block) {
+            for_each_tile<transposed_rows<Isa, NV>>(
+                begin, end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+                  const std::size_t k = block * S, columns = a.shape.columns - k;
+                  V acc[R][NV];
+                  const T* rows[R];
 #pragma GCC unroll 8
-                for (std::size_t r = 0; r < R; ++r) {
-                  rows[r] = a.d[first + r];
+                  for (std::size_t r = 0; r < R; ++r) {
+                    rows[r] = a.d[first + r];
 #pragma GCC unroll 8
-                  for (std::size_t v = 0; v < NV; ++v) {
-                    acc[r][v] =
-                        j_begin == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
+                    for (std::size_t v = 0; v < NV; ++v) {
+                      acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
+                    }
                   }
-                }
-                accumulate_gates<R, NV>(acc, rows, a.gates, a.d_block_stride, j_begin, j_end,
-                                        a.panels + block * a.shape.block_size(), {a.panels, 0});
+                  accumulate_gates<R, NV>(acc, rows, a.gates, a.d_block_stride, j, j_end,
+                                          a.panels + block * a.shape.block_size(), {a.panels, 0});
 #pragma GCC unroll 8
-                for (std::size_t r = 0; r < R; ++r) {
+                  for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-                  for (std::size_t v = 0; v < NV; ++v) {
-                    store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
+                    for (std::size_t v = 0; v < NV; ++v) {
+                      store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
+                    }
                   }
-                }
-              });
-        });
+                });
+          });
+    }
   }
 }
 

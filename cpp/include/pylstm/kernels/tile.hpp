@@ -182,16 +182,26 @@ PYLSTM_INLINE void for_each_transposed_group(const TransposedShape& shape, std::
   }
 }
 
+/// Rows of a tile of NV vectors.
+template <class Isa, std::size_t NV>
+inline constexpr std::size_t transposed_rows = NV < 3 || Isa::registers > 16 ? 6 : 3;
+
+/// Units whose weights of `vectors` vectors make a chunk.
+template <class T>
+std::size_t transposed_depth(const TransposedShape& shape, std::size_t vectors) {
+  return chunk_depth(shape.units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes);
+}
+
 /// One group's chunks of units, and tiles over rows [begin, end) in each: calls tile(R, first row, first unit, end of
 /// units).
 template <class Isa, class T, std::size_t NV, class Tile>
 PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::integral_constant<std::size_t, NV>,
                                             std::size_t begin, std::size_t end, Tile tile) {
-  constexpr std::size_t most = NV < 3 || Isa::registers > 16 ? 6 : 3;
-  const std::size_t depth = chunk_depth(shape.units, shape.gates * NV * shape.lanes * sizeof(T), shape.lanes);
+  const std::size_t depth = transposed_depth<T>(shape, NV);
   for (std::size_t j = 0; j < shape.units; j += depth) {
     const std::size_t j_end = std::min(j + depth, shape.units);
-    for_each_tile<most>(begin, end, [&](auto rows, std::size_t first) { tile(rows, first, j, j_end); });
+    for_each_tile<transposed_rows<Isa, NV>>(begin, end,
+                                            [&](auto rows, std::size_t first) { tile(rows, first, j, j_end); });
   }
 }
 
