@@ -330,8 +330,8 @@ struct ForwardRow {
 
 template <class T, class Isa, class Cell>
 void layer_norm_forward(const PointwiseForward<T>& operands) {
-  const PointwiseForward<T> a =
-      operands;  // a copy can stay in registers: vectors stored are no reason to read it again
+  // A copy can stay in registers: a stored vector may alias what is behind a reference.
+  const PointwiseForward<T> a = operands;
   using V = typename Isa::template vec<T>;
   using Row = ForwardRow<V, Cell, T>;
   using Groups = NormGroups<Cell>;
@@ -466,7 +466,7 @@ PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin
 /// Rows go by parts, whose gradients of gains and biases are summed in registers, a block at a time.
 template <class T, class Isa, class Cell>
 void layer_norm_backward(const PointwiseBackward<T>& operands) {
-  const PointwiseBackward<T> a = operands;
+  const PointwiseBackward<T> a = operands;  // as in layer_norm_forward
   using V = typename Isa::template vec<T>;
   using Row = BackwardRow<V, Cell, T>;
   using Base = typename Cell::base;
