@@ -164,46 +164,71 @@ struct OuterOperands {
   std::size_t block_begin, block_end;
 };
 
-template <class V, auto slot, std::size_t KT, class T>
-PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, const T* const* in, std::size_t n, bool fresh,
-                              std::size_t k, T* dw) {
+/// A tile of KT inputs of one block; input(row) are those of a row.
+template <class V, auto slot, std::size_t KT, class T, class Input>
+PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input input, std::size_t n, bool fresh, T* dw) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
   V acc[KT][G];
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < KT; ++i) {
 #pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) acc[i][g] = fresh ? V::zero() : V::load(dw + ((k + i) * G + g) * S);
+    for (std::size_t g = 0; g < G; ++g) acc[i][g] = fresh ? V::zero() : V::load(dw + (i * G + g) * S);
   }
   for (std::size_t row = 0; row < n; ++row) {
     const T* const gradient = d[row] + d_offset;
-    const T* const input = in[row] + k;
-    add_products<V, KT, G>([&](std::size_t i) { return V::set1(input[i]); },
+    const T* const inputs = input(row);
+    add_products<V, KT, G>([&](std::size_t i) { return V::set1(inputs[i]); },
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
                            [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; });
   }
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < KT; ++i) {
 #pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) acc[i][g].store(dw + ((k + i) * G + g) * S);
+    for (std::size_t g = 0; g < G; ++g) acc[i][g].store(dw + (i * G + g) * S);
   }
 }
 
+/// Rows lie far apart: with many blocks to read them again, their inputs are first copied, tile by tile, side by side.
 template <class T, class Isa, auto slot>
 void outer(const OuterOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t most = max_rows<Isa>(slot.size());
+  constexpr std::size_t G = slot.size(), S = V::lanes, most = max_rows<Isa>(G);
   constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
+  constexpr std::size_t depth = (32 << 10) / sizeof(T) / strip / most * most, least_blocks = 4;
   const simd::FlushDenormals flush;
-  for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-    const std::size_t offset = block * a.d_block_stride;
-    T* const dw = a.dw + block * a.block_size;
-    for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
-      const std::size_t n = std::min(strip, a.n - row);
-      const bool fresh = a.fresh && row == 0;
-      for_each_tile<most>(a.k_begin, a.k_end,
-                          [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
-                            outer_tile<V, slot, KT>(a.d + row, offset, a.in + row, n, fresh, k, dw);
-                          });
+  const auto tiles = [&](std::size_t row, std::size_t n, std::size_t block, std::size_t k_begin, std::size_t k_end,
+                         auto input) PYLSTM_INLINE_LAMBDA {
+    const bool fresh = a.fresh && row == 0;
+    for_each_tile<most>(k_begin, k_end,
+                        [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
+                          outer_tile<V, slot, KT>(a.d + row, block * a.d_block_stride, input.template operator()<KT>(k), n, fresh,
+                                                  a.dw + block * a.block_size + k * G * S);
+                        });
+  };
+  if (a.block_end - a.block_begin < least_blocks) {
+    for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
+      for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
+        tiles(row, std::min(strip, a.n - row), block, a.k_begin, a.k_end, [&]<std::size_t>(std::size_t k) {
+          return [&, k](std::size_t i) { return a.in[row + i] + k; };
+        });
+      }
+    }
+    return;
+  }
+  alignas(64) T packed[strip * depth];
+  for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
+    const std::size_t n = std::min(strip, a.n - row);
+    for (std::size_t k_begin = a.k_begin; k_begin < a.k_end; k_begin += depth) {
+      const std::size_t k_end = std::min(k_begin + depth, a.k_end);
+      for_each_tile<most>(k_begin, k_end, [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
+        T* to = packed + (k - k_begin) * n;
+        for (std::size_t i = 0; i < n; ++i, to += KT) std::copy_n(a.in[row + i] + k, KT, to);
+      });
+      for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
+        tiles(row, n, block, k_begin, k_end, [&]<std::size_t KT>(std::size_t k) {
+          return [from = packed + (k - k_begin) * n](std::size_t i) { return from + i * KT; };
+        });
+      }
     }
   }
 }
