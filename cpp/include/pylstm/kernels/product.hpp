@@ -188,45 +188,47 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
   }
 }
 
-/// Rows lie far apart: with many blocks to read them again, their inputs are first copied, tile by tile, side by side.
+/// Rows of inputs lie far apart: where many blocks read them, the inputs of a strip of rows are first copied, those of
+/// a tile side by side.
 template <class T, class Isa, auto slot>
 void outer(const OuterOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t G = slot.size(), S = V::lanes, most = max_rows<Isa>(G);
+  constexpr std::size_t G = slot.size(), most = max_rows<Isa>(G);
   constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
-  constexpr std::size_t depth = (32 << 10) / sizeof(T) / strip / most * most, least_blocks = 4;
+  constexpr std::size_t copy_bytes = 32 << 10, depth = copy_bytes / (strip * sizeof(T)) / most * most;
+  constexpr std::size_t few_blocks = 4;
   const simd::FlushDenormals flush;
+  // Tiles of inputs [k_begin, k_end), n rows and one block; tile_inputs(size, k) gives the inputs of a row.
   const auto tiles = [&](std::size_t row, std::size_t n, std::size_t block, std::size_t k_begin, std::size_t k_end,
-                         auto input) PYLSTM_INLINE_LAMBDA {
-    const bool fresh = a.fresh && row == 0;
+                         auto tile_inputs) PYLSTM_INLINE_LAMBDA {
+    T* const dw = a.dw + block * a.block_size;
     for_each_tile<most>(k_begin, k_end,
-                        [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
-                          outer_tile<V, slot, KT>(a.d + row, block * a.d_block_stride, input.template operator()<KT>(k), n, fresh,
-                                                  a.dw + block * a.block_size + k * G * S);
+                        [&]<std::size_t KT>(std::integral_constant<std::size_t, KT> size, std::size_t k) {
+                          outer_tile<V, slot, KT>(a.d + row, block * a.d_block_stride, tile_inputs(size, k), n,
+                                                  a.fresh && row == 0, dw + k * G * V::lanes);
                         });
   };
-  if (a.block_end - a.block_begin < least_blocks) {
+  if (a.block_end - a.block_begin < few_blocks) {
     for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
       for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
-        tiles(row, std::min(strip, a.n - row), block, a.k_begin, a.k_end, [&]<std::size_t>(std::size_t k) {
-          return [&, k](std::size_t i) { return a.in[row + i] + k; };
-        });
+        tiles(row, std::min(strip, a.n - row), block, a.k_begin, a.k_end,
+              [&](auto, std::size_t k) { return [in = a.in + row, k](std::size_t i) { return in[i] + k; }; });
       }
     }
     return;
   }
-  alignas(64) T packed[strip * depth];
+  alignas(64) T copy[strip * depth];
   for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
     const std::size_t n = std::min(strip, a.n - row);
     for (std::size_t k_begin = a.k_begin; k_begin < a.k_end; k_begin += depth) {
       const std::size_t k_end = std::min(k_begin + depth, a.k_end);
-      for_each_tile<most>(k_begin, k_end, [&]<std::size_t KT>(std::integral_constant<std::size_t, KT>, std::size_t k) {
-        T* to = packed + (k - k_begin) * n;
-        for (std::size_t i = 0; i < n; ++i, to += KT) std::copy_n(a.in[row + i] + k, KT, to);
+      for_each_tile<most>(k_begin, k_end, [&](auto size, std::size_t k) {
+        T* to = copy + (k - k_begin) * n;
+        for (std::size_t i = 0; i < n; ++i, to += size) std::copy_n(a.in[row + i] + k, size(), to);
       });
       for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-        tiles(row, n, block, k_begin, k_end, [&]<std::size_t KT>(std::size_t k) {
-          return [from = packed + (k - k_begin) * n](std::size_t i) { return from + i * KT; };
+        tiles(row, n, block, k_begin, k_end, [&](auto size, std::size_t k) {
+          return [from = copy + (k - k_begin) * n, size](std::size_t i) { return from + i * size; };
         });
       }
     }
