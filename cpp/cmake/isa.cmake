@@ -1,17 +1,26 @@
-# Which instruction sets the target architecture has kernels for, and the flags of each.
+# The instruction sets that kernels are compiled for, and the flags of each.
 
 set(architecture "${CMAKE_SYSTEM_PROCESSOR}")
 if(APPLE AND CMAKE_OSX_ARCHITECTURES)
   set(architecture "${CMAKE_OSX_ARCHITECTURES}")
 endif()
 
-set(PYLSTM_ISAS generic)
+set(isas generic)
 if(architecture MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
-  list(APPEND PYLSTM_ISAS avx2 avx512)
+  list(APPEND isas avx2 avx512)
 elseif(architecture MATCHES "^(aarch64|arm64|ARM64)$")
-  list(APPEND PYLSTM_ISAS neon)
+  list(APPEND isas neon)
 endif()
+# Each takes minutes to compile.
+set(PYLSTM_ISAS "${isas}" CACHE STRING "Instruction sets of pylstm::dispatch; the best that the machine has is chosen at run time")
+set(unknown ${PYLSTM_ISAS})
+list(REMOVE_ITEM unknown ${isas})
+if(unknown OR NOT PYLSTM_ISAS)
+  message(FATAL_ERROR "PYLSTM_ISAS is \"${PYLSTM_ISAS}\", expected some of \"${isas}\"")
+endif()
+unset(unknown)
 unset(architecture)
+unset(isas)
 
 # clang-cl takes GNU options that it does not know itself behind /clang:.
 if(CMAKE_CXX_COMPILER_FRONTEND_VARIANT STREQUAL "MSVC")

@@ -22,7 +22,7 @@ if(nlohmann_json_FOUND)
   target_link_libraries(pylstm_io INTERFACE pylstm_core nlohmann_json::nlohmann_json)
 endif()
 
-# pylstm::dispatch: the kernels of every ISA of the architecture, the best chosen at run time, and the templates that every program uses.
+# pylstm::dispatch: the kernels of PYLSTM_ISAS, the best chosen at run time, and the templates that every program uses.
 function(pylstm_add_dispatch)
   add_library(pylstm_dispatch STATIC ${ARGN} ${PYLSTM_SOURCES}/src/cpu.cpp ${PYLSTM_SOURCES}/src/templates.cpp)
   add_library(pylstm::dispatch ALIAS pylstm_dispatch)
@@ -40,6 +40,7 @@ function(pylstm_add_dispatch)
     pylstm_isa_options(${isa} options)
     target_sources(pylstm_dispatch PRIVATE ${PYLSTM_SOURCES}/src/isa_${isa}.cpp)
     set_source_files_properties(${PYLSTM_SOURCES}/src/isa_${isa}.cpp PROPERTIES COMPILE_OPTIONS "${options}")
+    target_compile_definitions(pylstm_dispatch PRIVATE PYLSTM_HAS_${isa})
   endforeach()
 endfunction()
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,15 +24,22 @@ std::vector<Isa> detect() {
   std::vector<Isa> isas;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool fma = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+  [[maybe_unused]] const bool fma = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+#endif
+#if defined(PYLSTM_HAS_avx512)
   const bool avx512 = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   isas.push_back({"avx512", &dispatch::avx512_float, &dispatch::avx512_double, avx512});
+#endif
+#if defined(PYLSTM_HAS_avx2)
   isas.push_back({"avx2", &dispatch::avx2_float, &dispatch::avx2_double, fma});
-#elif defined(__aarch64__)
+#endif
+#if defined(PYLSTM_HAS_neon)
   isas.push_back({"neon", &dispatch::neon_float, &dispatch::neon_double, true});
 #endif
+#if defined(PYLSTM_HAS_generic)
   isas.push_back({"generic", &dispatch::generic_float, &dispatch::generic_double, true});
+#endif
   return isas;
 }
 
@@ -53,7 +61,9 @@ const Isa& find(const std::string& name, const char* asked_by) {
 const Isa& choose() {
   const char* const forced = std::getenv("PYLSTM_ISA");
   if (forced != nullptr && *forced != '\0') return find(forced, "PYLSTM_ISA");
-  return *std::find_if(isas().begin(), isas().end(), [](const Isa& isa) { return isa.runs_here; });
+  const auto best = std::find_if(isas().begin(), isas().end(), [](const Isa& isa) { return isa.runs_here; });
+  if (best == isas().end()) throw std::runtime_error("this machine has none of the instruction sets that pylstm was built for");
+  return *best;
 }
 
 std::atomic<const Isa*>& active() {

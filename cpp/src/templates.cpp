@@ -5,6 +5,8 @@ namespace pylstm {
 
 template class layers::RecurrentLayer<float>;
 template class layers::RecurrentLayer<double>;
+template class layers::StackLayer<float>;
+template class layers::StackLayer<double>;
 template class network::Network<float>;
 template class network::Network<double>;
 template class train::Trainer<float>;

@@ -358,4 +358,9 @@ class StackLayer {
   std::size_t directions_;
 };
 
+#if defined(PYLSTM_DISPATCH)
+extern template class StackLayer<float>;
+extern template class StackLayer<double>;
+#endif
+
 }  // namespace pylstm::layers
