@@ -62,7 +62,8 @@ const Isa& choose() {
   const char* const forced = std::getenv("PYLSTM_ISA");
   if (forced != nullptr && *forced != '\0') return find(forced, "PYLSTM_ISA");
   const auto best = std::find_if(isas().begin(), isas().end(), [](const Isa& isa) { return isa.runs_here; });
-  if (best == isas().end()) throw std::runtime_error("this machine has none of the instruction sets that pylstm was built for");
+  if (best == isas().end())
+    throw std::runtime_error("this machine has none of the instruction sets that pylstm was built for");
   return *best;
 }
 
