@@ -110,9 +110,9 @@ struct TransposedOperands {
 template <class T, class Isa>
 void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10, most_vectors = 4;
+  constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10;
   const simd::FlushDenormals flush;
-  const std::size_t depth = transposed_depth<T>(a.shape, most_vectors);
+  const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group);
   const std::size_t strip = std::max<std::size_t>(24, rows_bytes / (depth * a.shape.gates * sizeof(T)) / 6 * 6);
   for (std::size_t begin = 0; begin < a.n; begin += strip) {
     const std::size_t end = std::min(begin + strip, a.n);
