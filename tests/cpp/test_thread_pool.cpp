@@ -9,6 +9,9 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
@@ -154,6 +157,48 @@ TEST_CASE("shares whose threads are late run on the caller") {
   }
   CHECK(on_caller > calls);
 }
+
+#if defined(__linux__)
+
+TEST_CASE("a thread that slept runs on another core than its caller") {
+  cpu_set_t before;
+  REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+  std::vector<std::size_t> cores;
+  for (std::size_t core = 0; core < CPU_SETSIZE && cores.size() < 2; ++core) {
+    if (CPU_ISSET(core, &before)) cores.push_back(core);
+  }
+  if (cores.size() < 2) return;
+  const Threads scope(2);
+  CHECK(shares(2) == 2);  // its thread is there, and may run on all cores
+  for (const std::size_t core : {cores[0], cores[1], cores[0]}) {
+    CAPTURE(core);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+    // Until the thread has slept when its share came, and was in time for it.
+    std::atomic<bool> elsewhere{false};
+    for (int attempt = 0; attempt < 1000 && !elsewhere; ++attempt) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      std::atomic<bool> begun{false};
+      ThreadPool::instance().run(2, [&](const Share& share) {
+        if (share.index == 0) {
+          const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
+          while (!begun && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+          return;
+        }
+        begun = true;
+        cpu_set_t now;
+        elsewhere = sched_getaffinity(0, sizeof now, &now) == 0 && !CPU_ISSET(core, &now) &&
+                    CPU_COUNT(&now) == CPU_COUNT(&before) - 1;
+      });
+    }
+    CHECK(elsewhere);
+  }
+  REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
+}
+
+#endif
 
 TEST_CASE("thousands of tiny calls, with workers awake and asleep") {
   const int calls = quick() ? 200 : 5000;

@@ -69,6 +69,22 @@ inline std::size_t usable_cores() {
   return std::max<std::size_t>(cores, 1);
 }
 
+/// Keeps a thread that sleeps off the core of its caller, who is about to wake it.  Linux likes to wake a thread where
+/// the waking one runs, and there one of the two waits for the other, however idle the other cores are.
+/// `avoided` is the core the thread was kept off so far, -1 for none.
+inline void keep_off_own_core([[maybe_unused]] std::thread& thread, [[maybe_unused]] int& avoided) {
+#if defined(__linux__) && !defined(__ANDROID__)
+  const int own = sched_getcpu();
+  if (own < 0 || own == avoided) return;
+  cpu_set_t cores;
+  if (pthread_getaffinity_np(thread.native_handle(), sizeof cores, &cores) != 0) return;
+  if (avoided >= 0) CPU_SET(static_cast<unsigned>(avoided), &cores);
+  CPU_CLR(static_cast<unsigned>(own), &cores);
+  if (CPU_COUNT(&cores) == 0) return;
+  if (pthread_setaffinity_np(thread.native_handle(), sizeof cores, &cores) == 0) avoided = own;
+#endif
+}
+
 }  // namespace detail
 
 /// One of the shares of a call.
@@ -133,6 +149,7 @@ class ThreadPool {
     std::mutex mutex;
     std::condition_variable wake;
     std::thread thread;
+    int avoided_core = -1;
 
     bool take() {
       std::uint64_t open = ticket.load(std::memory_order_relaxed);
@@ -142,6 +159,7 @@ class ThreadPool {
     void offer(std::uint64_t call) {
       ticket.store(call);  // before `asleep` is read, as the worker sets that before it reads the ticket
       if (!asleep.load() || !asleep.exchange(false)) return;
+      detail::keep_off_own_core(thread, avoided_core);
       const std::lock_guard<std::mutex> lock(mutex);
       wake.notify_one();
     }
