@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -91,26 +92,46 @@ class LongSequences:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Parameters (read-only) and the solver's state at one moment."""
+    """What training changes, at one moment."""
 
-    parameters: dict[str, FloatArray]
+    learnt: dict[str, FloatArray]  # of the network that was trained: it saw samples scaled
     solver: str
     solver_state: dict[str, Any]
-    scale: Scale | None = None  # what was learnt from; `parameters` take X and give y as they are
-    learnt: dict[str, FloatArray] = field(default_factory=dict)  # what differs, inside: scaled, last bits are gone
+    scale: Scale | None = None  # None: samples were seen as they are
 
-    def __post_init__(self) -> None:
-        for array in self.parameters.values():
-            array.flags.writeable = False
+    @cached_property
+    def parameters(self) -> dict[str, FloatArray]:
+        """Parameters (read-only) of the network that takes X and gives y as they are."""
+        parameters = self.learnt if self.scale is None else self.scale.outside(self.learnt)
+        _make_read_only(parameters)
+        return parameters
+
+    # Sums in `parameters` need not have the same bits elsewhere, so they go with the rest.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "parameters": self.parameters}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.__post_init__()  # pickle forgets that an array is read-only
+        _make_read_only(self.parameters)  # pickle forgets it
+
+    @property
+    def learnt_is_finite(self) -> bool:
+        """Whether every number that was learnt is finite."""
+        return _is_finite(self.learnt)
 
     @property
     def is_finite(self) -> bool:
         """Whether every parameter is a finite number."""
-        return all(bool(np.isfinite(array).all()) for array in self.parameters.values())
+        return _is_finite(self.parameters)
+
+
+def _make_read_only(parameters: dict[str, FloatArray]) -> None:
+    for array in parameters.values():
+        array.flags.writeable = False
+
+
+def _is_finite(parameters: dict[str, FloatArray]) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in parameters.values())
 
 
 class Model:
@@ -185,7 +206,7 @@ class Session:
         if start is None:
             self._network.initialize(seed)
         else:
-            self._network.set_parameters(scale.inside(start.parameters) | start.learnt)
+            self._network.set_parameters(scale.inside(start.learnt) if start.scale is None else start.learnt)
         self._trainer = _core.Trainer(
             self._network, seed=seed, **vars(solver), **vars(scale.targets.loss(loss)), **vars(long_sequences)
         )
@@ -228,7 +249,4 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of everything that training changes."""
-        learnt = self._network.get_parameters()
-        outside = self._scale.outside(learnt)
-        differing = {name: array for name, array in learnt.items() if array is not outside[name]}
-        return Snapshot(outside, self._solver, self._trainer.get_state(), self._scale, differing)
+        return Snapshot(self._network.get_parameters(), self._solver, self._trainer.get_state(), self._scale)

@@ -145,12 +145,16 @@ def _even(kinds: NDArray[np.int64]) -> Rows:
     return order[np.argsort(place, kind="stable")]
 
 
-def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
-    """Return `rows` shuffled by `seed` and `epoch` alone, so that a fit in two parts meets the same orders."""
-    return np.random.RandomState([seed, epoch + 1]).permutation(rows)
+def epoch_order(rows: Rows, random: np.random.RandomState, seed: int, epoch: int) -> Rows:
+    """Return `rows` shuffled by `seed` and `epoch` alone, so that a fit in two parts meets the same orders.
+
+    `random` is seeded here: a new one costs more than a small epoch, as it first asks the system for entropy.
+    """
+    random.seed([seed, epoch + 1])
+    return random.permutation(rows)
 
 
-def bucketed(order: Rows, X: Sequences, batch_size: int, seed: int, epoch: int) -> Rows:
+def bucketed(order: Rows, X: Sequences, batch_size: int, random: np.random.RandomState, seed: int, epoch: int) -> Rows:
     """Return `order` with sequences of like length in a batch: runs of it are sorted, their batches shuffled.
 
     The last batch stays the last: it is the only one that may be smaller.
@@ -159,7 +163,8 @@ def bucketed(order: Rows, X: Sequences, batch_size: int, seed: int, epoch: int) 
     runs = np.split(order, range(run, len(order), run))
     ordered = [part[np.argsort([len(X[row]) for row in part.tolist()], kind="stable")] for part in runs]
     batches = np.split(np.concatenate(ordered), range(batch_size, len(order), batch_size))
-    shuffled = np.random.RandomState([seed, epoch + 1, 1]).permutation(len(batches) - 1)
+    random.seed([seed, epoch + 1, 1])
+    shuffled = random.permutation(len(batches) - 1)
     return np.concatenate([*(batches[index] for index in shuffled), batches[-1]])
 
 

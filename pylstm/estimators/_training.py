@@ -136,13 +136,13 @@ def train(
         course.ending = Ending.INTERRUPTED
 
     last = session.snapshot()
-    if not last.is_finite:
+    kept = course.best or last if schedule.early_stopping or course.ending is Ending.INTERRUPTED else last
+    if course.ending is Ending.NOT_FINITE or not last.is_finite or not kept.is_finite:
         course.ending = Ending.NOT_FINITE
-    if course.ending is Ending.NOT_FINITE:
-        return course.best or start, course
-    if schedule.early_stopping or course.ending is Ending.INTERRUPTED:
-        return course.best or last, course
-    return last, course
+        if course.best is None or not course.best.is_finite:  # what was learnt was, in units of X and y it is not
+            course.best, course.best_loss, course.best_epoch = start, np.inf, None
+        kept = course.best
+    return kept, course
 
 
 def _run_epochs(
@@ -161,6 +161,7 @@ def _run_epochs(
     n_unimproved = 0
     factor, plateau = fixed_schedule(schedule.learning_rate, schedule.max_iter), Plateau(schedule.n_iter_no_change)
     last_loss = schedule.last_loss
+    random = np.random.RandomState()
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
     try:
         for index in range(schedule.max_iter):
@@ -168,9 +169,9 @@ def _run_epochs(
             session.learning_rate = schedule.learning_rate_init * factor(index) * plateau.factor
             session.set_alpha(schedule.penalty(last_loss))
             as_they_are = one_batch or not schedule.shuffle
-            order = samples.rows if as_they_are else epoch_order(samples.rows, schedule.seed, epoch)
+            order = samples.rows if as_they_are else epoch_order(samples.rows, random, schedule.seed, epoch)
             if schedule.bucket_by_length and not as_they_are:
-                order = bucketed(order, samples.X, schedule.batch_size, schedule.seed, epoch)
+                order = bucketed(order, samples.X, schedule.batch_size, random, schedule.seed, epoch)
             loss = session.run_epoch(
                 samples, order=order, batch_size=schedule.batch_size, epoch=epoch, progress=progress.on_samples
             )
@@ -183,7 +184,7 @@ def _run_epochs(
                 return
             if watched < course.best_loss:
                 snapshot = session.snapshot()
-                if not snapshot.is_finite:  # the last update of the epoch did it, after the last loss
+                if not snapshot.learnt_is_finite:  # the last update of the epoch did it, after the last loss
                     course.ending = Ending.NOT_FINITE
                     return
                 course.best, course.best_loss = snapshot, watched

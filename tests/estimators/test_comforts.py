@@ -128,10 +128,10 @@ def test_validation_is_of_the_averages():
 
 
 def test_batches_hold_like_lengths_and_every_sequence_once():
-    rng = np.random.RandomState(0)
-    X = [np.zeros((length, 1)) for length in rng.randint(1, 100, size=1000)]
-    order = _samples.epoch_order(np.arange(1000), seed=3, epoch=2)
-    bucketed = _samples.bucketed(order, X, 32, seed=3, epoch=2)
+    random = np.random.RandomState(0)
+    X = [np.zeros((length, 1)) for length in random.randint(1, 100, size=1000)]
+    order = _samples.epoch_order(np.arange(1000), random, seed=3, epoch=2)
+    bucketed = _samples.bucketed(order, X, 32, random, seed=3, epoch=2)
     assert sorted(bucketed) == list(range(1000))
 
     def spread(rows):
@@ -140,7 +140,7 @@ def test_batches_hold_like_lengths_and_every_sequence_once():
     assert spread(bucketed) < 0.2 * spread(order)
     first_lengths = [len(X[row]) for row in bucketed[::32]]
     assert first_lengths != sorted(first_lengths)
-    assert (bucketed == _samples.bucketed(order, X, 32, seed=3, epoch=2)).all()
+    assert (bucketed == _samples.bucketed(order, X, 32, random, seed=3, epoch=2)).all()
 
 
 def test_bucketing_changes_the_batches_alone():

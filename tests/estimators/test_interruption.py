@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from pylstm import LSTMRegressor
 from pylstm.estimators._engine import Session
+from pylstm.estimators._scale import Scale
 
 from .data import same_bits, waves
 
@@ -177,6 +178,22 @@ def test_an_explosion_in_the_last_update_of_a_worse_epoch_is_noticed(in_epoch):
     with pytest.warns(ConvergenceWarning, match=r"NaN or infinite in epoch 3. The weights are those of epoch 2"):
         model = regressor(max_iter=3).fit(X, y)
     assert same_bits(model, regressor(max_iter=2).fit(X, y))
+
+
+def test_weights_that_are_finite_only_while_scaled_are_not_kept(monkeypatch):
+    X, y = waves()
+    model = regressor().fit(X, y)
+    before = model.parameters_
+    outside, overflows = Scale.outside, iter([True, True])  # the last and the best
+
+    def overflow(scale, learnt):
+        parameters = outside(scale, learnt)
+        return {name: array * np.inf for name, array in parameters.items()} if next(overflows, False) else parameters
+
+    monkeypatch.setattr(Scale, "outside", overflow)
+    with pytest.warns(ConvergenceWarning, match=r"NaN or infinite.*those from before this call"):
+        model.set_params(warm_start=True).fit(X, y)
+    assert all(before[name].tobytes() == array.tobytes() for name, array in model.parameters_.items())
 
 
 def test_an_exploding_partial_fit_keeps_the_weights():
