@@ -31,6 +31,15 @@ resource.setrlimit(resource.RLIMIT_AS, (in_use + {extra_memory},) * 2)
 """
 
 
+SLOW_ROOMS = ("packaging", "docs", "benchmarks")
+"""Their tests compile or measure for up to a minute each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow rooms first: last, one worker would be busy with them while the others have nothing left."""
+    items.sort(key=lambda item: item.path.parent.name not in SLOW_ROOMS)
+
+
 class RunPython(Protocol):
     """Signature of the ``run_python`` fixture."""
 
