@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -37,8 +38,35 @@ const kernels::KernelTable<T>& table() {
   pylstm::set_isa(Isa::name);
   return pylstm::active_kernels<T>();
 }
+
+/// The same products with linear equations between them: on integers every sum is exact.  Not for layer normalisation,
+/// which no integer survives, nor needed for the rectifier.
 template <class T>
-constexpr auto linear_table = kernels::kernel_table<T, Isa, cells::Linear>();
+const kernels::KernelTable<T>& linear_table() {
+  static const kernels::KernelTable<T> linear = [] {
+    kernels::KernelTable<T> changed = table<T>();
+    const auto use = [&]<class Cell>(std::type_identity<Cell>, kernels::CellKernels<T>& cell) {
+      cell.equations = kernels::equations<T, Isa, Cell>();
+      cell.step = nullptr;
+      cell.step_of_matrices = nullptr;
+    };
+    const auto use_options = [&]<bool peepholes, bool clips>(std::bool_constant<peepholes>, std::bool_constant<clips>) {
+      constexpr cells::LstmOptions options{.peepholes = peepholes, .clips = clips};
+      use(std::type_identity<cells::Lstm<cells::Linear, options>>{}, changed.lstm[peepholes + 2 * clips]);
+      use(std::type_identity<cells::CoupledLstm<cells::Linear, options>>{},
+          changed.coupled_lstm[peepholes + 2 * clips]);
+    };
+    use_options(std::false_type{}, std::false_type{});
+    use_options(std::true_type{}, std::false_type{});
+    use_options(std::false_type{}, std::true_type{});
+    use_options(std::true_type{}, std::true_type{});
+    use(std::type_identity<cells::Gru<cells::Linear>>{}, changed.gru);
+    use(std::type_identity<cells::GruResetBefore<cells::Linear>>{}, changed.gru_reset_before);
+    use(std::type_identity<cells::Rnn<cells::Linear>>{}, changed.rnn_tanh);
+    return changed;
+  }();
+  return linear;
+}
 
 /// |fast - exact| <= tolerance * u * max(1, largest |exact| of the array).
 /// A pre-activation is a chain of K = I + H + 1 multiply-adds of terms that add up to a few units: off by K u / 2 and
@@ -144,16 +172,18 @@ double largest(const std::vector<Magnitude>& v) {
 /// No partial sum of the case can leave the integers that T holds: that of magnitudes is at most their sum.
 template <class T>
 bool is_exact(const Case<T>& a) {
+  const double most = std::ldexp(1, std::numeric_limits<T>::digits);
+  const auto all_within = [&](std::initializer_list<const std::vector<Magnitude>*> arrays) {
+    return std::all_of(arrays.begin(), arrays.end(), [&](const auto* v) { return largest(*v) <= most; });
+  };
   const Case<Magnitude> magnitudes = convert<Magnitude>(a);
   const auto& p = magnitudes.problem;
   const auto r = reference::forward<Magnitude, reference::Linear>(p);
+  if (!all_within({&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &r.m})) return false;
   const auto d =
       reference::backward<Magnitude, reference::Linear>(p, r, magnitudes.dy, magnitudes.dh_n, magnitudes.dc_n);
-  const double most = std::ldexp(1, std::numeric_limits<T>::digits);
-  for (const auto* v : {&r.y, &r.c, &r.h_n, &r.c_n, &r.gates, &r.m, &d.x, &d.weight_ih, &d.weight_hh, &d.weight_hr,
-                        &d.bias, &d.bias_recurrent, &d.unit_weights, &d.h0, &d.c0})
-    if (largest(*v) > most) return false;
-  return true;
+  return all_within(
+      {&d.x, &d.weight_ih, &d.weight_hh, &d.weight_hr, &d.bias, &d.bias_recurrent, &d.unit_weights, &d.h0, &d.c0});
 }
 
 /// The densest weights that stay exact.
@@ -183,7 +213,7 @@ void check_exactly(const Sizes& sizes, const Combination& combination, std::uint
   const auto r = reference::forward<double, reference::Linear>(exact.problem);
   const auto d = reference::backward<double, reference::Linear>(exact.problem, r, exact.dy, exact.dh_n, exact.dc_n);
 
-  FastLayer<T> layer(linear_table<T>, a.problem);
+  FastLayer<T> layer(linear_table<T>(), a.problem);
   const auto fast = layer.forward(a.problem, Mode::training);
   CHECK(equal(fast.y, r.y));
   CHECK(equal(fast.h_n, r.h_n));

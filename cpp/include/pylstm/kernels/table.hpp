@@ -202,11 +202,12 @@ void map(const T* in, T* out, std::size_t n) {
 }
 
 /// The LSTM of one type with each of its options, in the order that `KernelTable::cell` counts.
-template <class T, class Isa, template <class, cells::LstmOptions> class Lstm, class Act>
+template <class T, class Isa, template <class, cells::LstmOptions> class Lstm>
 constexpr void fill_variants(CellKernels<T> (&variants)[4]) {
   const auto fill = [&]<bool peepholes, bool clips>(std::bool_constant<peepholes>, std::bool_constant<clips>) {
     constexpr cells::LstmOptions options{.peepholes = peepholes, .clips = clips};
-    variants[peepholes + 2 * clips] = cell_kernels<T, Isa, Lstm<Act, options>, Lstm<cells::Chosen, options>>();
+    variants[peepholes + 2 * clips] =
+        cell_kernels<T, Isa, Lstm<cells::Saturating, options>, Lstm<cells::Chosen, options>>();
   };
   fill(std::false_type{}, std::false_type{});
   fill(std::true_type{}, std::false_type{});
@@ -214,19 +215,18 @@ constexpr void fill_variants(CellKernels<T> (&variants)[4]) {
   fill(std::true_type{}, std::true_type{});
 }
 
-template <class T, class Isa, class Act = cells::Saturating>
+template <class T, class Isa>
 constexpr KernelTable<T> kernel_table() {
   using V = typename Isa::template vec<T>;
   KernelTable<T> table{};
   table.isa = Isa::name;
   table.lanes = V::lanes;
-  fill_variants<T, Isa, cells::Lstm, Act>(table.lstm);
-  fill_variants<T, Isa, cells::CoupledLstm, Act>(table.coupled_lstm);
-  table.gru = cell_kernels<T, Isa, cells::Gru<Act>, cells::Gru<cells::Chosen>>();
-  table.gru_reset_before = cell_kernels<T, Isa, cells::GruResetBefore<Act>, cells::GruResetBefore<cells::Chosen>>();
-  table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<Act>, cells::Rnn<cells::Chosen>>();
+  fill_variants<T, Isa, cells::Lstm>(table.lstm);
+  fill_variants<T, Isa, cells::CoupledLstm>(table.coupled_lstm);
+  table.gru = cell_kernels<T, Isa, cells::Gru<>, cells::Gru<cells::Chosen>>();
+  table.gru_reset_before = cell_kernels<T, Isa, cells::GruResetBefore<>, cells::GruResetBefore<cells::Chosen>>();
+  table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<>, cells::Rnn<cells::Chosen>>();
   table.rnn_relu = cell_kernels<T, Isa, cells::Rnn<cells::Relu>, void>();
-  // Whatever the activation: no stand-in makes a normalisation exact.
   table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<>>, void>();
   table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>, void>();
   table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
