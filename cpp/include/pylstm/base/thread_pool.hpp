@@ -69,21 +69,36 @@ inline std::size_t usable_cores() {
   return std::max<std::size_t>(cores, 1);
 }
 
-/// Keeps a thread that sleeps off the core of its caller, who is about to wake it.  Linux likes to wake a thread where
-/// the waking one runs, and there one of the two waits for the other, however idle the other cores are.
-/// `avoided` is the core the thread was kept off so far, -1 for none.
-inline void keep_off_own_core([[maybe_unused]] std::thread& thread, [[maybe_unused]] int& avoided) {
+/// Wakes a thread on another core than that of its caller.  Linux likes to wake a thread where the waking one runs, and
+/// there one of the two waits for the other, however idle the other cores are.
 #if defined(__linux__) && !defined(__ANDROID__)
-  const int own = sched_getcpu();
-  if (own < 0 || own == avoided) return;
-  cpu_set_t cores;
-  if (pthread_getaffinity_np(thread.native_handle(), sizeof cores, &cores) != 0) return;
-  if (avoided >= 0) CPU_SET(static_cast<unsigned>(avoided), &cores);
-  CPU_CLR(static_cast<unsigned>(own), &cores);
-  if (CPU_COUNT(&cores) == 0) return;
-  if (pthread_setaffinity_np(thread.native_handle(), sizeof cores, &cores) == 0) avoided = own;
+class Placement {
+ public:
+  /// By the caller, before it wakes the thread.
+  void avoid_own_core(std::thread& thread) {
+    const int own = sched_getcpu();
+    restricted_ = false;
+    if (own < 0 || pthread_getaffinity_np(thread.native_handle(), sizeof allowed_, &allowed_) != 0) return;
+    cpu_set_t others = allowed_;
+    CPU_CLR(static_cast<unsigned>(own), &others);
+    if (CPU_EQUAL(&others, &allowed_) || CPU_COUNT(&others) == 0) return;
+    restricted_ = pthread_setaffinity_np(thread.native_handle(), sizeof others, &others) == 0;
+  }
+  /// By the thread, once it is awake: from here on it may run where it might before.
+  void restore() {
+    if (restricted_) sched_setaffinity(0, sizeof allowed_, &allowed_);
+  }
+
+ private:
+  bool restricted_ = false;
+  cpu_set_t allowed_;
+};
+#else
+struct Placement {
+  void avoid_own_core(std::thread&) {}
+  void restore() {}
+};
 #endif
-}
 
 }  // namespace detail
 
@@ -145,11 +160,11 @@ class ThreadPool {
   /// back has the share.
   struct alignas(64) Worker {
     std::atomic<std::uint64_t> ticket{0};
-    std::atomic<bool> asleep{false};
+    std::atomic<bool> asleep{false};  ///< set with the mutex
     std::mutex mutex;
     std::condition_variable wake;
     std::thread thread;
-    int avoided_core = -1;
+    detail::Placement placement;
 
     bool take() {
       std::uint64_t open = ticket.load(std::memory_order_relaxed);
@@ -158,9 +173,11 @@ class ThreadPool {
 
     void offer(std::uint64_t call) {
       ticket.store(call);  // before `asleep` is read, as the worker sets that before it reads the ticket
-      if (!asleep.load() || !asleep.exchange(false)) return;
-      detail::keep_off_own_core(thread, avoided_core);
+      if (!asleep.load()) return;
       const std::lock_guard<std::mutex> lock(mutex);
+      if (!asleep.load()) return;
+      placement.avoid_own_core(thread);
+      asleep.store(false);
       wake.notify_one();
     }
 
@@ -178,6 +195,7 @@ class ThreadPool {
         asleep.store(false);
       } else {
         wake.wait(lock, [&] { return !asleep.load(); });
+        placement.restore();
       }
     }
   };
