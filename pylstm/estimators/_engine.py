@@ -94,10 +94,10 @@ class LongSequences:
 class Snapshot:
     """What training changes, at one moment."""
 
-    learnt: dict[str, FloatArray]  # of the network that was trained: it saw samples scaled
+    learnt: dict[str, FloatArray]  # parameters of the network that was trained, on samples in this scale
     solver: str
     solver_state: dict[str, Any]
-    scale: Scale | None = None  # None: samples were seen as they are
+    scale: Scale | None = None  # None, as of a file: `learnt` take X and give y as they are
 
     @cached_property
     def parameters(self) -> dict[str, FloatArray]:
@@ -106,12 +106,13 @@ class Snapshot:
         _make_read_only(parameters)
         return parameters
 
-    # Sums in `parameters` need not have the same bits elsewhere, so they go with the rest.
+    # Sums in `parameters` need not have the same bits elsewhere, so what differs from `learnt` goes with the rest.
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "parameters": self.parameters}
+        differing = {name: array for name, array in self.parameters.items() if array is not self.learnt[name]}
+        return {**vars(self), "parameters": differing}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update(state, parameters=state["learnt"] | state["parameters"])
         _make_read_only(self.parameters)  # pickle forgets it
 
     @property
@@ -184,7 +185,7 @@ class Session:
     start : Snapshot or None
         Where to go on from. The solver's state is taken over only if it is the same solver's.
     scale : Scale
-        Samples come scaled; losses, predictions and snapshots leave in the units of X and y.
+        Samples come scaled; losses and predictions leave in the units of X and y.
     """
 
     def __init__(

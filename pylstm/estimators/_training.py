@@ -136,10 +136,10 @@ def train(
         course.ending = Ending.INTERRUPTED
 
     last = session.snapshot()
-    kept = course.best or last if schedule.early_stopping or course.ending is Ending.INTERRUPTED else last
+    kept = (course.best or last) if schedule.early_stopping or course.ending is Ending.INTERRUPTED else last
     if course.ending is Ending.NOT_FINITE or not last.is_finite or not kept.is_finite:
         course.ending = Ending.NOT_FINITE
-        if course.best is None or not course.best.is_finite:  # what was learnt was, in units of X and y it is not
+        if course.best is None or not course.best.is_finite:  # none, or finite only while scaled
             course.best, course.best_loss, course.best_epoch = start, np.inf, None
         kept = course.best
     return kept, course

@@ -9,7 +9,8 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
+#include <pthread.h>
 #include <sched.h>
 #endif
 #if !defined(_WIN32)
@@ -158,47 +159,50 @@ TEST_CASE("shares whose threads are late run on the caller") {
   CHECK(on_caller > calls);
 }
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
 
-TEST_CASE("a thread that slept is woken on another core than its caller, and may run on all of them") {
+TEST_CASE("a thread is kept off its caller's core until it is awake") {
+  const auto cores_of = [](std::thread& thread) {
+    cpu_set_t cores;
+    REQUIRE(pthread_getaffinity_np(thread.native_handle(), sizeof cores, &cores) == 0);
+    return cores;
+  };
   cpu_set_t before;
   REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+  std::atomic<std::size_t> restored{0}, wanted{0};
+  std::atomic<bool> done{false};
+  pylstm::detail::Placement placement;
+  std::thread thread([&] {
+    while (!done) {
+      std::this_thread::yield();
+      if (restored == wanted) continue;
+      placement.restore();
+      ++restored;
+    }
+  });
   std::vector<std::size_t> cores;
-  for (std::size_t core = 0; core < CPU_SETSIZE && cores.size() < 2; ++core) {
+  for (std::size_t core = 0; core < CPU_SETSIZE; ++core) {
     if (CPU_ISSET(core, &before)) cores.push_back(core);
   }
-  if (cores.size() < 2) return;
-  const Threads scope(2);
-  CHECK(shares(2) == 2);  // its thread is there, and may run on all cores
-  for (const std::size_t core : {cores[0], cores[1], cores[0]}) {
-    CAPTURE(core);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
-    const auto caller = std::this_thread::get_id();
-    int in_time = 0, on_own_core = 0, confined = 0;
-    for (int attempt = 0; attempt < 1000 && in_time < 20; ++attempt) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      std::atomic<bool> begun{false};
-      ThreadPool::instance().run(2, [&](const Share& share) {
-        if (share.index == 0) {
-          const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
-          while (!begun && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
-        } else if (std::this_thread::get_id() != caller) {
-          ++in_time;
-          on_own_core += sched_getcpu() == static_cast<int>(core);
-          cpu_set_t now;
-          confined += sched_getaffinity(0, sizeof now, &now) == 0 && !CPU_EQUAL(&now, &before);
-          begun = true;
-        }
-      });
-    }
-    REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
-    CHECK(in_time == 20);
-    CHECK(on_own_core == 0);
-    CHECK(confined == 0);
+  for (const std::size_t call : {1U, 2U, 3U}) {
+    CAPTURE(call);
+    const std::size_t core = cores[call % cores.size()];
+    cpu_set_t own, others = before;
+    CPU_ZERO(&own);
+    CPU_SET(core, &own);
+    REQUIRE(sched_setaffinity(0, sizeof own, &own) == 0);
+    placement.avoid_own_core(thread);
+    CPU_CLR(core, &others);
+    const cpu_set_t asleep = cores_of(thread), expected = CPU_COUNT(&others) > 0 ? others : before;
+    CHECK(CPU_EQUAL(&asleep, &expected));
+    wanted = call;
+    while (restored < call) std::this_thread::yield();
+    const cpu_set_t awake = cores_of(thread);
+    CHECK(CPU_EQUAL(&awake, &before));
   }
+  done = true;
+  thread.join();
+  REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
 }
 
 #endif

@@ -180,19 +180,21 @@ def test_an_explosion_in_the_last_update_of_a_worse_epoch_is_noticed(in_epoch):
     assert same_bits(model, regressor(max_iter=2).fit(X, y))
 
 
-def test_weights_that_are_finite_only_while_scaled_are_not_kept(monkeypatch):
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weights_that_are_finite_only_while_scaled_are_not_kept(monkeypatch, early_stopping):
     X, y = waves()
-    model = regressor().fit(X, y)
+    model = regressor(warm_start=True).fit(X, y)
     before = model.parameters_
-    outside, overflows = Scale.outside, iter([True, True])  # the last and the best
+    outside, overflows = Scale.outside, iter([not early_stopping, True])  # the last, the best
 
     def overflow(scale, learnt):
         parameters = outside(scale, learnt)
         return {name: array * np.inf for name, array in parameters.items()} if next(overflows, False) else parameters
 
     monkeypatch.setattr(Scale, "outside", overflow)
+    # No epoch is better than the last ones, so that what training began with does not count as the best.
     with pytest.warns(ConvergenceWarning, match=r"NaN or infinite.*those from before this call"):
-        model.set_params(warm_start=True).fit(X, y)
+        model.set_params(early_stopping=early_stopping, random_state=1).fit(X, y)
     assert all(before[name].tobytes() == array.tobytes() for name, array in model.parameters_.items())
 
 

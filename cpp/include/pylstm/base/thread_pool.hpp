@@ -69,7 +69,7 @@ inline std::size_t usable_cores() {
   return std::max<std::size_t>(cores, 1);
 }
 
-/// Wakes a thread on another core than that of its caller.  Linux likes to wake a thread where the waking one runs, and
+/// Where a thread wakes up: not on the core of its caller.  Linux likes to wake a thread where the waking one runs, and
 /// there one of the two waits for the other, however idle the other cores are.
 #if defined(__linux__) && !defined(__ANDROID__)
 class Placement {
@@ -91,7 +91,7 @@ class Placement {
 
  private:
   bool restricted_ = false;
-  cpu_set_t allowed_;
+  cpu_set_t allowed_{};
 };
 #else
 struct Placement {

@@ -67,7 +67,7 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
     const std::size_t least_rows = weights_bytes > (1 << 20) ? 256 : 48;
     plan.chunk_steps = std::max(plan.chunk_steps, (least_rows + rows - 1) / rows);
   } else {
-    // Between two looks at the interrupt, where threads wait for each other: 400 MFLOP, under 10 ms of one core, or one
+    // Between two looks at the interrupt, where threads wait for each other: 400 MFLOP, some 10 ms of one core, or one
     // step.
     const double step_flops = 2.0 * static_cast<double>(shape.size()) * static_cast<double>(rows);
     plan.chunk_steps = static_cast<std::size_t>(std::max(1.0, 4e8 / step_flops));
