@@ -192,7 +192,6 @@ def test_weights_that_are_finite_only_while_scaled_are_not_kept(monkeypatch, ear
         return {name: array * np.inf for name, array in parameters.items()} if next(overflows, False) else parameters
 
     monkeypatch.setattr(Scale, "outside", overflow)
-    # No epoch is better than the last ones, so that what training began with does not count as the best.
     with pytest.warns(ConvergenceWarning, match=r"NaN or infinite.*those from before this call"):
         model.set_params(early_stopping=early_stopping, random_state=1).fit(X, y)
     assert all(before[name].tobytes() == array.tobytes() for name, array in model.parameters_.items())
