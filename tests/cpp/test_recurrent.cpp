@@ -50,16 +50,10 @@ const kernels::KernelTable<T>& linear_table() {
       cell.step = nullptr;
       cell.step_of_matrices = nullptr;
     };
-    const auto use_options = [&]<bool peepholes, bool clips>(std::bool_constant<peepholes>, std::bool_constant<clips>) {
-      constexpr cells::LstmOptions options{.peepholes = peepholes, .clips = clips};
-      use(std::type_identity<cells::Lstm<cells::Linear, options>>{}, changed.lstm[peepholes + 2 * clips]);
-      use(std::type_identity<cells::CoupledLstm<cells::Linear, options>>{},
-          changed.coupled_lstm[peepholes + 2 * clips]);
-    };
-    use_options(std::false_type{}, std::false_type{});
-    use_options(std::true_type{}, std::false_type{});
-    use_options(std::false_type{}, std::true_type{});
-    use_options(std::true_type{}, std::true_type{});
+    kernels::for_each_variant([&]<cells::LstmOptions options>(std::size_t variant) {
+      use(std::type_identity<cells::Lstm<cells::Linear, options>>{}, changed.lstm[variant]);
+      use(std::type_identity<cells::CoupledLstm<cells::Linear, options>>{}, changed.coupled_lstm[variant]);
+    });
     use(std::type_identity<cells::Gru<cells::Linear>>{}, changed.gru);
     use(std::type_identity<cells::GruResetBefore<cells::Linear>>{}, changed.gru_reset_before);
     use(std::type_identity<cells::Rnn<cells::Linear>>{}, changed.rnn_tanh);

@@ -201,18 +201,14 @@ void map(const T* in, T* out, std::size_t n) {
   for (std::size_t i = 0; i < n; i += V::lanes) store_within(function(load_within<V>(in + i, n - i)), out + i, n - i);
 }
 
-/// The LSTM of one type with each of its options, in the order that `KernelTable::cell` counts.
-template <class T, class Isa, template <class, cells::LstmOptions> class Lstm>
-constexpr void fill_variants(CellKernels<T> (&variants)[4]) {
-  const auto fill = [&]<bool peepholes, bool clips>(std::bool_constant<peepholes>, std::bool_constant<clips>) {
-    constexpr cells::LstmOptions options{.peepholes = peepholes, .clips = clips};
-    variants[peepholes + 2 * clips] =
-        cell_kernels<T, Isa, Lstm<cells::Saturating, options>, Lstm<cells::Chosen, options>>();
-  };
-  fill(std::false_type{}, std::false_type{});
-  fill(std::true_type{}, std::false_type{});
-  fill(std::false_type{}, std::true_type{});
-  fill(std::true_type{}, std::true_type{});
+/// Calls visit.operator()<options>(variant) for each of the LSTM's options, in the order that `KernelTable::cell`
+/// counts.
+template <class Visit>
+constexpr void for_each_variant(const Visit& visit) {
+  visit.template operator()<cells::LstmOptions{}>(0);
+  visit.template operator()<cells::LstmOptions{.peepholes = true}>(1);
+  visit.template operator()<cells::LstmOptions{.clips = true}>(2);
+  visit.template operator()<cells::LstmOptions{.peepholes = true, .clips = true}>(3);
 }
 
 template <class T, class Isa>
@@ -221,8 +217,12 @@ constexpr KernelTable<T> kernel_table() {
   KernelTable<T> table{};
   table.isa = Isa::name;
   table.lanes = V::lanes;
-  fill_variants<T, Isa, cells::Lstm>(table.lstm);
-  fill_variants<T, Isa, cells::CoupledLstm>(table.coupled_lstm);
+  for_each_variant([&]<cells::LstmOptions options>(std::size_t variant) {
+    using cells::Chosen, cells::CoupledLstm, cells::Lstm, cells::Saturating;
+    table.lstm[variant] = cell_kernels<T, Isa, Lstm<Saturating, options>, Lstm<Chosen, options>>();
+    table.coupled_lstm[variant] =
+        cell_kernels<T, Isa, CoupledLstm<Saturating, options>, CoupledLstm<Chosen, options>>();
+  });
   table.gru = cell_kernels<T, Isa, cells::Gru<>, cells::Gru<cells::Chosen>>();
   table.gru_reset_before = cell_kernels<T, Isa, cells::GruResetBefore<>, cells::GruResetBefore<cells::Chosen>>();
   table.rnn_tanh = cell_kernels<T, Isa, cells::Rnn<>, cells::Rnn<cells::Chosen>>();
