@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <limits>
 #include <type_traits>
@@ -210,7 +209,7 @@ template <class Real, class Activation = Saturating>
 Result<Real> forward(const Problem<Real>& p) {
   detail::require_consistent(p);
   const CellShape shape = shape_of(p.cell);
-  const auto [T, N, I, H, W] = std::array{p.T, p.N, p.I, p.H, p.width()};
+  const std::size_t T = p.T, N = p.N, I = p.I, H = p.H, W = p.width();
   const std::vector<Real> bias = detail::all_biases(p, shape),
                           unit_weights = detail::or_zeros(p.unit_weights, shape.unit_weights * H);
 
@@ -270,7 +269,7 @@ Gradients<Real> backward(const Problem<Real>& p, const Result<Real>& r, const st
                          const std::vector<Real>& dh_n, const std::vector<Real>& dc_n) {
   detail::require_consistent(p);
   const CellShape shape = shape_of(p.cell);
-  const auto [T, N, I, H, W] = std::array{p.T, p.N, p.I, p.H, p.width()};
+  const std::size_t T = p.T, N = p.N, I = p.I, H = p.H, W = p.width();
   detail::require_size("dy", dy.size(), T * N * W, true);
   detail::require_size("dh_n", dh_n.size(), N * W, true);
   detail::require_size("dc_n", dc_n.size(), N * H, true);
