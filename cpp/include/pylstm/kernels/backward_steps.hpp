@@ -72,34 +72,24 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
   constexpr std::size_t S = V::lanes;
   const std::size_t columns = a.shape.recurrent, width = a.dh.row_width;
   V dh[R][NV];
-#pragma GCC unroll 8
-  for (std::size_t r = 0; r < R; ++r) {
-    const T* const dy_row = dy ? dy.row(n + r) : nullptr;
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < NV; ++v) {
-      const std::size_t j = (block + v) * S;
-      if (j_begin > 0) {
-        dh[r][v] = V::load(dh_rows + (n + r) * width + j);
-        continue;
-      }
-      if (a.noise.drops()) {  // the mask is over the product alone
-        dh[r][v] = V::zero();
-        continue;
-      }
-      dh[r][v] = dy_row != nullptr ? load_within<V>(dy_row + j, columns - j) : V::zero();
-      if (a.dh_shortcut != nullptr) dh[r][v] = dh[r][v] + V::load(a.dh_shortcut + (n + r) * width + j);
+  for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
+    const std::size_t j = (block + v) * S, at = (n + r) * width + j;
+    if (j_begin > 0) {
+      dh[r][v] = V::load(dh_rows + at);
+    } else if (a.noise.drops()) {  // the mask is over the product alone
+      dh[r][v] = V::zero();
+    } else {
+      dh[r][v] = dy ? load_within<V>(dy.row(n + r) + j, columns - j) : V::zero();
+      if (a.dh_shortcut != nullptr) dh[r][v] = dh[r][v] + V::load(a.dh_shortcut + at);
     }
-  }
+  });
   const T* rows[R];
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = dgates + (n + r) * a.dgates.row_width;
   const T* const panel = a.recurrent_transposed + block * a.shape.units * a.shape.recurrent_slots * S;
   accumulate_gates<R, NV>(dh, rows, a.recurrent_gates, a.dgates.block_stride(), j_begin, j_end, panel, ahead);
-#pragma GCC unroll 8
-  for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < NV; ++v) dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S);
-  }
+  for_each_sum<R, NV>([&](std::size_t r, std::size_t v)
+                          PYLSTM_INLINE_LAMBDA { dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S); });
 }
 
 /// dh of rows [begin, end) where it is the product alone: under its mask, and with what bypasses the product.

@@ -106,38 +106,22 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
   constexpr std::size_t sums = held.size();
   const std::size_t block_size = a.shape.block_size(), gates_stride = a.gates.block_stride();
   const T* const panel = a.panels + block * block_size;
-  const auto slot_at = [&](std::size_t r, std::size_t p, std::size_t i) PYLSTM_INLINE_LAMBDA {
+  const auto sum_at = [&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
     constexpr auto at = held;
-    return gates + p * gates_stride + ((n + r) * slots + at[i]) * S;
+    return gates + i / sums * gates_stride + ((n + r) * slots + at[i % sums]) * S;
   };
 
   V acc[R][P * sums];
   const T* rows[R];
   if (Layout::apart && k_begin == 0) {
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < P * sums; ++i) acc[r][i] = V::zero();
-    }
+    for_each_sum<R, P * sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i] = V::zero(); });
   } else if (!fused || k_begin > 0) {
-#pragma GCC unroll 8
-    for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (std::size_t p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < sums; ++i) acc[r][p * sums + i] = V::load(slot_at(r, p, i));
-      }
-    }
+    for_each_sum<R, P * sums>([&](std::size_t r, std::size_t i)
+                                  PYLSTM_INLINE_LAMBDA { acc[r][i] = V::load(sum_at(r, i)); });
   } else {
-#pragma GCC unroll 8
-    for (std::size_t p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < sums; ++i) {
-        const V bias = V::load(panel + p * block_size + a.shape.bias_offset() + i * S);
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < R; ++r) acc[r][p * sums + i] = bias;
-      }
-    }
+    for_each_sum<R, P * sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
+      acc[r][i] = V::load(panel + i / sums * block_size + a.shape.bias_offset() + i % sums * S);
+    });
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) rows[r] = step.x.row(n + r);
     if constexpr (fused) {
@@ -152,14 +136,7 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
   } else {
     accumulate<sums, all_slots<G>(), R, P>(acc, rows, k_end - k_begin, weights, block_size, ahead);
   }
-#pragma GCC unroll 8
-  for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (std::size_t p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < sums; ++i) acc[r][p * sums + i].store(slot_at(r, p, i));
-    }
-  }
+  for_each_sum<R, P * sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i].store(sum_at(r, i)); });
 }
 
 /// y of one step, a row at a time: vectors written as they are computed would go to as many pages as there are rows.

@@ -50,28 +50,19 @@ void affine(const AffineOperands<T>& a) {
     const T* const panel = a.panels + block * a.shape.block_size();
     const std::size_t columns = block + 1 < a.shape.blocks() ? Slots * S : a.columns;
     for_each_tile<most>(0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-      constexpr auto at = held;
       V acc[R][sums];
       const T* rows[R];
 #pragma GCC unroll 8
-      for (std::size_t r = 0; r < R; ++r) {
-        rows[r] = a.in[first + r];
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < sums; ++i) {
-          acc[r][i] = biased ? V::load(panel + a.shape.bias_offset() + i * S) : V::zero();
-        }
-      }
+      for (std::size_t r = 0; r < R; ++r) rows[r] = a.in[first + r];
+      for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
+        acc[r][i] = biased ? V::load(panel + a.shape.bias_offset() + i * S) : V::zero();
+      });
       accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0, {panel, 0});
-#pragma GCC unroll 8
-      for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-        for (std::size_t i = 0; i < sums; ++i) {
-          const std::size_t to = at[i] * S;
-          if (to < columns) {
-            store_within(acc[r][i], a.out[first + r] + block * a.out_block_stride + to, columns - to);
-          }
-        }
-      }
+      for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
+        constexpr auto at = held;
+        const std::size_t to = at[i] * S;
+        if (to < columns) store_within(acc[r][i], a.out[first + r] + block * a.out_block_stride + to, columns - to);
+      });
     });
   }
 }
@@ -113,7 +104,9 @@ void transposed_product(const TransposedOperands<T>& a) {
   constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10;
   const simd::FlushDenormals flush;
   const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group);
-  const std::size_t strip = std::max<std::size_t>(24, rows_bytes / (depth * a.shape.gates * sizeof(T)) / 6 * 6);
+  constexpr std::size_t whole_tiles = 6, least = 4 * whole_tiles;  // rows; tiles have 6 or 3
+  const std::size_t strip =
+      std::max(least, rows_bytes / (depth * a.shape.gates * sizeof(T)) / whole_tiles * whole_tiles);
   for (std::size_t begin = 0; begin < a.n; begin += strip) {
     const std::size_t end = std::min(begin + strip, a.n);
     for (std::size_t j = 0; j < a.shape.units; j += depth) {
@@ -127,22 +120,15 @@ void transposed_product(const TransposedOperands<T>& a) {
                   V acc[R][NV];
                   const T* rows[R];
 #pragma GCC unroll 8
-                  for (std::size_t r = 0; r < R; ++r) {
-                    rows[r] = a.d[first + r];
-#pragma GCC unroll 8
-                    for (std::size_t v = 0; v < NV; ++v) {
-                      acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
-                    }
-                  }
+                  for (std::size_t r = 0; r < R; ++r) rows[r] = a.d[first + r];
+                  for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
+                    acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
+                  });
                   accumulate_gates<R, NV>(acc, rows, a.gates, a.d_block_stride, j, j_end,
                                           a.panels + block * a.shape.block_size(), {a.panels, 0});
-#pragma GCC unroll 8
-                  for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-                    for (std::size_t v = 0; v < NV; ++v) {
-                      store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
-                    }
-                  }
+                  for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
+                    store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
+                  });
                 });
           });
     }
@@ -169,11 +155,8 @@ template <class V, auto slot, std::size_t KT, class T, class Input>
 PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input input, std::size_t n, bool fresh, T* dw) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
   V acc[KT][G];
-#pragma GCC unroll 8
-  for (std::size_t i = 0; i < KT; ++i) {
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) acc[i][g] = fresh ? V::zero() : V::load(dw + (i * G + g) * S);
-  }
+  for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
+                          PYLSTM_INLINE_LAMBDA { acc[i][g] = fresh ? V::zero() : V::load(dw + (i * G + g) * S); });
   for (std::size_t row = 0; row < n; ++row) {
     const T* const gradient = d[row] + d_offset;
     const T* const inputs = input(row);
@@ -181,11 +164,8 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
                            [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; });
   }
-#pragma GCC unroll 8
-  for (std::size_t i = 0; i < KT; ++i) {
-#pragma GCC unroll 8
-    for (std::size_t g = 0; g < G; ++g) acc[i][g].store(dw + (i * G + g) * S);
-  }
+  for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
+                          PYLSTM_INLINE_LAMBDA { acc[i][g].store(dw + (i * G + g) * S); });
 }
 
 /// Rows of inputs lie far apart: where many blocks read them, the inputs of a strip of rows are first copied, those of

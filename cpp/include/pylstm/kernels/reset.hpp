@@ -28,18 +28,11 @@ PYLSTM_INLINE void reset_tile(const PointwiseForward<T>& a, std::size_t n, std::
   V acc[R][P * G];
   const T* rows[R];
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < R; ++r) {
-    rows[r] = a.h_reset + (n + r) * a.shape.row_stride;
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < P * G; ++i) acc[r][i] = V::load(sum_at(r, i));
-  }
+  for (std::size_t r = 0; r < R; ++r) rows[r] = a.h_reset + (n + r) * a.shape.row_stride;
+  for_each_sum<R, P * G>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i] = V::load(sum_at(r, i)); });
   const T* const panel = a.reset_panels + block * block_size;
   accumulate<G, all_slots<G>(), R, P>(acc, rows, a.shape.units, panel, block_size, {panel, 0});
-#pragma GCC unroll 8
-  for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < P * G; ++i) acc[r][i].store(sum_at(r, i));
-  }
+  for_each_sum<R, P * G>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i].store(sum_at(r, i)); });
 }
 
 /// Calls visit(units, gates, state) with the slots of every row and block; they, but not the states, are stored

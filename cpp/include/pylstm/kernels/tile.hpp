@@ -52,6 +52,16 @@ inline std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::
   return (even + lanes - 1) / lanes * lanes;
 }
 
+/// body(r, v) for all sums of a tile of R rows and N vectors.
+template <std::size_t R, std::size_t N, class Body>
+PYLSTM_INLINE void for_each_sum(Body body) {
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (std::size_t v = 0; v < N; ++v) body(r, v);
+  }
+}
+
 /// sum(r, v) += x(r) * w(v).  The shorter side is read first and kept; the longer passes through one register: beside
 /// 12 accumulators AVX2 has four.
 template <class V, std::size_t R, std::size_t N, class X, class W, class Sum>
