@@ -16,12 +16,33 @@ namespace {
 
 using layers::RecurrentLayer;
 
-/// Workspaces outlive calls, so that steady state maps no fresh memory.
+/// Memory that outlives calls, so that steady state maps no fresh pages.  A call takes its thread's away and puts it
+/// back: a call in the middle of another one, from a signal handler, finds none and begins its own.
 template <class T>
-layers::Workspace<T>& workspace() {
-  thread_local layers::Workspace<T> work;
-  return work;
-}
+class Scratch {
+ public:
+  Scratch() : memory_(std::move(kept_)) {
+    if (memory_ == nullptr) memory_ = std::make_unique<Memory>();
+  }
+  ~Scratch() { kept_ = std::move(memory_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  layers::Workspace<T>& workspace() { return memory_->workspace; }
+  /// Room for the weights, or their gradients, in panels.
+  T* panels(std::size_t size) {
+    memory_->panels.reserve(size);
+    return memory_->panels.data();
+  }
+
+ private:
+  struct Memory {
+    layers::Workspace<T> workspace;
+    Buffer<T> panels;
+  };
+  inline static thread_local std::unique_ptr<Memory> kept_;
+  std::unique_ptr<Memory> memory_;
+};
 
 /// A forward pass that can be differentiated.  Holds its own copies of x and the weights: the caller may change theirs.
 template <class T>
@@ -326,11 +347,9 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
       .h0 = data_or_null(h0), .c0 = data_or_null(c0), .h_n = h_n.mutable_data(), .c_n = c_n.mutable_data()};
 
   std::shared_ptr<LayerTape<T>> tape;
-  thread_local Buffer<T> kept_panels;
   if (training) {
     tape = std::make_shared<LayerTape<T>>(LayerTape<T>{layer, a.N, a.T, a.I, a.H, std::move(order), {}, {}, {}});
   }
-  Buffer<T>& panels = training ? tape->panels : kept_panels;
   const Weights<T> weights(layer, a);
   const Schedule schedule = training ? tape->order.schedule() : order.schedule();
   Sequence<const T> input = sequence(x.data(), x, schedule);
@@ -338,8 +357,10 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
   T* const y_data = y.mutable_data();
   const layers::LayerWeights<const T> weights_view = weights.view();
   with_or_without_gil(products(layer, a.N, a.T), [&](Interrupt& interrupt) {
-    panels.reserve(layer.size());
-    layer.pack(weights_view, panels.data());
+    Scratch<T> scratch;
+    if (training) tape->panels = Buffer<T>(layer.size());
+    T* const panels = training ? tape->panels.data() : scratch.panels(layer.size());
+    layer.pack(weights_view, panels);
     if (training) {
       tape->x = Buffer<T>(checked_product(a.N, a.T, a.I));
       const Sequence<const T> source{input.data, input.step_stride, input.row_stride, nullptr};
@@ -349,7 +370,7 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
     }
     zero_padding(y_data, schedule, layer.outputs());
-    layer.forward(panels.data(), schedule, input, output, states, training ? &tape->states : nullptr, workspace<T>(),
+    layer.forward(panels, schedule, input, output, states, training ? &tape->states : nullptr, scratch.workspace(),
                   interrupt);
   });
   py::object handle = py::none();
@@ -392,13 +413,12 @@ py::tuple backward(const LayerTape<T>& tape, const py::object& dy, const py::obj
                                           .unit_weights = dunit_weights.mutable_data(),
                                           .weight_hr = dweight_hr.mutable_data()};
   without_gil([&](Interrupt& interrupt) {
-    thread_local Buffer<T> dpanels;
-    dpanels.reserve(tape.layer.size());
-    g.dpanels = dpanels.data();
+    Scratch<T> scratch;
+    g.dpanels = scratch.panels(tape.layer.size());
     zero_padding(g.dx.data, schedule, tape.I);
     const Sequence<const T> x{tape.x.data(), signed_size(tape.N * tape.I), signed_size(tape.I), &schedule};
-    tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, workspace<T>(), interrupt);
-    tape.layer.unpack(dpanels.data(), gradients);
+    tape.layer.backward(tape.panels.data(), schedule, x, tape.states, g, scratch.workspace(), interrupt);
+    tape.layer.unpack(g.dpanels, gradients);
   });
   return py::make_tuple(dx, dweight_ih, dweight_hh, dbias, dbias_hn, dunit_weights, dweight_hr, dh0, dc0);
 }
@@ -418,11 +438,11 @@ py::tuple step(const Arguments& a) {
   const bool unpacked = a.N == 1 && layer.has_step() && h0 && (c0 || !layer.has_memory());
   with_or_without_gil(products(layer, a.N, 1), [&](Interrupt& interrupt) {
     if (unpacked) return layer.step(weights_view, input.data, states.h0, states.c0, states.h_n, states.c_n);
-    thread_local Buffer<T> panels;
-    panels.reserve(layer.size());
-    layer.pack(weights_view, panels.data());
+    Scratch<T> scratch;
+    T* const panels = scratch.panels(layer.size());
+    layer.pack(weights_view, panels);
     const Schedule schedule{.steps = 1, .rows = a.N};
-    layer.forward(panels.data(), schedule, input, {}, states, nullptr, workspace<T>(), interrupt);
+    layer.forward(panels, schedule, input, {}, states, nullptr, scratch.workspace(), interrupt);
   });
   return py::make_tuple(h, c);
 }

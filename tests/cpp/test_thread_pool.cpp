@@ -236,7 +236,8 @@ TEST_CASE("numbers of threads are read from the environment") {
     const char* text;
     std::size_t threads;
   };
-  const Example examples[] = {{"3", 3}, {"4,2", 4}, {"", 0}, {"0", 0}, {"-2", 0}, {"many", 0}};
+  const Example examples[] = {{"3", 3},  {"4,2", 4},  {" 3 ", 3}, {"", 0},    {" ", 0},      {"0", 0},
+                              {"-2", 0}, {"many", 0}, {"1e3", 0}, {"3.7", 0}, {"3 cores", 0}};
 #if !defined(_WIN32)
   for (const Example& example : examples) {
     CAPTURE(example.text);

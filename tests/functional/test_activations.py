@@ -198,15 +198,38 @@ def test_steps_give_the_bits_of_the_sequence(cell: str) -> None:
         (["sigmoid", "tanh", "swish"], ValueError, 'activation is "swish", expected one of "sigmoid", "tanh"'),
         (["sigmoid", ("elu", 1, 2, 3), "tanh"], TypeError, "activation g is .*expected a name"),
         (["sigmoid", (), "tanh"], TypeError, "activation g is .*expected a name"),
-        ([("leaky_relu", -1), "tanh", "tanh"], ValueError, "activation f has alpha = -1, expected at least 0"),
-        (["sigmoid", "tanh", ("scaled_tanh", 0)], ValueError, "activation h is scaled_tanh with alpha = 0"),
-        (["sigmoid", "tanh", ("elu", float("nan"))], ValueError, "activation h has alpha = nan"),
+        ([("leaky_relu", -1), "tanh", "tanh"], ValueError, "activation leaky_relu has alpha = -1, expected at least 0"),
+        (["sigmoid", "tanh", ("scaled_tanh", 0)], ValueError, "activation scaled_tanh has alpha = 0, expected"),
+        (["sigmoid", "tanh", ("elu", float("nan"))], ValueError, "activation elu has alpha = nan"),
+        (
+            [("thresholded_relu", -1), "tanh", "tanh"],
+            ValueError,
+            "activation thresholded_relu has alpha = -1, expected at least 0",
+        ),
     ],
 )
 def test_a_bad_choice_is_named(activations: Any, error: type[Exception], message: str) -> None:
     arguments = arguments_of("lstm")
     with pytest.raises(error, match=message):
         pylstm.lstm_forward(**arguments, activations=activations)
+
+
+@pytest.mark.parametrize("function", [("scaled_tanh", 1e-50), ("elu", 1e39), ("affine", 1, -1e39)])
+def test_parameters_are_numbers_of_the_type_of_the_computation(function: tuple[Any, ...]) -> None:
+    x, w = np.full((2, 3, 1), -0.5), np.ones((1, 1))
+    out = pylstm.rnn_forward(x, w, w, activations=[function], training=True)
+    assert np.isfinite(out.y).all()
+    single = (x.astype(np.float32), w.astype(np.float32), w.astype(np.float32))
+    with pytest.raises(ValueError, match=f"activation {function[0]} has alpha = .*expected"):
+        pylstm.rnn_forward(*single, activations=[function])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(ONNX_NAMES))
+def test_nan_passes_through_every_function(name: str, dtype: type) -> None:
+    x, w = np.array([[[1.0], [np.nan], [1.0]]], dtype), np.ones((1, 1), dtype)
+    y = pylstm.rnn_forward(x, w, w, activations=[name]).y.ravel()
+    np.testing.assert_array_equal(np.isnan(y), [False, True, True])
 
 
 def test_what_does_not_go_together_is_refused() -> None:

@@ -111,7 +111,7 @@ def test_our_variable_comes_before_that_of_openmp(
     assert int(run_python(PRINT_THREADS, env=CLEAN | variables).stdout) == n_threads
 
 
-@pytest.mark.parametrize("value", ["0", "-2", "many"])
+@pytest.mark.parametrize("value", ["0", "-2", "many", "1e3", "3abc"])
 def test_a_senseless_number_of_threads_for_us_fails_the_import(run_python: RunPython, value: str) -> None:
     code = f"""
 try:

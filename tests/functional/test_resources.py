@@ -113,3 +113,47 @@ else:
     raise SystemExit("not interrupted")
 assert (pylstm.lstm_forward(x[:, :2], w, u).y == expected).all()
 """)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no interval timers")
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("units", [8, 300])
+def test_a_signal_handler_may_call_the_functions_in_the_middle_of_a_call(
+    run_python: RunPython, units: int, training: bool
+) -> None:
+    """Each call has memory of its own: with 8 units the handler would overwrite that of the call, with 300 free it."""
+    run_python(f"""
+import signal
+import numpy as np
+import pylstm
+
+rng = np.random.default_rng(0)
+
+def problem(n, steps, inputs, units):
+    scale = units ** -0.5
+    return rng.normal(size=(n, steps, inputs)), *(rng.normal(size=(4 * units, k)) * scale for k in (inputs, units))
+
+def run(x, w, u):
+    out = pylstm.lstm_forward(x, w, u, training={training})
+    if not {training}:
+        return [out.y, out.h_n]
+    gradients = pylstm.lstm_backward(out.tape, out.y)
+    return [out.y, gradients.x, gradients.weight_ih, gradients.weight_hh]
+
+long, other = problem(48, 200, 16, 128), problem(16, 4, 16, {units})
+expected, of_other, calls = run(*long), run(*other), 0
+
+def handler(*_):
+    global calls
+    calls += 1
+    x, w, u = other
+    pylstm.lstm_step(x[:, 0], np.zeros((16, {units})), np.zeros((16, {units})), w, u)
+    assert all(np.array_equal(a, b) for a, b in zip(run(*other), of_other, strict=True))
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+for _ in range(5):
+    assert all(np.array_equal(a, b) for a, b in zip(run(*long), expected, strict=True))
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert calls > 0
+""")

@@ -44,12 +44,14 @@ inline void spin_pause() {
 #endif
 }
 
-/// A positive number at the start of an environment variable ("4,2" counts as 4), else 0.
+/// The positive number in an environment variable, the first of a list ("4,2"); else 0.
 inline std::size_t threads_from_environment(const char* name) {
   const char* const text = std::getenv(name);
   if (text == nullptr) return 0;
-  const long value = std::strtol(text, nullptr, 10);
-  return value > 0 ? static_cast<std::size_t>(value) : 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  while (*end == ' ') ++end;
+  return value > 0 && (*end == '\0' || *end == ',') ? static_cast<std::size_t>(value) : 0;
 }
 
 /// Cores this process may use: affinity, then the quota of its control group.

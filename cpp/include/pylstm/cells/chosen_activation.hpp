@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -51,7 +52,7 @@ struct Function {
       case FunctionKind::scaled_tanh:
         return a * std::tanh(b * x);
       case FunctionKind::hard_sigmoid:
-        return std::max(T(0), std::min(T(1), a * x + b));
+        return clamped(a * x + b);
       case FunctionKind::elu:
         return x < 0 ? a * std::expm1(x) : x;
       case FunctionKind::softsign:
@@ -94,14 +95,11 @@ struct Function {
     }
   }
 
-  /// Fails where y does not tell the derivative.
-  void check(std::string_view argument) const {
-    require(std::isfinite(alpha) && std::isfinite(beta), argument, " has alpha = ", alpha, ", beta = ", beta,
-            ", expected finite numbers");
-    require(kind != FunctionKind::scaled_tanh || alpha != 0, argument,
-            " is scaled_tanh with alpha = 0, expected another");
-    require((kind != FunctionKind::leaky_relu && kind != FunctionKind::elu) || alpha >= 0, argument,
-            " has alpha = ", alpha, ", expected at least 0");
+ private:
+  /// y within [0, 1]; NaN stays.
+  template <class T>
+  static T clamped(T y) {
+    return y < 0 ? T(0) : y > 1 ? T(1) : y;
   }
 };
 
@@ -119,6 +117,23 @@ inline constexpr std::array<std::pair<std::string_view, Function>, 11> function_
     {"softsign", {FunctionKind::softsign}},
     {"softplus", {FunctionKind::softplus}},
 }};
+
+/// Fails where a parameter is no number of type T, or where the value does not tell the derivative.
+template <class T>
+void check(const Function& function) {
+  using Limits = std::numeric_limits<T>;
+  const auto [kind, alpha, beta] = function;
+  const auto* const named = std::find_if(function_names.begin(), function_names.end(),
+                                         [of = kind](const auto& entry) { return entry.second.kind == of; });
+  const auto fits = [](double parameter) { return std::abs(parameter) <= double{Limits::max()}; };
+  require(fits(alpha) && fits(beta), "activation ", named->first, " has alpha = ", alpha, ", beta = ", beta,
+          ", expected finite numbers of float", 8 * sizeof(T));
+  require(kind != FunctionKind::scaled_tanh || std::abs(alpha) >= double{Limits::min()}, "activation ", named->first,
+          " has alpha = ", alpha, ", expected at least ", Limits::min(), " in magnitude");
+  const bool kinked =
+      kind == FunctionKind::leaky_relu || kind == FunctionKind::thresholded_relu || kind == FunctionKind::elu;
+  require(!kinked || alpha >= 0, "activation ", named->first, " has alpha = ", alpha, ", expected at least 0");
+}
 
 /// f of the gates, g of the candidate, h of the cell state on its way out.
 struct Activations {

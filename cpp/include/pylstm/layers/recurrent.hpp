@@ -44,9 +44,9 @@ class RecurrentLayer {
         options_(options) {
     cell.equations_for(options);
     if (options.activations) {
-      options.activations->f.check("activation f");
-      options.activations->g.check("activation g");
-      options.activations->h.check("activation h");
+      for (const auto& function : {options.activations->f, options.activations->g, options.activations->h}) {
+        cells::check<T>(function);
+      }
     }
     require(projection == 0 || !cell.has_shortcut, "a cell whose h enters the next h directly has no projection");
     checked_product(sizeof(T), inputs + shape_.recurrent + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
