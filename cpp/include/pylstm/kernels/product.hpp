@@ -157,12 +157,14 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
   V acc[KT][G];
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
                           PYLSTM_INLINE_LAMBDA { acc[i][g] = fresh ? V::zero() : V::load(dw + (i * G + g) * S); });
+#pragma GCC unroll 4
   for (std::size_t row = 0; row < n; ++row) {
     const T* const gradient = d[row] + d_offset;
     const T* const inputs = input(row);
     add_products<V, KT, G>([&](std::size_t i) { return V::set1(inputs[i]); },
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
                            [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; });
+    keep_loads_apart();
   }
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
                           PYLSTM_INLINE_LAMBDA { acc[i][g].store(dw + (i * G + g) * S); });

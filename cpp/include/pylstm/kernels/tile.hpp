@@ -63,6 +63,10 @@ PYLSTM_INLINE void for_each_sum(Body body) {
   }
 }
 
+/// A fence for the compiler alone, between the k of an unrolled loop: their loads would drift together, and registers
+/// spill.
+PYLSTM_INLINE void keep_loads_apart() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
 /// sum(r, v) += x(r) * w(v).  The shorter side is read first and kept; the longer passes through one register: beside
 /// 12 accumulators AVX2 has four.
 template <class V, std::size_t R, std::size_t N, class X, class W, class Sum>
@@ -117,8 +121,7 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
     add_products<V, R, NV>([&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(d[r][at]); },
                            [&](std::size_t v) PYLSTM_INLINE_LAMBDA { return V::load(weights + v * S); },
                            [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v]; });
-    // A fence for the compiler alone: unrolled, the gates' loads would drift together, and registers spill.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
+    keep_loads_apart();
   };
   const T* w = panel + begin * G * NV * S;
   for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
