@@ -1,5 +1,12 @@
 # find_package(pylstm) in a wheel, which carries sources and no libraries: what a program links is compiled with it.
 # pylstm::core, pylstm::dispatch; where nlohmann-json is found pylstm::io, pylstm::c and pylstm::c_static.
+get_property(pylstm_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+if(NOT "CXX" IN_LIST pylstm_languages)
+  set(pylstm_FOUND FALSE)
+  set(pylstm_NOT_FOUND_MESSAGE "pylstm is compiled with the project that uses it, in C++: enable_language(CXX)")
+  return()
+endif()
+unset(pylstm_languages)
 if(NOT TARGET pylstm::core)
   include("${CMAKE_CURRENT_LIST_DIR}/targets.cmake")
   # Warnings that its programs turn on are not for these headers, as for any installed library.

@@ -3,7 +3,9 @@
  *
  *   pylstm_model* model;
  *   if (pylstm_model_load("model.safetensors", &model) != PYLSTM_OK) puts(pylstm_last_error());
- *   pylstm_model_predict_f32(model, x, n_samples, n_steps, y, n_samples * pylstm_model_outputs(model));
+ *   size_t y_size = pylstm_model_output_size(model, n_samples, n_steps);
+ *   float* y = malloc(y_size * sizeof *y);
+ *   pylstm_model_predict_f32(model, x, n_samples, n_steps, y, y_size);
  *   pylstm_model_free(model);
  *
  * Functions may be called from any thread; a model may be used by several at once, but for `free`.  Nothing throws.
@@ -59,12 +61,17 @@ PYLSTM_API pylstm_status pylstm_model_load_memory(const void* bytes, size_t size
 PYLSTM_API void pylstm_model_free(pylstm_model* model);
 
 PYLSTM_API size_t pylstm_model_inputs(const pylstm_model* model);  /* features of a step; 0 for null */
-PYLSTM_API size_t pylstm_model_outputs(const pylstm_model* model); /* values per sample; 0 for null */
+PYLSTM_API size_t pylstm_model_outputs(const pylstm_model* model); /* values per target; 0 for null */
+
+/* Elements of y: n_samples * outputs, n_steps times as many of a model with a target for every step.  0 for null,
+ * SIZE_MAX where no size_t is that large. */
+PYLSTM_API size_t pylstm_model_output_size(const pylstm_model* model, size_t n_samples, size_t n_steps);
 
 /* JSON: {"library", "dtype", "architecture", "task"}.  It lives as long as the model; null for null. */
 PYLSTM_API const char* pylstm_model_describe(const pylstm_model* model);
 
-/* y [n_samples][outputs] from x [n_samples][n_steps][inputs].  y_size: elements that y has room for.
+/* y [n_samples][outputs], of a model with a target for every step [n_samples][n_steps][outputs], from x
+ * [n_samples][n_steps][inputs].  y_size: elements that y has room for.
  * The model computes in its own type, whichever of the two is called. */
 PYLSTM_API pylstm_status pylstm_model_predict_f32(const pylstm_model* model, const float* x, size_t n_samples,
                                                   size_t n_steps, float* y, size_t y_size);

@@ -1,6 +1,7 @@
 /// pylstm.h over the C++ API: no exception leaves, the last message is kept for each thread.
 #include "pylstm.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -64,13 +65,17 @@ void load(const From& from, pylstm_model** model) {
   *model = new pylstm_model{pylstm::io::load_any(from), std::move(description)};
 }
 
+/// Elements of y; std::length_error where that is no size.
+std::size_t output_size(const pylstm_model& model, std::size_t n_samples, std::size_t n_steps) {
+  return pylstm::checked_product(n_samples, model.config().places(n_steps), model.config().outputs);
+}
+
 template <class T>
 pylstm_status predict(const pylstm_model* model, const T* x, std::size_t n_samples, std::size_t n_steps, T* y,
                       std::size_t y_size) {
   return guarded([&] {
     pylstm::require(model != nullptr, "model is null");
-    const std::size_t inputs = model->config().inputs, outputs = model->config().outputs;
-    const std::size_t wanted = pylstm::checked_product(n_samples, outputs);
+    const std::size_t inputs = model->config().features(), wanted = output_size(*model, n_samples, n_steps);
     pylstm::require(y_size >= wanted, "y has room for ", y_size, " values, expected ", wanted);
     pylstm::require(wanted == 0 || (y != nullptr && (x != nullptr || n_steps == 0)), "x or y is null");
     pylstm::checked_product(n_samples, n_steps, inputs, sizeof(T));
@@ -133,9 +138,18 @@ pylstm_status pylstm_model_load_memory(const void* bytes, size_t size, pylstm_mo
 
 void pylstm_model_free(pylstm_model* model) { delete model; }
 
-size_t pylstm_model_inputs(const pylstm_model* model) { return model == nullptr ? 0 : model->config().inputs; }
+size_t pylstm_model_inputs(const pylstm_model* model) { return model == nullptr ? 0 : model->config().features(); }
 
 size_t pylstm_model_outputs(const pylstm_model* model) { return model == nullptr ? 0 : model->config().outputs; }
+
+size_t pylstm_model_output_size(const pylstm_model* model, size_t n_samples, size_t n_steps) {
+  if (model == nullptr) return 0;
+  try {
+    return output_size(*model, n_samples, n_steps);
+  } catch (const std::length_error&) {
+    return SIZE_MAX;
+  }
+}
 
 const char* pylstm_model_describe(const pylstm_model* model) {
   return model == nullptr ? nullptr : model->description.c_str();

@@ -43,8 +43,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   printf("%s\n", pylstm_model_describe(model));
-  if (pylstm_model_inputs(model) != 1) {
-    fprintf(stderr, "the model is not for one series\n");
+  if (pylstm_model_inputs(model) != 1 || pylstm_model_output_size(model, 1, steps) != 1) {
+    fprintf(stderr, "the model is not for one value after one series\n");
   } else if (!read_end(argv[2], steps, window)) {
     fprintf(stderr, "%s has no %zu values\n", argv[2], steps);
   } else if (pylstm_model_predict_f64(model, window, 1, steps, y, 1) != PYLSTM_OK) {

@@ -28,20 +28,22 @@ int run(int argc, char** argv) {
   if (argc != 4) throw std::runtime_error("usage: predict model.safetensors series.csv n_steps");
   const auto description = pylstm::io::describe(argv[1]);
   std::printf("%s\n", pylstm::io::to_json(description).c_str());
-  if (description.config.inputs != 1) throw std::runtime_error("the model is not for one series");
+  const std::size_t steps = std::stoul(argv[3]);
+  if (description.config.features() != 1 || description.config.places(steps) * description.config.outputs != 1) {
+    throw std::runtime_error("the model is not for one value after one series");
+  }
 
   const std::vector<double> series = read_series(argv[2]);
-  const std::size_t steps = std::stoul(argv[3]);
   if (steps > series.size()) throw std::runtime_error("the series is too short");
   constexpr std::ptrdiff_t stride = sizeof(double);
   const double* const window = series.data() + (series.size() - steps);
   const pylstm::train::SampleView x{window, true, 1, steps, 1, stride, stride, stride};
   std::visit(
       [&]<class T>(const pylstm::network::Network<T>& network) {
-        std::vector<T> y(network.config().outputs);
+        T y = 0;
         pylstm::Interrupt never;
-        pylstm::train::predict(network, x, y.data(), never);
-        std::printf("next value: %.9g\n", static_cast<double>(y[0]));
+        pylstm::train::predict(network, x, &y, never);
+        std::printf("next value: %.9g\n", static_cast<double>(y));
       },
       pylstm::io::load_any(argv[1]));
   return 0;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "pylstm.h"
+#include "pylstm/io/model_file.hpp"
 
 namespace {
 
@@ -60,6 +62,37 @@ TEST_CASE("models predict the bits that Python predicted") {
     for (std::size_t k = 0; k < size; ++k) CHECK(static_cast<float>(twice[k]) == single[k]);
     pylstm_model_free(model);
   }
+}
+
+TEST_CASE("y has room for a target of every step, and tokens are one feature") {
+  namespace network = pylstm::network;
+  const std::string path = (std::filesystem::temp_directory_path() / "pylstm_test_c.safetensors").string();
+  const network::Network<double> every_step({.outputs = 2, .pooling = network::Pooling::none}),
+      tokens({.inputs = 4, .vocabulary = 9});
+  pylstm_model* model = nullptr;
+  pylstm::io::save(every_step, path);
+  REQUIRE(pylstm_model_load(path.c_str(), &model) == PYLSTM_OK);
+  const std::vector<double> x(15);
+  const std::vector<float> single(15);
+  std::vector<double> y(31, -1);
+  std::vector<float> single_y(31, -1);
+  CHECK(pylstm_model_output_size(model, 3, 5) == 30);
+  CHECK(pylstm_model_output_size(model, static_cast<std::size_t>(-1), 5) == static_cast<std::size_t>(-1));
+  CHECK(pylstm_model_predict_f64(model, x.data(), 3, 5, y.data(), 29) == PYLSTM_INVALID_ARGUMENT);
+  CHECK(std::string(pylstm_last_error()) == "y has room for 29 values, expected 30");
+  CHECK(pylstm_model_predict_f64(model, x.data(), 3, 5, y.data(), 30) == PYLSTM_OK);
+  CHECK(pylstm_model_predict_f32(model, single.data(), 3, 5, single_y.data(), 30) == PYLSTM_OK);
+  CHECK(y[30] == -1);
+  CHECK(single_y[30] == -1);
+  pylstm_model_free(model);
+
+  pylstm::io::save(tokens, path);
+  REQUIRE(pylstm_model_load(path.c_str(), &model) == PYLSTM_OK);
+  CHECK(pylstm_model_inputs(model) == 1);
+  CHECK(pylstm_model_predict_f64(model, x.data(), 3, 5, y.data(), 3) == PYLSTM_OK);
+  pylstm_model_free(model);
+  std::filesystem::remove(path);
+  CHECK(pylstm_model_output_size(nullptr, 1, 1) == 0);
 }
 
 TEST_CASE("a file's bytes will do") {

@@ -247,11 +247,28 @@ TEST_CASE("a description that lies is rejected, and says of what kind the lie is
   CHECK(problem_of(lying("\"format\":1", "\"format\":2")) == io::Problem::newer);
   CHECK(problem_of(lying("\"cell\"", "\"attention_heads\":4,\"cell\"")) == io::Problem::newer);
   CHECK(problem_of(lying("\"task\":{}", "\"task\":{},\"more\":1")) == io::Problem::newer);
+  const auto lists = [](std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+  const auto nested = [&](std::size_t levels) {
+    return lying("\"task\":{}", "\"task\":{\"a\":" + lists(levels) + "}");
+  };
+  CHECK_NOTHROW(io::load_any(std::span<const std::byte>(nested(io::most_nested - 2))));
+  CHECK(problem_of(nested(io::most_nested - 1)) == io::Problem::malformed);
+  CHECK(problem_of(lying("{\"format\"", "\xEF\xBB\xBF{\"format\"")) == io::Problem::malformed);
   Bytes bytes = lying("{}", "{}");
   bytes.back() ^= std::byte{1};
   CHECK(problem_of(bytes) == io::Problem::corrupted);
   bytes.pop_back();
   CHECK(problem_of(bytes) == io::Problem::truncated);
+}
+
+TEST_CASE("what can be saved can be loaded: a task is nested a level less than a file") {
+  const Folder folder;
+  const auto task = [](std::size_t levels) {
+    return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
+  };
+  io::save(Network<float>({}), folder.path / "model", task(io::most_nested - 1));
+  CHECK_NOTHROW(io::load<float>(folder.path / "model"));
+  CHECK_THROWS_AS(io::save(Network<float>({}), folder.path / "model", task(io::most_nested)), io::ModelFormatError);
 }
 
 TEST_CASE("a network of another precision is not read as one of this") {

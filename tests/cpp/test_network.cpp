@@ -468,6 +468,7 @@ TEST_CASE("impossible configurations are refused by name") {
                        std::invalid_argument);
   CHECK_THROWS_AS(make({.hidden_sizes = {4, 0}}), std::invalid_argument);
   CHECK_THROWS_AS(make({.dropout = 1}), std::invalid_argument);
+  CHECK_THROWS_AS(make({.cell = {.options = {.clips = true}}}), std::invalid_argument);
   CHECK_THROWS_WITH_AS(make({.hidden_sizes = {4, 5}, .residual = true}),
                        "hidden_sizes[1] is 5, expected 4: a residual layer is as wide as the one below",
                        std::invalid_argument);

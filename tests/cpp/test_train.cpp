@@ -254,6 +254,71 @@ void check_steps(const NamedOptimiser& of, const Config& config) {
   CHECK(clipped > 0);
 }
 
+TEST_CASE("settings that no optimiser can use are refused") {
+  const Config config;
+  Network<float> network(config);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  for (const OptimiserConfig& bad :
+       {OptimiserConfig{.learning_rate = infinity}, OptimiserConfig{.momentum = nan}, OptimiserConfig{.beta_1 = 1},
+        OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.rho = 3}}) {
+    CHECK_THROWS_AS(Trainer<float>(network, {.optimiser = bad}), std::invalid_argument);
+  }
+}
+
+TEST_CASE("samples that do not fit the network or each other are refused where the call enters") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
+  Network<double> network(config);
+  network.initialize(1);
+  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  const Buffer<double> before = network.parameters();
+  Interrupt never;
+  std::vector<double> out(12);
+  const auto refused = [&](const char* message, auto change) {
+    CAPTURE(message);
+    Batches batches = samples.batches(2);
+    batches.weights = batches.y;
+    batches.weights->features = 1;
+    change(batches);
+    const auto names_it = doctest::Contains(message);
+    CHECK_THROWS_WITH_AS(Trainer<double>(network, {}).run_epoch(batches, never), names_it, std::invalid_argument);
+    CHECK(same_bits(network.parameters(), before));
+  };
+  const std::size_t long_lengths[] = {5, 5, 6, 5, 5, 5};
+  refused("x has 1 features, expected 3", [](Batches& b) { b.x.features = 1; });
+  refused("x has no data", [](Batches& b) { b.x.data = nullptr; });
+  refused("x[2] has 6 steps, expected at most 5", [&](Batches& b) { b.x.lengths = long_lengths; });
+  refused("y has 5 samples, expected 6", [](Batches& b) { b.y.samples = 5; });
+  refused("y has 1 features, expected 2", [](Batches& b) { b.y.features = 1; });
+  refused("y[0] has 5 steps, expected 1", [](Batches& b) { b.y.steps = 5; });
+  refused("weights has 2 features, expected 1", [](Batches& b) { b.weights->features = 2; });
+  refused("sample 6 is wanted, expected 0 to 6 - 1", [](Batches& b) { b.order[1] = 6; });
+  refused("batch_size is 0", [](Batches& b) { b.batch_size = 0; });
+
+  SampleView x = samples.batches(2).x;
+  CHECK_THROWS_AS(predict(network, x, {.count = 7}, out.data(), never), std::invalid_argument);
+  CHECK_THROWS_AS(predict(network, x, {.count = 6}, out.data(), never, nullptr, 0), std::invalid_argument);
+  x.features = 2;
+  CHECK_THROWS_AS(predict(network, x, out.data(), never), std::invalid_argument);
+
+  const Config of_steps{.inputs = 3, .hidden_sizes = {4}, .outputs = 2, .pooling = Pooling::none};
+  Network<double> every_step(of_steps);
+  CHECK_THROWS_AS(Trainer<double>(every_step, {}).run_epoch(samples.batches(2), never), std::invalid_argument);
+}
+
+TEST_CASE("a label that no output has is refused") {
+  const Config config{.inputs = 2, .hidden_sizes = {4}, .outputs = 3};
+  Network<double> network(config);
+  network.initialize(1);
+  for (const double label : {-1.0, 3.0, std::numeric_limits<double>::quiet_NaN()}) {
+    Samples<double> samples = random_samples<double>({.inputs = 2, .outputs = 1}, 3, 4, 1);
+    samples.y = {0, label, 2};
+    Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
+    const Buffer<double> before = network.parameters();
+    CHECK_THROWS_AS(run_epoch(trainer, samples.batches(3)), std::invalid_argument);
+    CHECK(same_bits(network.parameters(), before));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a trainer's steps are gradient, clipping, L2 on weights alone, and the optimiser's formula") {

@@ -16,11 +16,13 @@ using Json = nlohmann::json;
 
 inline constexpr int most_nested = 32;
 
-/// The object that `text` is.
-inline Json parse_object(std::string_view text, std::string_view what) {
+/// The object that `text` is, of at most `levels` of lists and objects.
+inline Json parse_object(std::string_view text, std::string_view what, int levels = most_nested) {
+  demand(!text.starts_with("\xEF\xBB\xBF"), Problem::malformed, what, " is no JSON: it begins with a byte order mark");
   std::vector<std::set<std::string>> names;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    demand(depth <= most_nested, Problem::malformed, what, " is nested more than ", most_nested, " deep");
+    const bool begins = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    demand(depth + (begins ? 1 : 0) <= levels, Problem::malformed, what, " is nested more than ", levels, " deep");
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
     if (event == Json::parse_event_t::key) {

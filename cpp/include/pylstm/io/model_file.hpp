@@ -235,7 +235,7 @@ void save(const network::Network<T>& network, const std::filesystem::path& path,
   document["format"] = format_version;
   document["library"] = version;
   document["architecture"] = detail::json_from(network.config());
-  document["task"] = parse_object(task, "task");
+  document["task"] = parse_object(task, "task", most_nested - 1);  // it lies in an object
   const std::string description = document.dump();
 
   const std::vector<network::ParameterInfo> infos = network.parameter_infos();

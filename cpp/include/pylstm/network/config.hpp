@@ -41,6 +41,8 @@ struct Config {
 
   /// Elements of a row of x.
   std::size_t features() const { return vocabulary > 0 ? 1 : inputs; }
+  /// Where the head reads out a sequence of so many steps.
+  std::size_t places(std::size_t steps) const { return pooling == Pooling::none ? steps : 1; }
 };
 
 inline constexpr std::array<std::pair<std::string_view, Merge>, 2> merge_names{
@@ -53,6 +55,7 @@ inline constexpr std::array<std::pair<std::string_view, Pooling>, 5> pooling_nam
 
 inline void check(const Config& c) {
   require(c.inputs >= 1, "inputs is 0, expected at least 1");
+  require(!c.cell.options.clips, "the cell clips its state, expected one that does not: networks have no bound for it");
   require(c.outputs >= 1, "outputs is 0, expected at least 1");
   require(!c.hidden_sizes.empty(), "hidden_sizes is empty, expected at least one layer");
   for (const std::size_t hidden : c.hidden_sizes) require(hidden >= 1, "a hidden size is 0, expected at least 1");

@@ -36,7 +36,16 @@ class Optimiser {
  public:
   Optimiser(const OptimiserConfig& settings, std::size_t size, const kernels::KernelTable<T>& table)
       : config(settings), table_(&table) {
-    require(config.learning_rate > 0, "learning_rate is ", config.learning_rate, ", expected a positive number");
+    const auto check_share = [](const char* name, double value) {
+      require(value >= 0 && value < 1, name, " is ", value, ", expected a number in [0, 1)");
+    };
+    require(config.learning_rate > 0 && std::isfinite(config.learning_rate), "learning_rate is ", config.learning_rate,
+            ", expected a positive number");
+    check_share("momentum", config.momentum);
+    check_share("beta_1", config.beta_1);
+    check_share("beta_2", config.beta_2);
+    check_share("rho", config.rho);
+    require(config.epsilon >= 0, "epsilon is ", config.epsilon, ", expected a number >= 0");
     require(config.alpha >= 0, "alpha is ", config.alpha, ", expected a number >= 0");
     if (config.solver != Solver::rmsprop) first = Buffer<T>(size, T(0));
     if (config.solver != Solver::sgd) second = Buffer<T>(size, T(0));

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 
+#include "pylstm/base/errors.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/layers/walk.hpp"
 
@@ -20,6 +22,16 @@ struct SampleView {
   const std::size_t* lengths = nullptr;  ///< [n] steps of each; null: all `steps`
 
   std::size_t length(std::size_t sample) const { return lengths == nullptr ? steps : lengths[sample]; }
+
+  /// Fails unless there are `width` features, and memory for sequences of at most `steps`.
+  void check(std::string_view name, std::size_t width) const {
+    if (samples == 0) return;
+    require(features == width, name, " has ", features, " features, expected ", width);
+    require(steps == 0 || data != nullptr || starts != nullptr, name, " has no data");
+    for (std::size_t n = 0; n < samples && lengths != nullptr; ++n) {
+      require(lengths[n] <= steps, name, "[", n, "] has ", lengths[n], " steps, expected at most ", steps);
+    }
+  }
 
   /// Copies samples[0..rows) to time-major [steps][rows][features]: shuffling, transposing and casting are this one
   /// pass.  What lies past a sequence's end is left as it is.

@@ -116,6 +116,36 @@ class BatchTargets {
   Buffer<double> weights_;
 };
 
+/// Fails unless y belongs to x: `width` numbers for each sequence or, `every_step`, for each of its steps.
+inline void check_items(std::string_view name, const SampleView& y, const SampleView& x, std::size_t width,
+                        bool every_step) {
+  require(y.samples == x.samples, name, " has ", y.samples, " samples, expected ", x.samples, ", as x");
+  y.check(name, width);
+  for (std::size_t n = 0; n < x.samples; ++n) {
+    const std::size_t expected = every_step ? x.length(n) : 1;
+    require(y.length(n) == expected, name, "[", n, "] has ", y.length(n), " steps, expected ", expected);
+  }
+}
+
+/// Fails unless a network with this loss can learn from them.
+inline void check_learnt(const network::Config& network, const Loss& loss, const SampleView& x, const SampleView& y,
+                         const std::optional<SampleView>& weights) {
+  const bool every_step = network.pooling == network::Pooling::none;
+  x.check("x", network.features());
+  check_items("y", y, x, loss.targets(network.outputs), every_step);
+  if (!weights) return;
+  const bool by_step = every_step && (weights->lengths != nullptr || weights->steps != 1);
+  check_items("weights", *weights, x, 1, by_step);
+}
+
+/// Fails where one of [0, count) is no sample.
+template <class Order>
+void check_order(const Order& order, std::size_t count, std::size_t samples) {
+  for (std::size_t i = 0; i < count; ++i) {
+    require(order[i] < samples, "sample ", order[i], " is wanted, expected 0 to ", samples, " - 1");
+  }
+}
+
 struct TrainerConfig {
   OptimiserConfig optimiser = {};
   Loss loss = {};
@@ -164,6 +194,9 @@ class Trainer {
   /// parameters whole.
   double run_epoch(const Batches& batches, Interrupt& interrupt,
                    const std::function<void(std::size_t)>& progress = {}) {
+    require(batches.batch_size >= 1, "batch_size is 0, expected at least 1");
+    check_learnt(network_->config(), config_.loss, batches.x, batches.y, batches.weights);
+    check_order(batches.order, batches.order.size(), batches.x.samples);
     const LatestInNetwork latest_in_network(*this);
     double loss = 0, weight = 0;
     for (std::size_t first = 0; first < batches.order.size(); first += batches.batch_size) {
@@ -286,6 +319,9 @@ struct Chosen {
 template <class T, class Visit>
 void for_each_prediction(const network::Network<T>& network, const SampleView& x, const Chosen& chosen,
                          Interrupt& interrupt, std::size_t size, Visit visit) {
+  require(size >= 1, "batch_size is 0, expected at least 1");
+  x.check("x", network.config().features());
+  check_order(chosen, chosen.count, x.samples);
   network::NetworkWorkspace<T> work;
   GatheredBatch<T> batch;
   Buffer<T> predictions;
@@ -304,8 +340,8 @@ void for_each_prediction(const network::Network<T>& network, const SampleView& x
   }
 }
 
-/// outputs [chosen][O].  Of a network that reads out every step: those of the i-th chosen sample from row starts[i] on,
-/// or i * x.steps without `starts`; past a sequence's end they are left as they are.
+/// outputs [chosen][O].  Of a network that reads out every step [chosen][x.steps][O]: those of the i-th chosen sample
+/// from row starts[i] on, or i * x.steps without `starts`; past a sequence's end they are left as they are.
 template <class T>
 void predict(const network::Network<T>& network, const SampleView& x, const Chosen& chosen, T* outputs,
              Interrupt& interrupt, const std::size_t* starts = nullptr, std::size_t batch_size = 256) {
@@ -338,6 +374,7 @@ double mean_loss(const network::Network<T>& network, const Loss& loss, const Sam
   double sum = 0, weight = 0;
   BatchTargets<T> targets;
   loss.check(network.config().outputs);
+  check_learnt(network.config(), loss, x, y, weights);
   const auto add = [&](std::size_t, const GatheredBatch<T>& batch, const Buffer<T>& predicted) {
     targets.gather(batch, y, weights, network.config().pooling == network::Pooling::none);
     sum += targets.loss(loss, predicted.data(), network.config().outputs, nullptr) * targets.weight();
