@@ -98,13 +98,24 @@ PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t P, class V, class T>
 PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], std::size_t K, const T* w,
                               std::size_t panel_stride, Ahead<T> ahead) {
-  constexpr std::size_t G = slot.size();
-  for (std::size_t k = 0; k < K; ++k, w += G * V::lanes) {
+  constexpr std::size_t G = slot.size(), many = 64;
+  const auto add = [&](std::size_t k) PYLSTM_INLINE_LAMBDA {
     if constexpr (R >= 3) ahead.fetch();
-    add_products<V, R, P * G>([&](std::size_t r) { return V::set1(a[r][k]); },
-                              [&](std::size_t v) { return V::load(w + v / G * panel_stride + v % G * V::lanes); },
-                              [&](std::size_t r, std::size_t v) -> V& { return acc[r][v / G * Slots + slot[v % G]]; });
+    add_products<V, R, P * G>(
+        [&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(a[r][k]); },
+        [&](std::size_t v) PYLSTM_INLINE_LAMBDA { return V::load(w + v / G * panel_stride + v % G * V::lanes); },
+        [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v / G * Slots + slot[v % G]]; });
+    w += G * V::lanes;
+  };
+  std::size_t k = 0;
+  if (R >= 3 && K >= many) {
+#pragma GCC unroll 4
+    for (; k < K; ++k) {
+      add(k);
+      keep_loads_apart();
+    }
   }
+  for (; k < K; ++k) add(k);
 }
 
 /// acc[r][v] += d[r][j, gate g] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order that
