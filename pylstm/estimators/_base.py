@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pylstm.model import Model as ModelOfFile
@@ -214,7 +214,8 @@ class RecurrentEstimator(Hyperparameters):
         validation, scaled = None, scale.scaled(samples, architecture.dtype)
         if held_out is not None:
             known = scaled.X if held_out.X is samples.X else None
-            validation = draft._validation(held_out, scale.scaled(held_out, architecture.dtype, known))
+            X_held_out = X if held_out_data[0] is None else held_out_data[0]
+            validation = draft._validation(held_out, scale.scaled(held_out, architecture.dtype, known), X_held_out)
             draft.validation_loss_curve_ = draft.validation_loss_curve_ or []
             draft.validation_scores_ = draft.validation_scores_ or []
         callback = None if partial or not self.callbacks else draft._call_back
@@ -268,8 +269,11 @@ class RecurrentEstimator(Hyperparameters):
         shift = not self.cell.startswith("layernorm")
         return FeatureScale.of(samples, self.dtype, masks=self.missing == "mask", shift=shift)
 
-    def _validation(self, samples: Samples, scaled: Samples) -> Validation:
-        """Return how to measure on `samples`, which the network sees `scaled`: by `scoring`, or as `score` does."""
+    def _validation(self, samples: Samples, scaled: Samples, given: Any) -> Validation:
+        """Return how to measure on `samples`, which the network sees `scaled`: by `scoring`, or as `score` does.
+
+        `given` is the X they are rows of, as the user gave it: that is what scorers know.
+        """
         targets = take(samples.y, samples.rows)
         y = self._readout.targets(targets)
         if self.scoring is None:
@@ -283,14 +287,13 @@ class RecurrentEstimator(Hyperparameters):
                 )
 
         else:
-            scorer, X = check_scoring(self, self.scoring), take(samples.X, samples.rows)
-            items = self._items(y)
+            scorer, items = check_scoring(self, self.scoring), self._items(y)
+            indexed = take if isinstance(given, np.ndarray | list) else _safe_indexing
+            X = indexed(given, samples.rows)
 
             def score(session: Session, samples: Samples) -> float:
                 fitted = self._with_model_of(session)
                 fitted._by_item = True
-                if hasattr(fitted, "feature_names_in_"):
-                    del fitted.feature_names_in_  # X has come out of its data frame
                 return float(scorer(fitted, X, items))
 
         return Validation(scaled, score, watch_score=self.scoring is not None)

@@ -315,8 +315,8 @@ class LSTMRegressor(SequenceRegressor):
         random ones say little about the future: there, pass `X_val` or set ``shuffle=False``.
     scoring : str or callable, optional
         What early stopping watches instead of the loss: any scorer of scikit-learn, the higher the better. It is also
-        what `validation_scores_` holds. It is not given weights; where every step has a target it sees the steps of all
-        sequences one after the other. Default: R^2, and the loss decides.
+        what `validation_scores_` holds. It is given X as fit was, but no weights; where every step has a target it sees
+        the steps of all sequences one after the other. Default: R^2, and the loss decides.
     callbacks : sequence of callables, optional
         Called as ``callback(estimator, epoch)`` after every epoch: `estimator` is a fitted copy, `epoch` has the
         attributes `epoch`, `loss`, `validation_loss`, `validation_score` and `learning_rate`. Returning True ends the

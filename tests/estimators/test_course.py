@@ -218,6 +218,33 @@ def test_a_scorer_that_calls_score_sees_what_score_says():
     assert model.validation_scores_[-1] == model.score(X, y)
 
 
+@pytest.mark.parametrize("held_out", ["by early stopping", "by the user"])
+def test_a_scorer_sees_missing_values_as_they_were_given(held_out):
+    X, y = waves(60)
+    X = np.where(np.arange(12)[:, np.newaxis] == 4, np.nan, X)
+    model = regressor(missing="mask", early_stopping=True, scoring="r2", shuffle=False, validation_fraction=0.25)
+    if held_out == "by the user":
+        model.fit(X[:45], y[:45], X_val=X[45:], y_val=y[45:])
+    else:
+        model.fit(X, y)
+    assert max(model.validation_scores_) == pytest.approx(model.score(X[45:], y[45:]), abs=1e-5)
+
+
+@pytest.mark.parametrize("lay_out", [lambda X: X, np.ndarray.tolist, "frame"])
+def test_a_scorer_sees_a_table_as_it_was_given(lay_out):
+    if lay_out == "frame":
+        lay_out = pytest.importorskip("pandas").DataFrame
+    X, y = waves(60)
+    table, seen = lay_out(X[:, :, 0]), []
+
+    def scorer(estimator, X, y):
+        seen.append((type(X), np.shape(X)))
+        return estimator.score(X, y)
+
+    regressor(early_stopping=True, scoring=scorer, max_iter=1).fit(table, y)
+    assert seen == [(type(table), (6, 12))]
+
+
 def test_scoring_with_a_data_frame_is_silent():
     pd = pytest.importorskip("pandas")
     X, y = waves(60)
