@@ -411,9 +411,9 @@ class LSTMRegressor(SequenceRegressor):
     of two above the median of how far numbers are from 0, zeros aside) and, if its mean is more than two standard
     deviations from 0, relative to its mean. It is part of training alone: the fitted weights take X as it is, in
     Python, in C++, in files and in streams. Layer normalisation has no bias that could take in a mean, so that there
-    only the spread is made one. In float32 a feature whose mean is 100,000 times its spread has few digits left:
-    subtract the mean, or choose ``dtype="float64"``. The first call decides: `partial_fit` and `warm_start` go on in
-    the same units.
+    only the spread is made one. A constant is as good as no feature. In float32 a feature whose mean is 100,000 times
+    its spread has few digits left: subtract the mean, or choose ``dtype="float64"``. The first call decides:
+    `partial_fit` and `warm_start` go on in the same units.
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
     `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.

@@ -28,6 +28,10 @@ FAR = 2
 # Differences from the mean, in units of its last digit, that are rounding: a constant is as good as no feature.
 ROUNDING = 16
 
+# How wrong a constant that is learnt in units of one may be outside, of which initial weights add a third or less to
+# what a unit sees. In float32 that is a constant of 1024; larger ones are their own unit.
+MOST_WRONG = 2.0**-13
+
 # Sizes that are told apart: those from 2**(n - 127) to twice that, n = 1 to 255. What is smaller counts as 0.
 N_SIZES = 256
 
@@ -52,7 +56,8 @@ class FeatureScale:
         """Return what is learnt from all steps of the meant rows.
 
         The spread is the next power of two above the median of how far numbers other than the mean are from it: a few
-        far ones change nothing, nor do the many zeros of what is mostly absent. The mean is 0 if numbers lie about 0,
+        far ones change nothing, nor do the many zeros of what is mostly absent; that of a constant is 1, or the next
+        power of two above it where it is so large that its last digit matters. The mean is 0 if numbers lie about 0,
         less than `FAR` standard deviations from it, and without `shift`. Numbers are looked at in the engine's type,
         which is all that a fitted network sees of them.
         """
@@ -71,7 +76,8 @@ class FeatureScale:
             counts += weighed.reshape(counts.shape)
         counts[:, 0] = 0  # of zeros
         half = np.argmax(np.cumsum(counts, axis=1) >= counts.sum(axis=1, keepdims=True) / 2, axis=1)
-        spread = np.where(counts.any(axis=1), np.exp2(half - 126.0), 1)
+        size_of_constant = np.where(abs(mean) * np.finfo(dtype).eps > MOST_WRONG, np.frexp(mean)[1], 0)
+        spread = np.exp2(np.where(counts.any(axis=1), half - 126, size_of_constant).astype(np.float64))
         step = spread * MEAN_STEP
         return cls(np.round(mean / step) * step, spread, masks)
 

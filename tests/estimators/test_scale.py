@@ -73,12 +73,26 @@ def test_a_value_that_is_missing_stands_for_the_mean():
     assert abs(filled._model.snapshot.scale.features.spread[0]) > 256
 
 
-@pytest.mark.parametrize("factor", [1.0, 1000.0])
-def test_a_constant_feature_does_no_harm(factor):
+@pytest.mark.parametrize("missing", ["error", "mask"])
+@pytest.mark.parametrize("constant", [1.0, 1000.0, 1e6, -1.7e9, 1e30])
+def test_a_constant_feature_does_no_harm(constant, missing):
     X, y = waves(100)
-    X = np.concatenate([X, np.full_like(X, factor)], axis=2)
-    model = regressor().fit(X[:70], y[:70])
+    X = np.concatenate([X, np.full_like(X, constant)], axis=2)
+    model = regressor(missing=missing).fit(X[:70], y[:70], X_val=X[70:], y_val=y[70:])
     assert model.score(X[70:], y[70:]) > 0.9
+    # The network that was trained does as well as the one that reads X.
+    assert model.score(X[70:], y[70:]) == pytest.approx(model.validation_scores_[-1], abs=1e-4)
+
+
+def test_what_is_a_large_constant_in_the_first_part_may_vary_later():
+    X, y = waves(400)
+    on = np.random.RandomState(1).uniform(size=400) < 0.5
+    X = np.concatenate([X, np.repeat(np.where(on, 1e6, 0), 12).reshape(400, 12, 1)], axis=2)
+    y = np.where(on, y, -y)
+    model = regressor().partial_fit(X[on], y[on])
+    for _ in range(60):
+        model.partial_fit(X[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > 0.9
 
 
 @pytest.mark.parametrize("missing", ["error", "mask"])
