@@ -31,7 +31,7 @@ from ._samples import Samples, hold_out, n_observations, take, weights_of_items
 from ._scale import FeatureScale, Scale, TargetScale, copied_bytes
 from ._targets import check_weights, warn_user
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
-from ._validation import check_sequences
+from ._validation import InputForm, check_sequences
 
 # Bytes of X that are copied to be standardized.
 MOST_COPIED = 128 << 20
@@ -49,7 +49,7 @@ class RecurrentEstimator(Hyperparameters):
     validation_loss_curve_: list[float] | None
     validation_scores_: list[float] | None
     _model: Model
-    _n_columns_in: int | None  # of a 2-D X in fit
+    _input: InputForm
     _readout: Readout
 
     _by_item: bool = False  # predictions for steps come one after the other, as scorers know them
@@ -58,7 +58,7 @@ class RecurrentEstimator(Hyperparameters):
     """Of the task, in model files."""
 
     _SCALING_ADVICE: str = "X and y scaled to unit variance"
-    _PRIVATE_STATE: tuple[str, ...] = ("_model", "_n_columns_in", "_readout")
+    _PRIVATE_STATE: tuple[str, ...] = ("_model", "_input", "_readout")
 
     @property
     def parameters_(self) -> dict[str, FloatArray]:
@@ -78,11 +78,14 @@ class RecurrentEstimator(Hyperparameters):
         ------
         OSError
             If it cannot be written.
+        TypeError, ValueError
+            If a parameter has become wrong since fit.
 
         Notes
         -----
         The file is safetensors: weights, the description of the network, the constructor's parameters and the fitted
-        attributes. Parameters that are not plain data (a RandomState) and the solver's state are left out; pickle keeps
+        attributes. What was set since fit is saved as a parameter; how the network takes X is what it was in fit.
+        Parameters that are not plain data (a RandomState) and the solver's state are left out; pickle keeps
         them.
         """
         check_is_fitted(self)
@@ -140,10 +143,6 @@ class RecurrentEstimator(Hyperparameters):
         """Return weights for the checked targets `y`, those of their classes included; `learn` the latter from `y`."""
         return weight
 
-    def _n_network_outputs(self, n_targets: int) -> int:
-        """Return how many numbers the network gives for a target."""
-        return self._loss().n_outputs(n_targets)
-
     def _kinds(self, samples: Samples) -> NDArray[np.int64] | None:
         """Return the kind of each meant row, of all of which validation samples are to have their share, or None."""
         return None
@@ -172,9 +171,10 @@ class RecurrentEstimator(Hyperparameters):
         samples = draft._check_samples(X, y, sample_weight, reset=not resume)
         held_out = draft._check_validation(*held_out_data, n_targets=samples.n_targets)
         architecture = draft._architecture(
-            draft._n_network_features(), draft._n_network_outputs(samples.n_targets), per_step=samples.per_step
+            draft._n_network_features(), draft._readout.n_outputs(samples.n_targets), per_step=samples.per_step
         )
         if resume:
+            _require_same(self._input.now(self), InputForm.of(self, self._input.n_columns))
             _require_same(self._model.architecture, architecture)
             seed, start = self._model.seed, self._model.snapshot
         else:
@@ -348,7 +348,7 @@ class RecurrentEstimator(Hyperparameters):
     def _open_stream(self, rows: int) -> object:
         """Return what `pylstm.Stream` drives."""
         check_is_fitted(self)
-        if self.missing == "mask":
+        if self._input.missing == "mask":
             refuse_stream()
         return self._model._open_stream(rows)
 
@@ -415,9 +415,9 @@ class RecurrentEstimator(Hyperparameters):
         return f"The loss became NaN or infinite {during}. The weights are {kept}. Try {', '.join(advice)}."
 
 
-def _require_same(fitted: Architecture, asked: Architecture) -> None:
-    """Raise ValueError if training cannot go on from the fitted parameters."""
-    for field in fields(Architecture):
+def _require_same(fitted: Architecture | InputForm, asked: Architecture | InputForm) -> None:
+    """Raise ValueError if training cannot go on from what was fitted."""
+    for field in fields(fitted):
         old, new = getattr(fitted, field.name), getattr(asked, field.name)
         if old != new:
             msg = f"{field.name} is {new}, expected {old} (as in the network to go on from)"

@@ -219,9 +219,6 @@ or list of (n_steps_i, n_features)
         kind = "binary_cross_entropy" if self._classes.several or self._classes.binary else "cross_entropy"
         return Loss(kind, label_smoothing=float(self.label_smoothing))
 
-    def _n_network_outputs(self, n_targets: int) -> int:
-        return self._loss().n_outputs(n_targets, 1 if self._classes.binary else len(self._classes.labels))
-
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_real("label_smoothing", self.label_smoothing, "[0, 1)")

@@ -26,12 +26,6 @@ class Loss:
         """Whether shifted and scaled targets are the same problem in other units."""
         return self.loss in {"squared_error", "absolute_error", "huber", "quantile"}
 
-    def n_outputs(self, n_targets: int, n_classes: int = 0) -> int:
-        """Return how many numbers a network has to give for a target."""
-        if self.loss == "cross_entropy":
-            return n_classes
-        return n_targets * (len(self.quantiles) if self.loss == "quantile" else 1)
-
     def unit(self, samples: Samples) -> float:
         """Return about the loss of the best constant forecast of `samples`: what a loss is small beside.
 

@@ -15,10 +15,13 @@ import numpy as np
 
 from pylstm.model import ModelFormatError
 from pylstm.model._document import Document, load, save
+from pylstm.model._missing import PER_FEATURE
+from pylstm.model._model import MISSING
 from pylstm.model._readout import Readout
 
 from ._engine import Architecture, Model, Snapshot
 from ._parameters import CELLS
+from ._validation import InputForm
 
 if TYPE_CHECKING:
     from ._base import RecurrentEstimator
@@ -28,12 +31,14 @@ Estimator = TypeVar("Estimator", bound="RecurrentEstimator")
 
 def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a model file."""
+    estimator._check_parameters()  # as the reader will
     save(document_of(estimator), path)
 
 
 def document_of(estimator: RecurrentEstimator) -> Document:
     """Return what a model file has of a fitted estimator."""
     model = estimator._model
+    form = estimator._input.now(estimator)
     architecture = _network(estimator, model.architecture).architecture
     attributes = {
         name: write(getattr(estimator, name)) for name, (write, _) in ATTRIBUTES.items() if hasattr(estimator, name)
@@ -41,9 +46,9 @@ def document_of(estimator: RecurrentEstimator) -> Document:
     task = {
         "kind": estimator._readout.kind,
         **estimator._readout.describe(),
-        "missing": estimator.missing,
-        "n_timesteps": None if estimator.n_timesteps is None else int(estimator.n_timesteps),
-        "n_columns": estimator._n_columns_in,
+        "missing": form.missing,
+        "n_timesteps": None if form.n_timesteps is None else int(form.n_timesteps),
+        "n_columns": form.n_columns,
         "estimator": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
         "attributes": attributes,
@@ -70,20 +75,31 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
         raise ModelFormatError(msg) from None
     for name, value in _attributes(task).items():
         setattr(estimator, name, value)
-    estimator._n_columns_in = None if task.get("n_columns") is None else _count(task["n_columns"], "n_columns")
-
     architecture = Architecture.of(document.architecture, dtype=document.dtype)
+    estimator._input = _input_form(task, architecture)
     estimator._readout = Readout.of(task, n_outputs=architecture.n_outputs, pooling=architecture.pooling)
     network = _network(estimator, architecture)
     same = network.architecture == {**network.architecture, **document.architecture}
     if architecture.cell not in CELLS or not same:
         _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
-    if estimator._n_network_features() != architecture.n_features:
-        _reject("the attributes are not those of the network")
-    if estimator._n_network_outputs(estimator.n_outputs_) != architecture.n_outputs:
+    embedded, per_feature = architecture.vocabulary_size > 0, PER_FEATURE if estimator._input.missing == "mask" else 1
+    n_features = 1 if embedded else architecture.n_features
+    n_outputs = estimator._readout.n_outputs(estimator.n_outputs_)
+    if (estimator.n_features_per_step_ * per_feature, n_outputs) != (n_features, architecture.n_outputs):
         _reject("the attributes are not those of the network")
     estimator._model = Model(architecture, Snapshot(document.parameters, "", {}), _count(task.get("seed"), "seed"))
     return estimator
+
+
+def _input_form(task: dict[str, Any], architecture: Architecture) -> InputForm:
+    """Return the checked form of X."""
+    missing = task.get("missing", "error")
+    if missing not in MISSING:
+        _reject(f"missing is {missing!r}, expected 'error' or 'mask'")
+    n_timesteps, n_columns = (
+        None if task.get(name) is None else _count(task[name], name, minimum=1) for name in ("n_timesteps", "n_columns")
+    )
+    return InputForm(missing, architecture.vocabulary_size or None, n_timesteps, n_columns)
 
 
 def _network(estimator: RecurrentEstimator, architecture: Architecture) -> Any:
@@ -127,9 +143,9 @@ def _attributes(task: dict[str, Any]) -> dict[str, Any]:
     return {name: ATTRIBUTES[name][1](value, name) for name, value in saved.items()}
 
 
-def _count(value: Any, name: str) -> int:
-    if type(value) is not int or value < 0:
-        _reject(f"{name} is {value!r}, expected a whole number")
+def _count(value: Any, name: str, *, minimum: int = 0) -> int:
+    if type(value) is not int or value < minimum:
+        _reject(f"{name} is {value!r}, expected a whole number, at least {minimum}")
     return int(value)
 
 

@@ -6,7 +6,8 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
@@ -28,7 +29,26 @@ class SequenceEstimator(Protocol):
     missing: str
     n_features_in_: int
     n_features_per_step_: int
-    _n_columns_in: int | None
+    _input: InputForm
+
+
+@dataclass(frozen=True)
+class InputForm:
+    """How a fitted network takes X, whatever the estimator's parameters have become since."""
+
+    missing: str
+    vocabulary_size: int | None
+    n_timesteps: int | None
+    n_columns: int | None  # of a 2-D X in fit
+
+    @classmethod
+    def of(cls, estimator: SequenceEstimator, n_columns: int | None) -> Self:
+        """Return what the parameters say."""
+        return cls(estimator.missing, estimator.vocabulary_size, estimator.n_timesteps, n_columns)
+
+    def now(self, estimator: SequenceEstimator) -> Self:
+        """Return this, but with the present `n_timesteps` where fit met no table."""
+        return replace(self, n_timesteps=estimator.n_timesteps) if self.n_columns is None else self
 
 
 def check_sequences(
@@ -61,7 +81,7 @@ def check_sequences(
         n_features = sequences[0].shape[1]
         if reset:
             estimator.n_features_in_ = n_features
-            estimator._n_columns_in = None
+            estimator._input = InputForm.of(estimator, None)
     else:
         array = real_array(X, dtype, name=name, estimator=estimator, ensure_2d=True, allow_nd=True)
         if array.ndim > 3 or 0 in array.shape:
@@ -73,15 +93,16 @@ def check_sequences(
         n_columns = array.shape[1] if array.ndim == 2 else None
         if reset:
             estimator.n_features_in_ = array.shape[-1]
-            estimator._n_columns_in = n_columns
-        elif n_columns is not None and estimator._n_columns_in not in {None, n_columns}:
+            estimator._input = InputForm.of(estimator, n_columns)
+        elif n_columns is not None and estimator._input.n_columns not in {None, n_columns}:
             # scikit-learn's own wording, which its checks look for.
             msg = (
                 f"{name} has {n_columns} features, but {type(estimator).__name__} "
-                f"is expecting {estimator._n_columns_in} features as input"
+                f"is expecting {estimator._input.n_columns} features as input"
             )
             raise ValueError(msg)
-        sequences = array if n_columns is None else cut_columns(array, estimator.n_timesteps, name)
+        n_timesteps = estimator._input.now(estimator).n_timesteps
+        sequences = array if n_columns is None else cut_columns(array, n_timesteps, name)
         n_features = sequences.shape[2]
 
     if reset:
@@ -92,12 +113,12 @@ def check_sequences(
             f"is expecting {estimator.n_features_per_step_} features per step"
         )
         raise ValueError(msg)
-    masks = estimator.missing == "mask"
+    masks = estimator._input.missing == "mask"
     require_finite(sequences, dtype, name, ("step", "feature"), missing_allowed=masks)
     if masks:
         sequences = for_each(sequences, with_mask)
-    if estimator.vocabulary_size is not None:
-        _require_tokens(sequences, estimator.vocabulary_size, name)
+    if estimator._input.vocabulary_size is not None:
+        _require_tokens(sequences, estimator._input.vocabulary_size, name)
     return sequences, n_columns is not None
 
 

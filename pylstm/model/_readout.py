@@ -83,6 +83,12 @@ class Readout:
     quantiles: tuple[float, ...] = (0.5,)
     classes: Classes | None = None
 
+    def n_outputs(self, n_targets: int) -> int:
+        """Return how many numbers a network gives for a target of so many."""
+        if self.classes is not None and not (self.classes.several or self.classes.binary):
+            return len(self.classes.labels)
+        return n_targets * (len(self.quantiles) if self.loss == "quantile" else 1)
+
     def predictions(self, outputs: Sequences) -> Any:
         """Return labels, or numbers; of several quantiles that next to the median."""
         return for_each(outputs, self._numbers if self.classes is None else self.classes.choose)

@@ -91,6 +91,45 @@ def test_a_loaded_estimator_saves_the_same_file(tmp_path):
     assert path.read_bytes() == (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
 
 
+def tokens(n_samples=8):
+    return np.abs(inputs(n_samples, n_features=1) * 8) % 5
+
+
+@pytest.mark.parametrize(
+    ("fit_with", "set_later", "X"),
+    [
+        ({}, {"missing": "mask"}, inputs(8)),
+        ({"missing": "mask"}, {"missing": "error"}, np.where(inputs(8) < 0, np.nan, inputs(8))),
+        ({}, {"vocabulary_size": 5, "padding_token": 0}, inputs(8)),
+        ({"vocabulary_size": 5}, {"vocabulary_size": None, "missing": "mask"}, tokens()),
+        ({"vocabulary_size": 5}, {"embedding_size": 3, "padding_token": 1}, tokens()),
+        ({"n_timesteps": 6}, {"n_timesteps": 4}, inputs(8).reshape(8, 12)),
+        ({}, {"loss": "quantile", "quantile": [0.1, 0.9]}, inputs(8)),
+        ({}, {"hidden_size": [4, 3], "cell": "gru", "bidirectional": True}, inputs(8)),
+    ],
+    ids=lambda value: "" if isinstance(value, np.ndarray) else name_of(value),
+)
+def test_what_is_set_after_fit_changes_no_prediction(fit_with, set_later, X, tmp_path):
+    model = LSTMRegressor(3, max_iter=1, random_state=0, **fit_with).fit(X, np.arange(8))
+    expected = model.predict(X)
+    model.set_params(**set_later)
+    np.testing.assert_array_equal(model.predict(X), expected)
+    path = saved(model, tmp_path)
+    again = LSTMRegressor.load_model(path)
+    for one in (again, load_model(path)):
+        np.testing.assert_array_equal(one.predict(X), expected)
+    assert {name: again.get_params()[name] for name in set_later} == set_later
+    for one in (model, again):
+        with pytest.raises(ValueError, match=r"(is|are) .*, expected .* \(as in the network to go on from\)"):
+            one.partial_fit(X, np.arange(8))
+
+
+def test_a_parameter_that_has_become_wrong_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="dropout is 2, expected a real number"):
+        saved(fitted().set_params(dropout=2), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_parameter_that_is_no_data_begins_as_by_default(tmp_path):
     model = fitted(random_state=np.random.RandomState(0), dtype=np.float64)
     again = LSTMRegressor.load_model(saved(model, tmp_path))
