@@ -78,6 +78,8 @@ class RecurrentEstimator(Hyperparameters):
         ------
         OSError
             If it cannot be written.
+        TypeError
+            If labels are no numbers or strings, such as dates: pickle keeps them.
         TypeError, ValueError
             If a parameter has become wrong since fit.
 

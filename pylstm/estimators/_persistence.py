@@ -32,6 +32,12 @@ Estimator = TypeVar("Estimator", bound="RecurrentEstimator")
 def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a model file."""
     estimator._check_parameters()  # as the reader will
+    classes = estimator._readout.classes
+    types = set() if classes is None else {type(label) for label in classes.labels.tolist()}
+    if len(types) > 1 or not types <= {bool, int, float, str}:
+        names = ", ".join(sorted(one.__name__ for one in types))
+        msg = f"classes_ holds labels of type {names}, expected bool, int, float or str: a model file has no others"
+        raise TypeError(msg)
     save(document_of(estimator), path)
 
 

@@ -181,7 +181,10 @@ def _classes(task: dict[str, Any], n_outputs: int) -> Classes:
     expected = len(labels) if several or len(labels) > 2 else 1
     if n_outputs != expected or (len(labels) < 2 and not several):
         _reject(f"there are {len(labels)} classes and {n_outputs} outputs")
-    return Classes(np.array(labels), several)
+    array = np.array(labels)
+    if array.tolist() != labels:  # NumPy drops NULs at the end of strings
+        array = np.array(labels, dtype=object)
+    return Classes(array, several)
 
 
 def _flag(task: dict[str, Any], name: str, *, default: bool) -> bool:

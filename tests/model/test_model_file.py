@@ -6,12 +6,13 @@ import json
 import os
 import pickle
 import stat
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 import pylstm
-from pylstm import GRURegressor, LSTMRegressor, ModelFormatError, load_model
+from pylstm import GRURegressor, LSTMClassifier, LSTMRegressor, ModelFormatError, load_model
 from pylstm.model import _container, _document
 
 from .models import PARAMETERS, fitted, inputs, name_of
@@ -122,6 +123,32 @@ def test_what_is_set_after_fit_changes_no_prediction(fit_with, set_later, X, tmp
     for one in (model, again):
         with pytest.raises(ValueError, match=r"(is|are) .*, expected .* \(as in the network to go on from\)"):
             one.partial_fit(X, np.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (np.array(["2024-01-01", "2025-01-01"], "M8[D]"), "date"),
+        (np.array([1, 2], "m8[s]"), "timedelta"),
+        (np.array([b"a", b"b"]), "bytes"),
+        (np.array([1, 2], np.longdouble), "longdouble"),
+        (np.array([Decimal(1), Decimal(2)]), "Decimal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_labels_that_no_file_can_hold_are_named(labels, name, tmp_path):
+    model = LSTMClassifier(3, max_iter=1).fit(inputs(8), labels[np.arange(8) % 2])
+    assert set(model.predict(inputs(8))) <= set(labels)
+    with pytest.raises(TypeError, match=f"classes_ holds labels of type {name}, expected bool, int, float or str"):
+        saved(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_that_end_in_nul_stay_apart(tmp_path):
+    labels = np.array(["a", "a\0"], dtype=object)
+    model = LSTMClassifier(3, max_iter=1).fit(inputs(8), labels[np.arange(8) % 2])
+    again = LSTMClassifier.load_model(saved(model, tmp_path))
+    assert again.classes_.tolist() == labels.tolist()
 
 
 def test_a_parameter_that_has_become_wrong_is_not_saved(tmp_path):
