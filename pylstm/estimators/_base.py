@@ -332,14 +332,16 @@ class RecurrentEstimator(Hyperparameters):
         """Return targets, predictions and weights for `score`, item by item."""
         if self._by_item or not self._readout.form.per_step:
             return y, predicted, weight
+        if not np.iterable(y) or any(np.ndim(item) == 0 for item in y):
+            msg = f"y {'is None' if y is None else 'has one target per sequence'}, expected one per step of X"
+            raise ValueError(msg)
         n_steps, found = [len(item) for item in predicted], [np.size(item) and len(item) for item in y]
         if found != n_steps:
             msg = f"y has sequences of {_few(found)} steps, expected {_few(n_steps)} (as X)"
             raise ValueError(msg)
-        if weight is not None:
-            each = [np.ravel(own) for own in weight]
-            weight = np.concatenate([np.broadcast_to(own, n) for own, n in zip(each, n_steps, strict=True)])
-        return self._items(y), self._items(predicted), weight
+        steps = [np.reshape(item, (len(item), -1)) for item in predicted]
+        weights = check_weights(weight, steps, per_step=True)
+        return self._items(y), self._items(predicted), None if weights is None else weights_of_items(weights, steps)
 
     def _shaped(self, X: Any, predicted: Any) -> Any:
         """Return predictions for `X`: an array of objects where X is one, as scikit-learn's tools can index it."""

@@ -154,6 +154,25 @@ def test_scores_are_weighted_by_steps():
     assert model.score(X, y, of_sequences) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("y", "weight", "message"),
+    [
+        (np.zeros(40), None, "y has one target per sequence, expected one per step of X"),
+        (None, None, "y is None, expected one per step of X"),
+        ("right", np.ones(39), r"sample_weight has shape \(39,\), expected \(40,\) \(one weight for each sample of X"),
+        ("right", [np.ones(50)] * 40, r"sample_weight\[0\] has shape \(50,\), expected \(\d,\)"),
+        ("right", [np.ones(2)] * 39, "sample_weight has 39 sequences, expected 40"),
+        ("right", np.zeros(40), "sample_weight sums to zero"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [LSTMRegressor, LSTMClassifier])
+def test_score_says_what_is_wrong_as_fit_does(estimator, y, weight, message):
+    X, right = ragged()
+    model = estimator(2, max_iter=1).fit(X, right)
+    with pytest.raises(ValueError, match=message):
+        model.score(X, right if isinstance(y, str) else y, weight)
+
+
 def test_partial_fit_does_not_guess_what_is_balanced():
     with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced': it sees only some"):
         LSTMClassifier(class_weight="balanced").partial_fit(*classes())
