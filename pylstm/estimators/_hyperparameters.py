@@ -217,6 +217,9 @@ class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         check_boolean("early_stopping", self.early_stopping)
         check_real("validation_fraction", self.validation_fraction, "(0, 1)")
         if self.scoring is not None:
+            if not isinstance(self.scoring, str) and not callable(self.scoring):
+                msg = f"scoring is {self.scoring!r}, expected one scorer: a name or a function of (estimator, X, y)"
+                raise TypeError(msg)
             check_scoring(self, self.scoring)
         if not isinstance(self.callbacks, Sequence | None):
             msg = f"callbacks is {self.callbacks!r}, expected a sequence of functions of (estimator, epoch)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -49,7 +50,7 @@ def with_parameters(init: Callable[..., None], **defaults: Any) -> Callable[...,
     return constructor
 
 
-def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None, otherwise: str = "") -> int:
+def check_integer(name: str, value: Any, *, minimum: int, maximum: int = sys.maxsize, otherwise: str = "") -> int:
     """Return `value` as an int within bounds; `otherwise`: what else there may have been, for messages."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         msg = f"{name} is {value!r}, expected an integer{otherwise and ' or '}{otherwise}"
@@ -58,7 +59,7 @@ def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = 
     if number < minimum:
         msg = f"{name} is {value}, expected at least {minimum}"
         raise ValueError(msg)
-    if maximum is not None and number > maximum:
+    if number > maximum:
         msg = f"{name} is {value}, expected at most {maximum}"
         raise ValueError(msg)
     return number
@@ -113,16 +114,16 @@ def check_boolean(name: str, value: Any) -> bool:
 
 
 def check_dtype(name: str, value: Any) -> str:
-    """Return ``"float32"`` or ``"float64"``, for anything that NumPy reads as one of them."""
+    """Return ``"float32"`` or ``"float64"``, for anything that NumPy reads as one of them, in native byte order."""
     try:
         # None is float64 to NumPy, and an oversight here.
-        dtype = "" if value is None else np.dtype(value).name
+        dtype = np.dtype(np.void if value is None else value)
     except TypeError:
-        dtype = ""
-    if dtype not in {"float32", "float64"}:
+        dtype = np.dtype(np.void)
+    if dtype.name not in {"float32", "float64"} or not dtype.isnative:
         msg = f"{name} is {value!r}, expected 'float32' or 'float64'"
         raise ValueError(msg)
-    return dtype
+    return dtype.name
 
 
 def check_verbosity(name: str, value: Any) -> int:
