@@ -73,6 +73,8 @@ or list of (n_steps_i, n_features)
         -----
         ConvergenceWarning
             If training was interrupted, or the loss became NaN or infinite.
+        UserWarning
+            If outputs vary so differently that small ones are hardly learnt; see Notes of `LSTMRegressor`.
         """
         validation = (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, validation, resume=bool(self.warm_start), partial=False)
@@ -405,7 +407,10 @@ class LSTMRegressor(SequenceRegressor):
     steps of all of them where every step has a target; to which `alpha` adds its penalty. While the network
     learns, y is taken relative to its mean and in units of its spread (one power of two for all outputs, so that the
     loss keeps its proportions), which changes the units of the loss, of gradients and of `alpha` in the head, but
-    not the problem; the fitted weights and all losses are in the units of y.
+    not the problem; the fitted weights and all losses are in the units of y. Of several outputs one that varies a
+    thousand times less than another is therefore hardly learnt, and beyond a factor of 30 a warning says so: scale them
+    (scikit-learn's TransformedTargetRegressor with StandardScaler), or fit one estimator for each, unless what is large
+    is what counts. With ``loss="poisson"`` nothing is scaled.
 
     In the same way `standardize` takes every feature in units of its spread over all steps of all sequences (the power
     of two above the median of how far numbers are from 0, zeros aside) and, if its mean is more than two standard

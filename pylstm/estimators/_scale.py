@@ -16,6 +16,7 @@ from pylstm.typing import FloatArray
 
 from ._loss import Loss
 from ._samples import Samples, flat, flat_targets, flat_weights, take
+from ._targets import warn_user
 
 # The mean is a multiple of this share of the spread: equal data in another order, or with other weights of the same
 # meaning, give the same bits.
@@ -31,6 +32,9 @@ ROUNDING = 16
 # How wrong a constant that is learnt in units of one may be outside, of which initial weights add a third or less to
 # what a unit sees. In float32 that is a constant of 1024; larger ones are their own unit.
 MOST_WRONG = 2.0**-13
+
+# Targets whose standard deviations differ by more than this have shares in the squared error that differ by 1000.
+UNEVEN = 30
 
 # Sizes that are told apart: those from 2**(n - 127) to twice that, n = 1 to 255. What is smaller counts as 0.
 N_SIZES = 256
@@ -253,7 +257,9 @@ class TargetScale:
         with np.errstate(over="ignore"):
             weighted = y if weight is None else y * weight[:, np.newaxis]
             mean = np.array([math.fsum(column) / total for column in weighted.T])
-            variance = np.average((y - mean) ** 2, axis=0, weights=weight).mean()
+            variances = np.average((y - mean) ** 2, axis=0, weights=weight)
+            variance = variances.mean()
+        _warn_if_uneven(mean, np.sqrt(variances))
         if not np.isfinite(variance) or variance == 0:
             return cls(mean if np.isfinite(mean).all() else np.zeros(len(mean)), 1.0)
         spread = 2.0 ** round(math.log2(variance) / 2)
@@ -303,6 +309,18 @@ class TargetScale:
     def _offsets(self, n_outputs: int) -> NDArray[np.float64]:
         """Return the mean of each output's target: of quantiles several outputs have one; of classes there is none."""
         return np.repeat(self.mean, n_outputs // len(self.mean)) if self.mean.any() else np.zeros(n_outputs)
+
+
+def _warn_if_uneven(mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+    """Warn if some targets vary so much less than others that a loss in units of y does not see them."""
+    varying = deviation[deviation > ROUNDING * np.finfo(np.float64).eps * abs(mean)]
+    if len(varying) > 1 and varying.max() > UNEVEN * varying.min():
+        msg = (
+            f"y has outputs of standard deviations from {varying.min():.3g} to {varying.max():.3g}, and the loss is in "
+            "units of y: small ones are hardly learnt. Scale them, as TransformedTargetRegressor with StandardScaler "
+            "does, or fit one estimator for each output"
+        )
+        warn_user(msg)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import (
     log_loss,
     mean_absolute_error,
@@ -15,6 +16,7 @@ from sklearn.metrics import (
     mean_squared_error,
     r2_score,
 )
+from sklearn.preprocessing import StandardScaler
 
 from pylstm import LSTMClassifier, LSTMRegressor
 
@@ -278,3 +280,20 @@ def test_training_goes_on_with_what_outputs_mean(loss):
     assert (model.set_params(loss="huber").predict(X) == before).all()
     model.fit(X, y)
     assert model.n_iter_ == 2
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile"])
+def test_outputs_of_very_different_spread_are_warned_of(loss):
+    X, y = waves(60, n_outputs=2)
+    model = LSTMRegressor(4, loss=loss, max_iter=1)
+    with pytest.warns(UserWarning, match=r"y has outputs of standard deviations from .* to .*Scale them") as caught:
+        model.fit(X, y * [1, 0.001])
+    assert caught[0].filename == __file__
+    model.fit(X, y * [1, 0.1])
+    model.fit(X, y * [1, 0] + [0, 0.1])  # of a constant nothing is to be learnt
+    TransformedTargetRegressor(model, transformer=StandardScaler()).fit(X, y * [1, 0.001])
+
+
+def test_counts_of_different_size_are_no_reason_to_warn():
+    X, y = waves(60, n_outputs=2)
+    LSTMRegressor(4, loss="poisson", max_iter=1).fit(X, np.exp(y) * [1, 1000])
