@@ -84,6 +84,8 @@ or list of (n_steps_i, n_features)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on `X` and `y`, going on from the weights and the solver's state of an earlier call.
 
+        The first call decides in which units X is learnt: its part should be like those to come.
+
         Parameters
         ----------
         X : array-like

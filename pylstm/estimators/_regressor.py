@@ -82,6 +82,8 @@ or list of (n_steps_i, n_features)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on `X` and `y`, going on from the weights and the solver's state of an earlier call.
 
+        The first call decides in which units X and y are learnt: its part should be like those to come.
+
         Parameters
         ----------
         X : array-like
@@ -417,8 +419,9 @@ class LSTMRegressor(SequenceRegressor):
     deviations from 0, relative to its mean. It is part of training alone: the fitted weights take X as it is, in
     Python, in C++, in files and in streams. Layer normalisation has no bias that could take in a mean, so that there
     only the spread is made one. A constant is as good as no feature. In float32 a feature whose mean is 100,000 times
-    its spread has few digits left: subtract the mean, or choose ``dtype="float64"``. The first call decides:
-    `partial_fit` and `warm_start` go on in the same units.
+    its spread has few digits left: subtract the mean, or choose ``dtype="float64"``. The first call decides, of X
+    and y: `partial_fit` and `warm_start` go on in the same units, so that a first part should be like those to come
+    (one target, or constants, have no spread: then 1 is taken, or what is next to a large constant of X).
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
     `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.
@@ -427,7 +430,8 @@ class LSTMRegressor(SequenceRegressor):
 
     A sample of weight 0 is as good as absent. Where one batch holds all samples, weights are repetitions and the order
     of the samples does not matter, bit for bit. With several batches a repeated sample is met several times in an
-    epoch, a weighted one once.
+    epoch, a weighted one once. All of this holds without dropout and zoneout, whose masks depend on the place of a
+    sample in X.
 
     Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of the
     best epoch, or of the last batch if no epoch was complete. The same holds if the loss becomes NaN, with the weights
