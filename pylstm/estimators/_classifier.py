@@ -279,6 +279,8 @@ or list of (n_steps_i, n_features)
         The rarest class of a row stands for those of its steps, so that none is left to chance.
         """
         y = take(samples.y, samples.rows)
+        if not self._classes.several and not samples.per_step:
+            return np.asarray(y)[:, 0].astype(np.int64)
         if self._classes.several:
             present = [np.flatnonzero(np.any(np.atleast_2d(item), axis=0)).tolist() for item in y]
         else:
