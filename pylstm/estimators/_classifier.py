@@ -93,7 +93,8 @@ or list of (n_steps_i, n_features)
         y : array-like
             Labels, as for `fit`.
         classes : array-like of shape (n_classes,), optional
-            All labels there will be. Default: in the first call those of `y`; afterwards not needed.
+            All labels there will be; of several at once 0, 1, ..., the numbers of their columns. Default: in the first
+            call those of `y`; afterwards not needed.
         sample_weight : array-like, optional
             Weights, not negative. Default: all ones.
 
@@ -233,7 +234,7 @@ or list of (n_steps_i, n_features)
     ) -> tuple[Sequences, TargetForm]:
         known = self._announced if reset else self._classes
         encoded, form, classes = encode_labels(
-            y, X, known, is_table=is_table, targets=targets, dtype=self.dtype, name=name
+            y, X, known, announced=reset, is_table=is_table, targets=targets, dtype=self.dtype, name=name
         )
         if reset:
             self._readout = Readout(form, classes=classes)

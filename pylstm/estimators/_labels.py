@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,15 @@ def as_labels(y: Any) -> NDArray[Any]:
 
 
 def encode_labels(
-    y: Any, X: Sequences, known: Classes | None, *, is_table: bool, targets: str, dtype: str, name: str
+    y: Any,
+    X: Sequences,
+    known: Classes | None,
+    *,
+    announced: bool,
+    is_table: bool,
+    targets: str,
+    dtype: str,
+    name: str,
 ) -> tuple[Sequences, TargetForm, Classes]:
     """Return labels as numbers, what they looked like, and the classes: `known` ones, or those found.
 
@@ -36,6 +45,8 @@ def encode_labels(
         What they belong to.
     known : Classes or None
         What the labels have to be.
+    announced : bool
+        Whether `known` are numbers that may as well be those of several labels at once.
     is_table, targets, dtype, name
         As for `check_targets`.
     """
@@ -52,6 +63,8 @@ def encode_labels(
     per_step, several = _understand(
         arrays[0], X, listed_items=items is not None, is_table=is_table, targets=targets, name=name
     )
+    if known is not None and announced and several and np.array_equal(known.labels, np.arange(arrays[0].shape[-1])):
+        known = replace(known, several=True)
     if known is not None and several != known.several:
         found, wanted = ("several labels", "one") if several else ("one label", "several")
         msg = f"{name} has {found} at once, expected {wanted} (as in the first fit, or as classes says)"

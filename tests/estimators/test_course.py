@@ -358,8 +358,12 @@ def test_several_labels_go_on_too():
     y = np.stack([y > 0, y > 0.5], axis=1).astype(int)
     model = classifier().partial_fit(X, y).partial_fit(X, y)
     assert same_bits(model, classifier(max_iter=2).fit(X, y))
+    announced = classifier().partial_fit(X, y, classes=[0, 1]).partial_fit(X, y, classes=[0, 1])
+    assert same_bits(model, announced)
     with pytest.raises(ValueError, match=r"y has several labels at once, expected one \(as in the first fit, or as"):
-        classifier().partial_fit(X, y, classes=[0, 1])
+        classifier().partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="y has several labels at once, expected one"):
+        classifier().partial_fit(X, y[:, 0]).partial_fit(X, y)
     with pytest.raises(ValueError, match="y has one label at once, expected several"):
         model.partial_fit(X, y[:, 0])
 
