@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -52,6 +54,13 @@ class StepTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
             msg = f"X has {n_features} features per step, but {name} is expecting {expected} features per step"
             raise ValueError(msg)
         return sequences
+
+    @contextmanager
+    def _draft(self) -> Iterator[Self]:
+        """Yield a shallow copy to fit, which `self` becomes unless something is raised."""
+        draft = copy.copy(self)
+        yield draft
+        self.__dict__ = draft.__dict__
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -132,7 +141,7 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
         Returns
         -------
         self : object
-            Fitted.
+            Fitted. If anything is raised it is as it was before the call.
 
         Raises
         ------
@@ -142,8 +151,9 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
             If a shape is wrong, or the transformer finds something wrong.
         """
         transformer = self._clone()
-        sequences = self._read(X, reset=True)
-        self.transformer_ = transformer.fit(sequences.steps(), _targets_of_steps(y, sequences))
+        with self._draft() as draft:
+            sequences = draft._read(X, reset=True)
+            draft.transformer_ = transformer.fit(sequences.steps(), _targets_of_steps(y, sequences))
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -162,14 +172,16 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
             Sequences, held as in `X`.
         """
         transformer = self._clone()
-        sequences = self._read(X, reset=True)
-        targets = _targets_of_steps(y, sequences)
-        if hasattr(transformer, "fit_transform"):
-            steps = transformer.fit_transform(sequences.steps(), targets)
-        else:
-            steps = transformer.fit(sequences.steps(), targets).transform(sequences.steps())
-        self.transformer_ = transformer
-        return _put_back(steps, sequences)
+        with self._draft() as draft:
+            sequences = draft._read(X, reset=True)
+            targets = _targets_of_steps(y, sequences)
+            if hasattr(transformer, "fit_transform"):
+                steps = transformer.fit_transform(sequences.steps(), targets)
+            else:
+                steps = transformer.fit(sequences.steps(), targets).transform(sequences.steps())
+            transformed = _put_back(steps, sequences)
+            draft.transformer_ = transformer
+        return transformed
 
     @available_if(_wrapped_has("partial_fit"))  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -189,8 +201,9 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
         """
         first = not hasattr(self, "transformer_")
         transformer = self._clone() if first else self.transformer_
-        sequences = self._read(X, reset=first)
-        self.transformer_ = transformer.partial_fit(sequences.steps(), _targets_of_steps(y, sequences))
+        with self._draft() as draft:
+            sequences = draft._read(X, reset=first)
+            draft.transformer_ = transformer.partial_fit(sequences.steps(), _targets_of_steps(y, sequences))
         return self
 
     def transform(self, X: Any) -> Any:

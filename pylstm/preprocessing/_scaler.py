@@ -107,7 +107,7 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         Returns
         -------
         self : object
-            Fitted.
+            Fitted. If anything is raised it is as it was before the call.
 
         Raises
         ------
@@ -116,7 +116,9 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         ValueError
             If a shape is wrong, or X contains infinity.
         """
-        return self._learn(self._read(X, reset=True), None)
+        with self._draft() as draft:
+            draft._learn(draft._read(X, reset=True), None)
+        return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from further sequences; all calls together count as one `fit`.
@@ -136,7 +138,8 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         if not hasattr(self, "mean_"):
             return self.fit(X)
         so_far = Moments(self.n_steps_seen_, self.mean_, self.var_, self.data_min_, self.data_max_)
-        return self._learn(self._read(X, reset=False), so_far)
+        self._learn(self._read(X, reset=False), so_far)
+        return self
 
     def transform(self, X: Any) -> Any:
         """Standardise `X`.
@@ -212,7 +215,7 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         """
         return self._map_target(y, features, _restore)
 
-    def _learn(self, sequences: Sequences, moments: Moments | None) -> Self:
+    def _learn(self, sequences: Sequences, moments: Moments | None) -> None:
         """Add the steps of `sequences` to what was learned before."""
         for piece in sequences.pieces():
             of_piece = moments_of(piece)
@@ -221,7 +224,6 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         self.n_steps_seen_, self.mean_, self.var_ = moments.count, moments.mean, moments.variance
         self.scale_ = np.where(self.var_ > 0, np.sqrt(self.var_), 1.0)
         self.data_min_, self.data_max_ = moments.low, moments.high
-        return self
 
     def _offset_and_scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         offset = self.mean_ if self.with_mean else np.zeros_like(self.mean_)

@@ -297,6 +297,15 @@ def test_lost_rows_are_named():
         per_step.transform(held("array"))
 
 
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+@pytest.mark.parametrize("before", [PerStep(StandardScaler()), PerStep(StandardScaler()).fit(held("array"))])
+def test_a_fit_that_fails_leaves_everything_as_it_was(method, before):
+    per_step = copy.copy(before)
+    with pytest.raises(ValueError, match="infinity"):
+        getattr(per_step, method)(np.full((3, 4, 3), np.inf))  # another number of features, too
+    assert vars(per_step) == vars(before)
+
+
 @pytest.mark.parametrize(
     ("error", "message", "per_step", "X"),
     [

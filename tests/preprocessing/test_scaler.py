@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import tracemalloc
 
@@ -187,6 +188,16 @@ def test_infinity_is_an_error_and_nothing_is_forgotten():
         with pytest.raises(ValueError, match="X contains infinity"):
             fit(np.array([[[1.0, -np.inf]]]))
     assert scaler.mean_ is mean
+
+
+@pytest.mark.parametrize("before", [SequenceScaler(), SequenceScaler().fit(held("array"))])
+def test_a_fit_that_fails_leaves_everything_as_it_was(before):
+    scaler = copy.deepcopy(before)
+    with pytest.raises(ValueError, match="X contains infinity"):
+        scaler.fit(np.full((3, 4, 3), np.inf))  # another number of features, too
+    assert vars(scaler).keys() == vars(before).keys()
+    if "mean_" in vars(before):
+        assert np.array_equal(scaler.transform(held("array")), before.transform(held("array")))
 
 
 MEGABYTES = 5e6
