@@ -16,9 +16,10 @@ from pylstm.model._readout import Classes, Readout, Sequences, TargetForm
 from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
+from ._hyperparameters import ClassifierParameters, GRUClassifierParameters
 from ._labels import as_labels, encode_labels
 from ._loss import Loss
-from ._parameters import check_boolean, check_real, with_parameters
+from ._parameters import check_boolean, check_real
 from ._samples import Samples, flat, take, weights_of_items
 
 
@@ -298,7 +299,7 @@ or list of (n_steps_i, n_features)
         return tags
 
 
-class LSTMClassifier(SequenceClassifier):
+class LSTMClassifier(ClassifierParameters, SequenceClassifier):
     """Long short-term memory network for classification, trained by mini-batch gradient descent.
 
     Two classes share one output, whose sigmoid is the probability of the second; more have one each, of which the
@@ -361,12 +362,8 @@ class LSTMClassifier(SequenceClassifier):
     True
     """
 
-    __init__ = with_parameters(
-        RecurrentEstimator.__init__, learning_rate_init=1e-2, label_smoothing=0.0, class_weight=None
-    )
 
-
-class GRUClassifier(SequenceClassifier):
+class GRUClassifier(GRUClassifierParameters, SequenceClassifier):
     """Gated recurrent units for classification, trained by mini-batch gradient descent.
 
     `LSTMClassifier` with another default of `cell`.
@@ -400,7 +397,3 @@ class GRUClassifier(SequenceClassifier):
     >>> bool(model.score(X[150:], y[150:]) > 0.8)
     True
     """
-
-    __init__ = with_parameters(
-        RecurrentEstimator.__init__, cell="gru", learning_rate_init=1e-2, label_smoothing=0.0, class_weight=None
-    )

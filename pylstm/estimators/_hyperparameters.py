@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,116 +33,103 @@ MOST_LAYERS = 1000
 PATIENCE = 10
 
 
-class Hyperparameters(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """See `LSTMRegressor` for what they mean."""
+# Dataclasses write the constructors, whose signatures scikit-learn reads as type checkers do. They do not inherit from
+# BaseEstimator, which has no types: below it mypy would let a constructor take anything.
+@dataclass(eq=False, repr=False)
+class Parameters:
+    """Parameters of all recurrent estimators, with their defaults; see `LSTMRegressor`."""
+
+    hidden_size: int | Sequence[int] = 32
+    _: KW_ONLY
+    cell: str = "lstm"
+    num_layers: int = 1
+    proj_size: int | None = None
+    bidirectional: bool = False
+    merge: str = "concat"
+    residual: bool = False
+    pooling: str = "last"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
+    variational_dropout: bool = False
+    targets: str = "auto"
+    vocabulary_size: int | None = None
+    embedding_size: int = 32
+    padding_token: int | None = None
+    missing: str = "error"
+    standardize: bool = True
+    n_timesteps: int | None = None
+    solver: str = "adam"
+    alpha: float | str = "auto"
+    batch_size: int = 32
+    learning_rate: str = "constant"
+    learning_rate_init: float = 3e-3
+    max_iter: int = 200
+    shuffle: bool = True
+    bucket_by_length: bool = False
+    random_state: int | np.random.RandomState | None = None
+    tol: float | None = 1e-4
+    n_iter_no_change: int | str = "auto"
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    scoring: Any = None
+    callbacks: Sequence[Callable[..., Any]] | None = None
+    max_grad_norm: float | None = 1.0
+    max_grad_value: float | None = None
+    weight_averaging: float = 0.0
+    checkpoint: bool | int | None = None
+    tbptt_steps: int | None = None
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    rho: float = 0.9
+    dtype: str = "float32"
+    warm_start: bool = False
+    verbose: int = 0
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RegressorParameters(Parameters):
+    """Those of `LSTMRegressor`."""
+
+    loss: str = "squared_error"
+    huber_delta: float = 1.0
+    quantile: float | Sequence[float] = 0.5
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GRURegressorParameters(RegressorParameters):
+    """Those of `GRURegressor`."""
+
+    cell: str = "gru"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ClassifierParameters(Parameters):
+    """Those of `LSTMClassifier`."""
+
+    learning_rate_init: float = 1e-2
+    label_smoothing: float = 0.0
+    class_weight: Mapping[Any, float] | str | None = None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GRUClassifierParameters(ClassifierParameters):
+    """Those of `GRUClassifier`."""
+
+    cell: str = "gru"
+
+
+class Hyperparameters(Parameters, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Checks them, and hands them to the engine."""
 
     _PATIENCE_UPDATES: ClassVar[int] = 100
     """Updates that training goes on without improvement by default: few sequences make few updates an epoch."""
     _PENALTY: ClassVar[float] = 0.0
     """By default, of the weights beside the sum of all samples' losses."""
-
-    def __init__(
-        self,
-        hidden_size: int | Sequence[int] = 32,
-        *,
-        cell: str = "lstm",
-        num_layers: int = 1,
-        proj_size: int | None = None,
-        bidirectional: bool = False,
-        merge: str = "concat",
-        residual: bool = False,
-        pooling: str = "last",
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        variational_dropout: bool = False,
-        targets: str = "auto",
-        vocabulary_size: int | None = None,
-        embedding_size: int = 32,
-        padding_token: int | None = None,
-        missing: str = "error",
-        standardize: bool = True,
-        n_timesteps: int | None = None,
-        solver: str = "adam",
-        alpha: float | str = "auto",
-        batch_size: int = 32,
-        learning_rate: str = "constant",
-        learning_rate_init: float = 3e-3,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        bucket_by_length: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        tol: float | None = 1e-4,
-        n_iter_no_change: int | str = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        scoring: Any = None,
-        callbacks: Sequence[Callable[..., Any]] | None = None,
-        max_grad_norm: float | None = 1.0,
-        max_grad_value: float | None = None,
-        weight_averaging: float = 0.0,
-        checkpoint: bool | int | None = None,
-        tbptt_steps: int | None = None,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        rho: float = 0.9,
-        dtype: str = "float32",
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.cell = cell
-        self.num_layers = num_layers
-        self.proj_size = proj_size
-        self.bidirectional = bidirectional
-        self.merge = merge
-        self.residual = residual
-        self.pooling = pooling
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.zoneout = zoneout
-        self.variational_dropout = variational_dropout
-        self.targets = targets
-        self.vocabulary_size = vocabulary_size
-        self.embedding_size = embedding_size
-        self.padding_token = padding_token
-        self.missing = missing
-        self.standardize = standardize
-        self.n_timesteps = n_timesteps
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.bucket_by_length = bucket_by_length
-        self.random_state = random_state
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.scoring = scoring
-        self.callbacks = callbacks
-        self.max_grad_norm = max_grad_norm
-        self.max_grad_value = max_grad_value
-        self.weight_averaging = weight_averaging
-        self.checkpoint = checkpoint
-        self.tbptt_steps = tbptt_steps
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.rho = rho
-        self.dtype = dtype
-        self.warm_start = warm_start
-        self.verbose = verbose
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError for the first parameter that is wrong."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,31 +21,6 @@ CELLS = (
 )
 MERGES = ("concat", "sum")
 POOLINGS = ("last", "mean", "max", "attention")
-
-
-def with_parameters(init: Callable[..., None], **defaults: Any) -> Callable[..., None]:
-    """Return the constructor `init` with other defaults of keyword-only parameters, and with further ones.
-
-    scikit-learn reads the parameters of an estimator from its constructor's signature: there they are spelled out.
-    """
-    signature = inspect.signature(init)
-    further = {name: default for name, default in defaults.items() if name not in signature.parameters}
-
-    @functools.wraps(init)
-    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
-        for name, default in further.items():
-            setattr(self, name, kwargs.pop(name, default))
-        init(self, *args, **{**{name: defaults[name] for name in defaults.keys() - further.keys()}, **kwargs})
-
-    parameters = [
-        parameter.replace(default=defaults.get(name, parameter.default))
-        for name, parameter in signature.parameters.items()
-    ]
-    parameters += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in further.items()
-    ]
-    constructor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return constructor
 
 
 def check_integer(name: str, value: Any, *, minimum: int, maximum: int = sys.maxsize, otherwise: str = "") -> int:

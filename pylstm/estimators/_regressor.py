@@ -13,8 +13,9 @@ from sklearn.utils import Tags
 from pylstm.model._readout import Readout, Sequences, TargetForm
 
 from ._base import RecurrentEstimator
+from ._hyperparameters import GRURegressorParameters, RegressorParameters
 from ._loss import Loss
-from ._parameters import check_boolean, check_choice, check_real, with_parameters
+from ._parameters import check_boolean, check_choice, check_real
 from ._targets import check_targets
 
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
@@ -213,7 +214,7 @@ or list of (n_steps_i, n_features)
         return tags
 
 
-class LSTMRegressor(SequenceRegressor):
+class LSTMRegressor(RegressorParameters, SequenceRegressor):
     """Long short-term memory network for regression, trained by mini-batch gradient descent.
 
     A sequence goes through `num_layers` recurrent layers; a linear layer reads what `pooling` takes of the last one.
@@ -461,10 +462,8 @@ class LSTMRegressor(SequenceRegressor):
     True
     """
 
-    __init__ = with_parameters(RecurrentEstimator.__init__, loss="squared_error", huber_delta=1.0, quantile=0.5)
 
-
-class GRURegressor(SequenceRegressor):
+class GRURegressor(GRURegressorParameters, SequenceRegressor):
     """Gated recurrent units for regression, trained by mini-batch gradient descent.
 
     `LSTMRegressor` with another default: three gates instead of four and no cell state, so a quarter less work for the
@@ -502,7 +501,3 @@ class GRURegressor(SequenceRegressor):
     >>> bool(model.score(X[400:], y[400:]) > 0.9)
     True
     """
-
-    __init__ = with_parameters(
-        RecurrentEstimator.__init__, cell="gru", loss="squared_error", huber_delta=1.0, quantile=0.5
-    )
