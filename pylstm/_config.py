@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex, overload
 
 from pylstm import _core
 
@@ -22,7 +22,7 @@ def get_num_threads() -> int:
     return _core.get_num_threads()
 
 
-def set_num_threads(num_threads: int) -> None:
+def set_num_threads(num_threads: SupportsIndex) -> None:
     """Set the number of threads the engine may use. No result depends on it, to the last bit.
 
     Parameters
@@ -36,6 +36,14 @@ def set_num_threads(num_threads: int) -> None:
         If `num_threads` is less than 1.
     """
     _core.set_num_threads(num_threads)
+
+
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+
+
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:

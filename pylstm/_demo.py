@@ -76,7 +76,7 @@ def run(output: Path, *, max_iter: int, seed: int, plot: bool) -> bool:
     X_training, y_training = _windows(signal[:n_training])
     X_test, y_test = _windows(signal[n_training:])
 
-    config = show_config(mode="dicts") or {}
+    config = show_config(mode="dicts")
     print(
         f"Electrocardiogram at {rate:g} Hz: {N_TIMESTEPS} steps in, {HORIZON / rate * 1000:.0f} ms ahead. "
         f"{len(X)} windows to fit, {len(X_val)} to validate, {len(X_test)} held out.\n"

@@ -9,3 +9,6 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 """An array of float32 or float64."""
+
+Flag: TypeAlias = bool | np.bool_
+"""True or False, as Python or NumPy have it."""

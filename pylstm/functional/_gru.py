@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
-from pylstm.functional._layer_norm import LayerNorm
-from pylstm.typing import FloatArray
+from pylstm.functional._layer_norm import LayerNorm, LayerNormGradients
+from pylstm.typing import Flag, FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ class GRUGradients(NamedTuple):
     bias : ndarray of shape (3H,)
     bias_hn : ndarray of shape (H,), or None with reset_after=False
     h0 : ndarray of shape (N, H)
-    layer_norm : LayerNorm of arrays, or None if there was none
+    layer_norm : LayerNormGradients, a LayerNorm of arrays, or None if there was none
     """
 
     x: FloatArray
@@ -53,7 +53,7 @@ class GRUGradients(NamedTuple):
     bias: FloatArray
     bias_hn: FloatArray | None
     h0: FloatArray
-    layer_norm: LayerNorm | None
+    layer_norm: LayerNormGradients[None] | None
 
 
 def gru_forward(
@@ -65,10 +65,10 @@ def gru_forward(
     bias_hn: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-    reverse: bool = False,
-    training: bool = False,
+    reverse: Flag = False,
+    training: Flag = False,
     layer_norm: LayerNorm | None = None,
-    reset_after: bool = True,
+    reset_after: Flag = True,
     activations: Iterable[Activation] | None = None,
 ) -> GRUOutput:
     """Run a GRU layer over a batch of sequences.
@@ -201,7 +201,9 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
     (6, 2)
     """
     x, weight_ih, weight_hh, bias, bias_hn, units, _, h0, _ = _core.layer_backward("gru", tape, dy, dh_n, None)
-    normalized = LayerNorm._of(units, 3, has_memory=False) if len(units) else None
+    normalized: LayerNormGradients[None] | None = (
+        LayerNormGradients._of(units, 3, has_memory=False) if len(units) else None
+    )
     return GRUGradients(x, weight_ih, weight_hh, bias, bias_hn if len(bias_hn) else None, h0, normalized)
 
 
@@ -214,7 +216,7 @@ def gru_step(
     *,
     bias_hn: ArrayLike | None = None,
     layer_norm: LayerNorm | None = None,
-    reset_after: bool = True,
+    reset_after: Flag = True,
     activations: Iterable[Activation] | None = None,
 ) -> FloatArray:
     """Run one time step. A sequence of steps gives the bits of `gru_forward`.
@@ -262,7 +264,7 @@ def gru_step(
     return h_next
 
 
-def _cell(layer_norm: LayerNorm | None, reset_after: bool, bias_hn: object) -> str:
+def _cell(layer_norm: LayerNorm | None, reset_after: Flag, bias_hn: object) -> str:
     if not reset_after and bias_hn is not None:
         msg = "bias_hn is given, expected None with reset_after=False: add it to the last block of bias"
         raise ValueError(msg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from pylstm.typing import FloatArray
 
 
 class LayerNorm(NamedTuple):
-    """Layer normalisation (Ba, Kiros & Hinton 2016) of an LSTM or a GRU: what it scales with, or the gradients of that.
+    """Layer normalisation (Ba, Kiros & Hinton 2016) of an LSTM or a GRU: what it scales with.
 
     Attributes
     ----------
@@ -39,8 +39,20 @@ class LayerNorm(NamedTuple):
     gain_c: ArrayLike | None = None
     bias_c: ArrayLike | None = None
 
+
+OfCell = TypeVar("OfCell", FloatArray, None)
+
+
+class LayerNormGradients(LayerNorm, Generic[OfCell]):
+    """The gradients of gains and biases: arrays, and None for what a GRU does not have."""
+
+    gain_ih: FloatArray
+    gain_hh: FloatArray
+    gain_c: OfCell
+    bias_c: OfCell
+
     @classmethod
-    def _of(cls, rows: FloatArray, gates: int, *, has_memory: bool) -> LayerNorm:
+    def _of(cls, rows: FloatArray, gates: int, *, has_memory: bool) -> Self:
         """Return views of the engine's rows of H."""
         ends = [gates, 2 * gates, 2 * gates + 1] if has_memory else [gates]
         hidden_size = len(rows) // (2 * gates + 2 * has_memory)

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
-from pylstm.functional._layer_norm import LayerNorm
-from pylstm.typing import FloatArray
+from pylstm.functional._layer_norm import LayerNorm, LayerNormGradients
+from pylstm.typing import Flag, FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ class LSTMGradients(NamedTuple):
     bias : ndarray of shape (4H,), or (3H,)
     h0, c0 : ndarray of shape (N, H)
     peephole : ndarray of shape (3H,), or (2H,), or None if there were none
-    layer_norm : LayerNorm of arrays, or None if there was none
+    layer_norm : LayerNormGradients, a LayerNorm of arrays, or None if there was none
     weight_hr : ndarray of shape (P, H), or None if there was none
     """
 
@@ -56,7 +56,7 @@ class LSTMGradients(NamedTuple):
     h0: FloatArray
     c0: FloatArray
     peephole: FloatArray | None
-    layer_norm: LayerNorm | None
+    layer_norm: LayerNormGradients[FloatArray] | None
     weight_hr: FloatArray | None
 
 
@@ -69,10 +69,10 @@ def lstm_forward(
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-    reverse: bool = False,
-    training: bool = False,
+    reverse: Flag = False,
+    training: Flag = False,
     peephole: ArrayLike | None = None,
-    coupled: bool = False,
+    coupled: Flag = False,
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
     weight_hr: ArrayLike | None = None,
@@ -225,7 +225,7 @@ def lstm_backward(
         h0,
         c0,
         peephole=units if len(units) and not normalized else None,
-        layer_norm=LayerNorm._of(units, 4, has_memory=True) if normalized else None,
+        layer_norm=LayerNormGradients._of(units, 4, has_memory=True) if normalized else None,
         weight_hr=weight_hr if len(weight_hr) else None,
     )
 
@@ -239,7 +239,7 @@ def lstm_step(
     bias: ArrayLike | None = None,
     *,
     peephole: ArrayLike | None = None,
-    coupled: bool = False,
+    coupled: Flag = False,
     cell_clip: float | None = None,
     layer_norm: LayerNorm | None = None,
     weight_hr: ArrayLike | None = None,
@@ -290,7 +290,7 @@ def lstm_step(
     )
 
 
-def _cell(peephole: ArrayLike | None, coupled: bool, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:
+def _cell(peephole: ArrayLike | None, coupled: Flag, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:
     if layer_norm is None:
         return "coupled_lstm" if coupled else "lstm"
     if not isinstance(layer_norm, LayerNorm):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
-from pylstm.typing import FloatArray
+from pylstm.typing import Flag, FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,8 +60,8 @@ def rnn_forward(
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     h0: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
-    reverse: bool = False,
-    training: bool = False,
+    reverse: Flag = False,
+    training: Flag = False,
     activations: Iterable[Activation] | None = None,
 ) -> RNNOutput:
     """Run a simple recurrent (Elman) layer over a batch of sequences.
