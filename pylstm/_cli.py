@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,9 @@ import pylstm
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended: 128 + SIGINT."""
+
+UNREAD = 141
+"""That of one whose output nobody reads any more: 128 + SIGPIPE."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,25 +30,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 if a file could not be written, 130 if Ctrl-C was pressed. Wrong arguments exit with 2.
+        Exit status: 0, 1 if something could not be written, 130 if Ctrl-C was pressed, 141 if nobody reads the output
+        any more. Wrong arguments exit with 2.
     """
-    options = _parser().parse_args(arguments)
     try:
-        if options.command == "config":
-            pylstm.show_config()
-            return 0
-        with _ctrl_c_ends_at_once():
-            from pylstm._demo import run  # noqa: PLC0415 (scikit-learn, for this command only)
-
-        complete = run(options.output, max_iter=options.max_iter, seed=options.seed, plot=options.plot)
-        return 0 if complete else INTERRUPTED
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            print(end="", flush=True)  # when Python exits it is too late to say what went wrong
     except KeyboardInterrupt:
         print("\npylstm: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        where = error.filename2 or error.filename or options.output
-        print(f"pylstm: error: cannot write {where}: {error.strerror or error}", file=sys.stderr)
+        if error.filename is None:  # files have names
+            return _output_failed(error)
+        print(f"pylstm: error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "config":
+        pylstm.show_config()
+        return 0
+    with _ctrl_c_ends_at_once():
+        from pylstm._demo import run  # noqa: PLC0415 (scikit-learn, for this command only)
+
+    complete = run(options.output, max_iter=options.max_iter, seed=options.seed, plot=options.plot)
+    return 0 if complete else INTERRUPTED
+
+
+def _output_failed(error: OSError) -> int:
+    """Say that standard output cannot be written, unless it is a pipe that was closed, and return the exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still would fail again at exit
+    if isinstance(error, BrokenPipeError):
+        return UNREAD
+    print(f"pylstm: error: cannot write standard output: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ The settings were chosen on the training part, and fixed before the held-out min
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import warnings
@@ -41,6 +42,11 @@ SHOWN = slice(832, 1283)
 """Forecasts in the picture: those of second 10 to 15 of the held-out minute."""
 
 
+MODEL = "model.joblib"
+
+PICTURES = ("forecast.png", "loss.png")
+
+
 @dataclass(frozen=True)
 class Result:
     """One forecaster on the held-out part."""
@@ -61,11 +67,12 @@ def run(output: Path, *, max_iter: int, seed: int, plot: bool) -> bool:
     Raises
     ------
     OSError
-        If a file cannot be written. The folder is tried before the training.
+        If a file cannot be written; its name is that of the file. All are tried before the training.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with _replacing(output / "model.joblib", keep=False):
-        pass
+    for name in (MODEL, *PICTURES) if plot else (MODEL,):
+        with _replacing(output / name, keep=False):
+            pass
     recording = load_electrocardiogram()
     signal = recording.signal.reshape(-1, N_AVERAGED).mean(axis=1)
     rate = recording.sampling_rate / N_AVERAGED
@@ -86,7 +93,7 @@ def run(output: Path, *, max_iter: int, seed: int, plot: bool) -> bool:
     start = time.perf_counter()
     model, notes = _fit_network(X, y, X_val, y_val, max_iter=max_iter, seed=seed)
     seconds = time.perf_counter() - start
-    with _replacing(output / "model.joblib") as path:
+    with _replacing(output / MODEL) as path:
         joblib.dump(model, path)
 
     start = time.perf_counter()
@@ -98,10 +105,11 @@ def run(output: Path, *, max_iter: int, seed: int, plot: bool) -> bool:
         Result("Last value", X_test[:, -1]),
     ]
 
-    written = ["model.joblib"]
+    written = [MODEL]
     if plot:
         try:
-            written += _draw(output, model, results, y_test, rate)
+            _draw(output, model, results, y_test, rate)
+            written += PICTURES
         except ImportError as error:
             notes.append(str(error))
     print(_table(results, y_test), *notes, sep="\n")
@@ -139,8 +147,8 @@ def _table(results: list[Result], y_test: FloatArray) -> str:
     return "\n".join([*lines, "skill: 1 - MSE / MSE of the last value\n"])
 
 
-def _draw(output: Path, model: Pipeline, results: list[Result], y_test: FloatArray, rate: float) -> list[str]:
-    """Draw both pictures and return their names."""
+def _draw(output: Path, model: Pipeline, results: list[Result], y_test: FloatArray, rate: float) -> None:
+    """Draw both pictures."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 (optional; without pyplot no screen is needed)
     except ImportError as error:
@@ -157,21 +165,26 @@ def _draw(output: Path, model: Pipeline, results: list[Result], y_test: FloatArr
     loss = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
     plot_loss_curve(model[-1], loss.add_subplot()).set_ylabel("Mean squared error (mV²)")
 
-    figures = {"forecast.png": forecast, "loss.png": loss}
-    for name, figure in figures.items():
+    for name, figure in zip(PICTURES, (forecast, loss), strict=True):
         with _replacing(output / name) as path:
             figure.savefig(path)
-    return list(figures)
 
 
 @contextmanager
 def _replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
-    """Yield the path of a file that takes the place of `path` at the end, if all went well: never half a file."""
+    """Yield the path of a file that takes the place of `path` at the end, if all went well: never half a file.
+
+    An OSError on the way gets the name of `path`.
+    """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         temporary.touch()
         yield temporary
         if keep:
             temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

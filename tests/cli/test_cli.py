@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import struct
@@ -10,7 +11,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -175,6 +176,57 @@ def test_a_folder_that_must_not_be_written_to(tmp_path, capsys, monkeypatch) -> 
     assert re.fullmatch(r"pylstm: error: cannot write [^\n]+: Permission denied\n", capsys.readouterr().err)
 
 
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_folder_where_a_file_should_be(tmp_path, capsys, name) -> None:
+    (tmp_path / name).mkdir()
+    assert main(["demo", "--output", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"pylstm: error: cannot write {tmp_path / name}: Is a directory\n"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+PRINTING = [["config"], ["--includedir"], ["--cmakedir"], ["demo", "--max-iter", "1", "--no-plot", "--output"]]
+"""Commands that print; the last one wants a folder."""
+
+
+def status_and_error(arguments: list[str], stdout: int | IO[bytes], folder: Path, unbuffered: str) -> tuple[int, str]:
+    """Exit status of a command that prints to `stdout`, and the last line of its standard error."""
+    done = subprocess.run(
+        [*COMMAND, *arguments, *([str(folder)] if arguments[-1] == "--output" else [])],
+        cwd=ENVIRONMENT["cwd"],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, "".join(done.stderr.splitlines()[-1:])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", PRINTING, ids=lambda arguments: arguments[0])
+def test_standard_output_that_is_full_is_named(tmp_path, arguments, unbuffered) -> None:
+    with Path("/dev/full").open("wb") as full:
+        status, error = status_and_error(arguments, full, tmp_path, unbuffered)
+    assert error == "pylstm: error: cannot write standard output: No space left on device"
+    assert status == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes there end otherwise")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", PRINTING, ids=lambda arguments: arguments[0])
+def test_a_pipe_that_nobody_reads_ends_the_program_quietly(tmp_path, arguments, unbuffered) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        status, error = status_and_error(arguments, writer, tmp_path, unbuffered)
+    finally:
+        os.close(writer)
+    assert (status, error) == (141, "")
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / "model.joblib").write_text("old")
 
@@ -184,7 +236,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, capsys) -
 
     monkeypatch.setattr("joblib.dump", half_a_file)
     assert main(["demo", "--max-iter", "1", "--no-plot", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.endswith(f"pylstm: error: cannot write {tmp_path}: No space left on device\n")
+    assert capsys.readouterr().err.endswith(
+        f"pylstm: error: cannot write {tmp_path / 'model.joblib'}: No space left on device\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["model.joblib"]
     assert (tmp_path / "model.joblib").read_text() == "old"
 
