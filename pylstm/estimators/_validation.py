@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.model._missing import with_mask
 from pylstm.model._readout import Sequences, for_each
-from pylstm.preprocessing._sequences import cut_columns, require_real
+from pylstm.preprocessing._sequences import cut_columns, read_real, require_real
 from pylstm.typing import FloatArray
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
@@ -165,8 +165,7 @@ def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:
 
 def as_real(value: Any, dtype: str, name: str) -> FloatArray:
     """Return one sequence as a native float array."""
-    array = np.asarray(value)
-    require_real(array, name)
+    array = read_real(name, value)
     return array if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else array.astype(dtype)
 
 

@@ -14,7 +14,7 @@ from pylstm.typing import FloatArray
 
 from ._moments import Moments, merge, moments_of
 from ._per_step import StepTransformer
-from ._sequences import RealArray, Sequences, hold, holds_arrays
+from ._sequences import RealArray, Sequences, hold, holds_arrays, read_real
 
 Affine: TypeAlias = Callable[[RealArray, FloatArray, FloatArray, FloatArray], None]
 """Of values, offset and scale; the last argument is the result."""
@@ -246,10 +246,7 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
         offset, scale = (one[columns] for one in self._offset_and_scale())
 
         def mapped(name: str, value: ArrayLike) -> FloatArray:
-            values = np.asarray(value)
-            if values.dtype.kind not in "fiub":
-                msg = f"{name} has dtype {values.dtype}, expected real numbers"
-                raise TypeError(msg)
+            values = read_real(name, value)
             groups = values[..., np.newaxis]  # (..., k), where k features take turns
             if columns.ndim:
                 n_groups, rest = divmod(values.shape[-1] if values.ndim else 1, len(columns))

@@ -147,6 +147,13 @@ def require_real(array: NDArray[Any], name: str) -> None:
         raise TypeError(msg)
 
 
+def read_real(name: str, value: Any) -> RealArray:
+    """Return `value` as an array of real numbers. A table's columns, each of a real type, become floats together."""
+    array = _as_array(name, value)
+    require_real(array, name)
+    return array
+
+
 def holds_arrays(value: Any) -> TypeGuard[Sequence[Any]]:
     """Whether `value` is a list, a tuple or an object array with arrays (or data frames) among its elements."""
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1):
@@ -166,8 +173,7 @@ def hold(parts: Sequence[RealArray], *, as_objects: bool) -> list[RealArray] | N
 
 def _element(name: str, value: Any, channels_first: bool) -> RealArray:
     """Return one element of a list as (n_steps, n_features)."""
-    array = np.asarray(value)
-    require_real(array, name)
+    array = read_real(name, value)
     if array.ndim not in {1, 2} or array.size == 0:
         layout = "(n_features, n_steps)" if channels_first else "(n_steps, n_features)"
         msg = f"{name} has shape {array.shape}, expected {layout} or (n_steps,), none of them 0"
@@ -180,20 +186,36 @@ def _element(name: str, value: Any, channels_first: bool) -> RealArray:
 def _array(name: str, value: Any, channels_first: bool) -> RealArray:
     """Return `value` as an array of shape (n_sequences, n_columns), or 3-D as it is."""
     layout = "(n_sequences, n_features, n_steps)" if channels_first else "(n_sequences, n_steps, n_features)"
-    expected = f"expected {layout}, (n_sequences, n_columns) or a list of arrays"
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        msg = f"{name} is nested lists of different lengths, {expected}"
-        raise ValueError(msg) from None
+    array = _as_array(name, value)
     if array.dtype == object:
         with suppress(TypeError, ValueError):  # what holds something else than numbers stays as it is
             array = array.astype(np.float64)
     require_real(array, name)
     if array.ndim not in {2, 3} or array.size == 0:
-        msg = f"{name} has shape {array.shape}, {expected}, none of them 0"
+        msg = (
+            f"{name} has shape {array.shape}, "
+            f"expected {layout}, (n_sequences, n_columns) or a list of arrays, none of them 0"
+        )
         raise ValueError(msg)
     return array
+
+
+def _as_array(name: str, value: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        if not isinstance(value, list | tuple):
+            raise
+        msg = f"{name} is nested lists of different lengths, expected an array"
+        raise ValueError(msg) from None
+    if array.dtype != object or not hasattr(value, "dtypes"):
+        return array
+    # A table of pandas: objects are what it makes of floats beside booleans, and of types that know missing values.
+    types = [value.dtypes] if array.ndim == 1 else list(value.dtypes)
+    if any(getattr(one, "kind", "O") not in "fiub" for one in types):
+        return array
+    common = np.result_type(*(getattr(one, "numpy_dtype", one) for one in types))
+    return np.asarray(value.to_numpy(dtype=common if common.kind == "f" else np.float64, na_value=np.nan))
 
 
 def _stack(values: RealArray | list[RealArray]) -> RealArray:

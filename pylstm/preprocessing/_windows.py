@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pylstm.typing import FloatArray
 
 from ._arguments import check_positive
-from ._sequences import holds_arrays
+from ._sequences import holds_arrays, read_real
 
 
 def make_windows(
@@ -147,10 +147,7 @@ def _read(name: str, value: Any, places: list[str]) -> list[FloatArray]:
 
 
 def _real_array(name: str, value: ArrayLike) -> FloatArray:
-    array: NDArray[Any] = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        msg = f"{name} has dtype {array.dtype}, expected real numbers"
-        raise TypeError(msg)
+    array = read_real(name, value)
     if array.ndim not in {1, 2} or (array.ndim == 2 and array.shape[1] == 0):
         msg = f"{name} has shape {array.shape}, expected (n,) or (n, n_features) with at least one feature"
         raise ValueError(msg)

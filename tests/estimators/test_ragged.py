@@ -54,6 +54,17 @@ def test_equal_lengths_are_an_array(model, of_steps):
     np.testing.assert_array_equal(np.stack(predicted), array.predict(np.stack(X)))
 
 
+def test_tables_of_real_columns_are_sequences():
+    pd = pytest.importorskip("pandas")
+    X, _ = ragged(6)
+    X = [np.column_stack([x[:, 0], x[:, 1] > 0]) for x in X]
+    tables = [pd.DataFrame({"load": x[:, 0], "weekend": x[:, 1] > 0}) for x in X]
+    nullable = [table.astype({"load": "Float64", "weekend": "boolean"}) for table in tables]
+    expected = small(LSTMRegressor(4)).fit(X, targets(X)).predict(X)
+    for held in (tables, nullable):
+        np.testing.assert_array_equal(small(LSTMRegressor(4)).fit(held, targets(X)).predict(held), expected)
+
+
 @pytest.mark.parametrize(
     ("of_steps", "weight"), [(False, None), (False, "sequences"), (True, None), (True, "sequences"), (True, "steps")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 HELD = ("array", "table", "list", "tuple", "objects", "numbers")
 """Ways in which `held` can hold sequences; only an array and a table are of one length, only numbers are 1-D."""
@@ -38,3 +39,20 @@ def assert_held_alike(result, X):
     """Fail unless both hold sequences of the same shapes in the same way; a list counts as a tuple."""
     assert type(result) is (list if isinstance(X, tuple) else type(X))
     assert [one.shape for one in result] == [one.shape for one in X]
+
+
+def real_tables(n):
+    """Data frames of n rows whose columns are real, though NumPy sees objects in some, and a column that has a NaN."""
+    pd = pytest.importorskip("pandas")
+    y = np.arange(float(n))
+    plain = pd.DataFrame({"load": y, "weekend": y > 2})
+    return {
+        "float and bool": plain,
+        "single and bool": plain.astype({"load": np.float32}),
+        "nullable": plain.astype({"load": "Float64", "weekend": "boolean"}),
+        "integers": pd.DataFrame({"load": y.astype(int), "weekend": y > 2}),
+        "missing": pd.DataFrame({"load": pd.array([None, *range(1, n)], "Int64"), "weekend": y > 2}),
+    }
+
+
+TABLES = ("float and bool", "single and bool", "nullable", "integers", "missing")

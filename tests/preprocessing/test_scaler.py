@@ -22,7 +22,7 @@ from pylstm import LSTMRegressor, SequenceScaler, make_windows
 from pylstm.preprocessing import _sequences
 from pylstm.preprocessing._moments import merge, moments_of
 
-from .data import HELD, assert_held_alike, held, objects, steps_of
+from .data import HELD, TABLES, assert_held_alike, held, objects, real_tables, steps_of
 
 ROUNDING = 1e-12
 """Relative: n * eps for a sum of n = 4000 float64, of values as large as their spread."""
@@ -82,6 +82,15 @@ def test_float32_stays_float32_and_the_rest_becomes_float64(dtype, expected):
 def test_booleans_are_numbers():
     X = np.array([[True, False], [True, True]])
     assert SequenceScaler().fit(X).mean_.tolist() == [0.75]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_lists_of_tables_are_scaled_as_one_table_is(kind):
+    table = real_tables(9)[kind]
+    expected = StandardScaler().fit_transform(table)
+    first, second = SequenceScaler().fit_transform([table[:5], table[5:]])
+    assert first.dtype == second.dtype == expected.dtype
+    np.testing.assert_allclose(np.concatenate([first, second]), expected, rtol=1e-6)
 
 
 def test_statistics_of_float32_are_those_of_float64():

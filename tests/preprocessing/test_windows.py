@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from pylstm import LSTMRegressor, make_windows
 
+from .data import TABLES, real_tables
+
 
 def by_the_definition(series, n_timesteps, horizon, stride):
     starts = range(0, len(series) - n_timesteps - horizon + 1, stride)
@@ -127,6 +129,25 @@ def test_a_series_of_exactly_one_window_is_enough():
     X, y = make_windows(np.arange(6.0), 4, horizon=2)
     assert X.shape == (1, 4, 1)
     assert y.tolist() == [5]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_of_real_columns_are_series_and_further_inputs(kind):
+    table = real_tables(9)[kind]
+    dtype = np.float32 if kind == "single and bool" else np.float64
+    values = np.column_stack([table[name].to_numpy(dtype, na_value=np.nan) for name in table])
+    X, y = make_windows(table, 3)
+    assert X.dtype == dtype
+    np.testing.assert_array_equal(X, make_windows(values, 3)[0])
+    np.testing.assert_array_equal(y, values[3:])
+    beside = make_windows(np.arange(9.0), 3, exog=table, future_exog=table)
+    np.testing.assert_array_equal(beside[0], make_windows(np.arange(9.0), 3, exog=values, future_exog=values)[0])
+
+
+def test_a_table_with_another_column_is_a_type_error():
+    table = real_tables(9)["float and bool"].assign(day=[*"mondaymon"])
+    with pytest.raises(TypeError, match="series has dtype object, expected real numbers"):
+        make_windows(table, 3)
 
 
 def test_nan_passes_through():
