@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from pylstm.model._readout import Sequences, TargetForm
+from pylstm.preprocessing._sequences import listed
 from pylstm.typing import FloatArray
 
-from ._validation import as_real, listed, pieces, real_array, require_finite
+from ._validation import as_real, pieces, real_array, require_finite
 
 
 def check_targets(

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.model._missing import with_mask
 from pylstm.model._readout import Sequences, for_each
-from pylstm.preprocessing._sequences import cut_columns, read_real, require_real
+from pylstm.preprocessing._sequences import cut_columns, listed, read_real, require_real
 from pylstm.typing import FloatArray
 
 # Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
@@ -120,31 +120,6 @@ def check_sequences(
     if estimator._input.vocabulary_size is not None:
         _require_tokens(sequences, estimator._input.vocabulary_size, name)
     return sequences, n_columns is not None
-
-
-def listed(value: Any) -> list[Any] | None:
-    """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
-
-    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays and series of objects
-    that hold such. Lists of equally long lists look like an array.
-    """
-    if getattr(value, "dtype", None) == np.dtype(object) and hasattr(value, "to_numpy"):  # a series of pandas
-        value = value.to_numpy()
-    if isinstance(value, np.ndarray):
-        if value.dtype != object or value.ndim != 1 or len(value) == 0:
-            return None
-    elif not isinstance(value, list | tuple) or len(value) == 0:
-        return None
-    items = list(value)
-    if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
-        return None
-    if all(getattr(item, "ndim", 0) >= 1 for item in items):
-        return items
-    try:
-        lengths = {len(item) for item in items}
-    except TypeError:  # a scalar array
-        return None
-    return items if len(lengths) > 1 or isinstance(value, np.ndarray) else None
 
 
 def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ._arguments import check_positive
-from ._sequences import RealArray, Sequences, holds_arrays, read_sequences
+from ._sequences import RealArray, Sequences, items_of, read_sequences
 
 
 class StepTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class StepTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
         validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
         if self.n_timesteps is not None:
             check_positive("n_timesteps", self.n_timesteps)
-        if not holds_arrays(X):
+        if items_of(X) is None:
             X = check_array(X, allow_nd=True, ensure_all_finite=False, estimator=self, input_name="X")
         sequences = read_sequences(X, n_timesteps=self.n_timesteps)
         n_features = sequences.n_features
@@ -102,10 +102,10 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
 
     Notes
     -----
-    X is a 3-D array, a 2-D array (see `n_timesteps`), or a list, a tuple or an object array with an array of shape
-    (n_steps, n_features) or (n_steps,) for each sequence. What comes out is held alike: a 3-D array as a 3-D array,
-    sequences in an object array as an object array, those in a list or a tuple as a list. Sparse results are made
-    dense.
+    X is read as the estimators read it: a 3-D array, a 2-D array (see `n_timesteps`), or a list, a tuple, an object
+    array or a series with an array of shape (n_steps, n_features) or (n_steps,) for each sequence, or with nested lists
+    of different lengths. What comes out is held alike: a 3-D array as a 3-D array, sequences in an object array as an
+    object array, others as a list. Sparse results are made dense.
 
     A transformer that learns from targets is given one row of y for each step: see `fit`.
 
@@ -289,7 +289,8 @@ def _targets_of_steps(y: Any, sequences: Sequences) -> RealArray | None:
     """Return `y` with a row for each step of all sequences."""
     if y is None:
         return None
-    targets = list(y) if holds_arrays(y) else np.asarray(y)
+    items = items_of(y)
+    targets = np.asarray(y) if items is None else items
     if len(targets) != len(sequences):
         msg = f"y has {len(targets)} rows, expected {len(sequences)} (one for each sequence of X)"
         raise ValueError(msg)

@@ -14,7 +14,7 @@ from pylstm.typing import FloatArray
 
 from ._moments import Moments, merge, moments_of
 from ._per_step import StepTransformer
-from ._sequences import RealArray, Sequences, hold, holds_arrays, read_real
+from ._sequences import RealArray, Sequences, hold, items_of, read_real
 
 Affine: TypeAlias = Callable[[RealArray, FloatArray, FloatArray, FloatArray], None]
 """Of values, offset and scale; the last argument is the result."""
@@ -56,9 +56,10 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
 
     Notes
     -----
-    X is a 3-D array, a 2-D array (see `n_timesteps`), or a list, a tuple or an object array with an array of shape
-    (n_steps, n_features) or (n_steps,) for each sequence. What comes out is held alike. float32 stays float32, other
-    types become float64. NaN is left out of the statistics and stays NaN.
+    X is read as the estimators read it: a 3-D array, a 2-D array (see `n_timesteps`), or a list, a tuple, an object
+    array or a series with an array of shape (n_steps, n_features) or (n_steps,) for each sequence, or with nested lists
+    of different lengths. What comes out is held alike. float32 stays float32, other types become float64. NaN is left
+    out of the statistics and stays NaN.
 
     X is read piece by piece: fitting on a memory-mapped array, or on windows that are views, takes a few megabytes. The
     moments of the pieces are merged as in Chan, Golub and LeVeque (1983). What `transform` returns is new memory, for
@@ -260,9 +261,10 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
             function(groups, offset, scale, result)
             return result.reshape(values.shape)
 
-        if not holds_arrays(y):
+        items = items_of(y)
+        if items is None:
             return mapped("y", y)
-        parts = [mapped(f"y[{index}]", one) for index, one in enumerate(y)]
+        parts = [mapped(f"y[{index}]", one) for index, one in enumerate(items)]
         return hold(parts, as_objects=isinstance(y, np.ndarray))
 
     def __sklearn_tags__(self) -> Tags:

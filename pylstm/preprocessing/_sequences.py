@@ -93,9 +93,9 @@ def read_sequences(
 
     Parameters
     ----------
-    X : array-like, list or tuple of array-like, or object ndarray of array-like
+    X : array-like; list or tuple of array-like; object ndarray or series of array-like
         (n_sequences, n_steps, n_features); (n_sequences, n_columns), see `n_timesteps`; or one array of shape
-        (n_steps, n_features) or (n_steps,) for each sequence. Nested lists of numbers are an array, not a list.
+        (n_steps, n_features) or (n_steps,) for each sequence. Nested lists of one length are an array, not a list.
     name : str
         The argument's name, for messages.
     n_timesteps : int, optional
@@ -111,12 +111,14 @@ def read_sequences(
         If there is no sequence, a shape is wrong, a sequence has no step, or features or dimensions differ.
     """
     kind: Literal["list", "objects"] = "objects" if isinstance(X, np.ndarray) else "list"
-    if holds_arrays(X):
-        bare = np.ndim(X[0]) == 1
-        values = [_element(f"{name}[{index}]", one, channels_first) for index, one in enumerate(X)]
+    items = items_of(X)
+    if items is not None:
+        arrays = [read_real(f"{name}[{index}]", one) for index, one in enumerate(items)]
+        values = [_element(f"{name}[{index}]", one, channels_first) for index, one in enumerate(arrays)]
+        bare = arrays[0].ndim == 1
         for index, one in enumerate(values):
-            if (np.ndim(X[index]) == 1) != bare:
-                msg = f"{name}[{index}] has {np.ndim(X[index])} dimensions, expected {np.ndim(X[0])} (as {name}[0])"
+            if (arrays[index].ndim == 1) != bare:
+                msg = f"{name}[{index}] has {arrays[index].ndim} dimensions, expected {arrays[0].ndim} (as {name}[0])"
                 raise ValueError(msg)
             if one.shape[1] != values[0].shape[1]:
                 msg = f"{name}[{index}] has {one.shape[1]} features, expected {values[0].shape[1]} (as {name}[0])"
@@ -154,8 +156,38 @@ def read_real(name: str, value: Any) -> RealArray:
     return array
 
 
+def listed(value: Any) -> list[Any] | None:
+    """Return `value` as a list of sequences if it is one, None if it is an array or looks like one.
+
+    Lists of sequences are lists and tuples of arrays, or of anything unequally long, and arrays and series of objects
+    that hold such. Lists of equally long lists look like an array.
+    """
+    value = _without_index(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype != object or value.ndim != 1 or len(value) == 0:
+            return None
+    elif not isinstance(value, list | tuple) or len(value) == 0:
+        return None
+    items = list(value)
+    if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
+        return None
+    if all(getattr(item, "ndim", 0) >= 1 for item in items):
+        return items
+    try:
+        lengths = {len(item) for item in items}
+    except TypeError:  # a scalar array
+        return None
+    return items if len(lengths) > 1 or isinstance(value, np.ndarray) else None
+
+
+def items_of(value: Any) -> list[Any] | None:
+    """Return `value` as a list of sequences as `listed` does; with an array among them lists are never an array."""
+    return list(value) if holds_arrays(value) else listed(value)
+
+
 def holds_arrays(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Whether `value` is a list, a tuple or an object array with arrays (or data frames) among its elements."""
+    """Whether `value` is a list, a tuple, an object array or a series with arrays (or frames) among its elements."""
+    value = _without_index(value)
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1):
         return any(hasattr(one, "__array__") and np.ndim(one) > 0 for one in value)
     return False
@@ -171,9 +203,8 @@ def hold(parts: Sequence[RealArray], *, as_objects: bool) -> list[RealArray] | N
     return objects
 
 
-def _element(name: str, value: Any, channels_first: bool) -> RealArray:
+def _element(name: str, array: RealArray, channels_first: bool) -> RealArray:
     """Return one element of a list as (n_steps, n_features)."""
-    array = read_real(name, value)
     if array.ndim not in {1, 2} or array.size == 0:
         layout = "(n_features, n_steps)" if channels_first else "(n_steps, n_features)"
         msg = f"{name} has shape {array.shape}, expected {layout} or (n_steps,), none of them 0"
@@ -198,6 +229,13 @@ def _array(name: str, value: Any, channels_first: bool) -> RealArray:
         )
         raise ValueError(msg)
     return array
+
+
+def _without_index(value: Any) -> Any:
+    """Return a series of objects of pandas as an array."""
+    return (
+        value.to_numpy() if getattr(value, "dtype", None) == np.dtype(object) and hasattr(value, "to_numpy") else value
+    )
 
 
 def _as_array(name: str, value: Any) -> NDArray[Any]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
 
-from pylstm import preprocessing
+from pylstm import LSTMRegressor, PerStep, SequenceScaler, pad_sequences, preprocessing, to_channels_first
 from pylstm.preprocessing._sequences import holds_arrays, read_sequences
 
 
@@ -50,6 +51,36 @@ def test_columns_are_steps_of_n_timesteps():
     read = read_sequences(flat, n_timesteps=4)
     np.testing.assert_array_equal(read.values, flat.reshape(2, 4, 3))
     assert np.shares_memory(read.values, flat)
+
+
+NESTED = [[1.0, 2.0, 3.0], [4.0, 5.0]]
+
+
+def series_of_arrays():
+    return pytest.importorskip("pandas").Series(map(np.array, NESTED), index=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "held", [lambda: NESTED, lambda: tuple(NESTED), lambda: objects(NESTED), series_of_arrays], ids=range(4)
+)
+def test_what_the_estimators_read_is_read_everywhere(held):
+    X = held()
+    LSTMRegressor(2, max_iter=1).fit(X, [0.0, 1.0])
+    read = read_sequences(X)
+    assert [one[:, 0].tolist() for one in read.values] == NESTED
+    assert read.bare
+    for transformer in (SequenceScaler(), PerStep(StandardScaler())):
+        scaled = transformer.fit_transform(X)
+        np.testing.assert_allclose(np.concatenate(list(scaled)), StandardScaler().fit_transform(read.steps())[:, 0])
+    assert [one.shape for one in to_channels_first(X)] == [(1, 3), (1, 2)]
+    assert pad_sequences(X)[1].tolist() == [3, 2]
+
+
+def test_targets_of_steps_may_be_nested_lists():
+    scaler = SequenceScaler().fit(NESTED)
+    back = scaler.inverse_transform_target(scaler.transform_target(NESTED, features=0), features=0)
+    np.testing.assert_allclose(np.concatenate(back), np.concatenate(NESTED))
+    assert len(PerStep(StandardScaler()).fit(NESTED, NESTED).transform(NESTED)) == 2
 
 
 def test_data_frames_are_arrays():
@@ -166,7 +197,8 @@ def test_holding_arrays_is_more_than_being_one(value, expected):
         (ValueError, r"X\[1\] has shape \(\), expected", [np.zeros(3), 1.0]),
         (TypeError, r"X\[1\] has dtype <U1, expected real numbers", [np.zeros(2), np.array(["a", "b"])]),
         (TypeError, r"X\[0\] has dtype complex128, expected real numbers", [np.zeros(2, complex)]),
-        (ValueError, "X is nested lists of different lengths, expected an array", [[1.0, 2.0], [3.0]]),
+        (ValueError, r"X\[0\] is nested lists of different lengths, expected an array", [[[1.0], [2.0, 3.0]], [[4.0]]]),
+        (ValueError, "X is nested lists of different lengths, expected an array", [[1.0, 2.0], 3.0]),
         (TypeError, "X has dtype <U1, expected real numbers", [["a", "b"], ["c", "d"]]),
         (TypeError, "X has dtype object, expected real numbers", [[None, 1.0], [2.0, {}]]),
         (TypeError, r"X has dtype datetime64\[s\], expected real numbers", np.zeros((2, 3), "M8[s]")),

@@ -244,6 +244,14 @@ def test_several_series_give_their_windows_one_below_the_other(several, horizon,
     np.testing.assert_array_equal(y, np.concatenate([y_one for _, y_one in apart]))
 
 
+def test_a_pandas_series_of_arrays_is_several_series():
+    pd = pytest.importorskip("pandas")
+    arrays = [np.arange(6.0), np.arange(10.0, 15.0)]
+    X, y = make_windows(pd.Series(arrays, index=["a", "b"]), 3)
+    np.testing.assert_array_equal(X, make_windows(arrays, 3)[0])
+    np.testing.assert_array_equal(y, make_windows(arrays, 3)[1])
+
+
 def test_the_windows_of_several_series_are_new_and_writable():
     series = [np.zeros(9), np.zeros(12)]
     X, y = make_windows(series, 3)
