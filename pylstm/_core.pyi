@@ -1,7 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, SupportsIndex
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 class Tape: ...
@@ -27,8 +26,8 @@ def layer_forward(
     h0: ArrayLike | None,
     c0: ArrayLike | None,
     lengths: ArrayLike | None,
-    reverse: bool | np.bool_,
-    training: bool | np.bool_,
+    reverse: bool,
+    training: bool,
 ) -> tuple[Any, ...]: ...
 def layer_backward(
     family: str, tape: Tape, dy: ArrayLike | None, dh_n: ArrayLike | None, dc_n: ArrayLike | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 Activation: TypeAlias = "str | tuple[str, float] | tuple[str, float, float]"
 """A name, and alpha and beta where they are not the standard's."""
 
@@ -26,8 +28,9 @@ def checked_activations(
         raise ValueError(msg)
     checked = []
     for role, function in zip(roles, given, strict=True):
-        parts: tuple[Any, ...] = (function,) if isinstance(function, str) else tuple(function)
-        if not 1 <= len(parts) <= 3 or not isinstance(parts[0], str):
+        parts: tuple[Any, ...] = tuple(function) if isinstance(function, tuple | list) else (function,)
+        numbers = all(isinstance(one, int | float | np.integer | np.floating) for one in parts[1:])
+        if not 1 <= len(parts) <= 3 or not isinstance(parts[0], str) or not numbers:
             msg = f"activation {role} is {function!r}, expected {form}"
             raise TypeError(msg)
         alpha, beta = (*(float(parameter) for parameter in parts[1:]), None, None)[:2]

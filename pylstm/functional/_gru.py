@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
+from pylstm.functional._flags import checked_flag
 from pylstm.functional._layer_norm import LayerNorm, LayerNormGradients
 from pylstm.typing import Flag, FloatArray
 
@@ -115,7 +116,8 @@ def gru_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type.
+        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
+        False.
     ValueError
         If shapes disagree or a length is out of range.
 
@@ -144,7 +146,7 @@ def gru_forward(
     ((2, 5, 4), True)
     """
     y, h_n, _, tape = _core.layer_forward(
-        _cell(layer_norm, reset_after, bias_hn),
+        _cell(layer_norm, checked_flag("reset_after", reset_after), bias_hn),
         x,
         weight_ih,
         weight_hh,
@@ -158,8 +160,8 @@ def gru_forward(
         h0,
         None,
         lengths,
-        reverse,
-        training,
+        checked_flag("reverse", reverse),
+        checked_flag("training", training),
     )
     return GRUOutput(y, h_n, tape)
 
@@ -247,7 +249,7 @@ def gru_step(
     (1, 2)
     """
     h_next: FloatArray = _core.layer_step(
-        _cell(layer_norm, reset_after, bias_hn),
+        _cell(layer_norm, checked_flag("reset_after", reset_after), bias_hn),
         x_t,
         h,
         None,
@@ -264,7 +266,7 @@ def gru_step(
     return h_next
 
 
-def _cell(layer_norm: LayerNorm | None, reset_after: Flag, bias_hn: object) -> str:
+def _cell(layer_norm: LayerNorm | None, reset_after: bool, bias_hn: object) -> str:
     if not reset_after and bias_hn is not None:
         msg = "bias_hn is given, expected None with reset_after=False: add it to the last block of bias"
         raise ValueError(msg)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
+from pylstm.functional._flags import checked_flag
 from pylstm.functional._layer_norm import LayerNorm, LayerNormGradients
 from pylstm.typing import Flag, FloatArray
 
@@ -125,7 +126,8 @@ def lstm_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type.
+        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
+        False.
     ValueError
         If shapes disagree or a length is out of range.
 
@@ -153,7 +155,7 @@ def lstm_forward(
     """
     return LSTMOutput._make(
         _core.layer_forward(
-            _cell(peephole, coupled, cell_clip, layer_norm),
+            _cell(peephole, checked_flag("coupled", coupled), cell_clip, layer_norm),
             x,
             weight_ih,
             weight_hh,
@@ -167,8 +169,8 @@ def lstm_forward(
             h0,
             c0,
             lengths,
-            reverse,
-            training,
+            checked_flag("reverse", reverse),
+            checked_flag("training", training),
         )
     )
 
@@ -274,7 +276,7 @@ def lstm_step(
     (1, 2)
     """
     return _core.layer_step(
-        _cell(peephole, coupled, cell_clip, layer_norm),
+        _cell(peephole, checked_flag("coupled", coupled), cell_clip, layer_norm),
         x_t,
         h,
         c,
@@ -290,7 +292,7 @@ def lstm_step(
     )
 
 
-def _cell(peephole: ArrayLike | None, coupled: Flag, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:
+def _cell(peephole: ArrayLike | None, coupled: bool, cell_clip: float | None, layer_norm: LayerNorm | None) -> str:
     if layer_norm is None:
         return "coupled_lstm" if coupled else "lstm"
     if not isinstance(layer_norm, LayerNorm):

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from pylstm import _core
 from pylstm.functional._activations import Activation, checked_activations
+from pylstm.functional._flags import checked_flag
 from pylstm.typing import Flag, FloatArray
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def rnn_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type.
+        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
+        False.
     ValueError
         If shapes disagree, a length is out of range, or `nonlinearity` is unknown.
 
@@ -137,8 +139,8 @@ def rnn_forward(
         h0,
         None,
         lengths,
-        reverse,
-        training,
+        checked_flag("reverse", reverse),
+        checked_flag("training", training),
     )
     return RNNOutput(y, h_n, tape)
 

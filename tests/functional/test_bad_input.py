@@ -365,6 +365,21 @@ def test_an_option_that_a_function_does_not_have_is_refused(variant: Variant, op
         forward(variant.cell, {**good(variant).forward_arguments(), option: None})
 
 
+@pytest.mark.parametrize("flag", ["yes", "no", None, 2, 1.0, np.array([True])], ids=repr)
+@pytest.mark.parametrize(
+    ("variant", "option"),
+    [
+        *((variant, option) for variant in (LSTM, GRU, RNN) for option in ("reverse", "training")),
+        (LSTM, "coupled"),
+        (GRU, "reset_after"),
+    ],
+    ids=str,
+)
+def test_what_is_neither_true_nor_false_is_named(variant: Variant, option: str, flag: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{option} is {re.escape(repr(flag))}, expected True or False$"):
+        forward(variant.cell, {**good(variant).forward_arguments(), option: flag})
+
+
 @pytest.mark.parametrize("thing", [None, "tape", 3, object(), np.zeros(3), (), pylstm])
 @pytest.mark.parametrize("cell", FUNCTIONS)
 def test_backward_of_something_else_than_a_tape_is_a_type_error(cell: str, thing: object) -> None:
