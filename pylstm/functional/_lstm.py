@@ -21,10 +21,12 @@ class LSTMOutput(NamedTuple):
 
     Attributes
     ----------
-    y : ndarray of shape (N, T, H)
+    y : ndarray of shape (N, T, H), or (N, T, P) with weight_hr of shape (P, H)
         Hidden state of every step, 0 past the end of a row.
-    h_n, c_n : ndarray of shape (N, H)
-        States after each row's last step.
+    h_n : ndarray of shape (N, H), or (N, P)
+        Hidden state after each row's last step.
+    c_n : ndarray of shape (N, H)
+        Cell state after it.
     tape : Tape or None
         What `lstm_backward` needs. None unless ``training=True``.
     """
@@ -42,9 +44,10 @@ class LSTMGradients(NamedTuple):
     ----------
     x : ndarray of shape (N, T, I)
     weight_ih : ndarray of shape (4H, I), or (3H, I) where gates were coupled
-    weight_hh : ndarray of shape (4H, H), or (3H, H)
+    weight_hh : ndarray of shape (4H, H), or (3H, H); with weight_hr of shape (P, H) its columns are P
     bias : ndarray of shape (4H,), or (3H,)
-    h0, c0 : ndarray of shape (N, H)
+    h0 : ndarray of shape (N, H), or (N, P)
+    c0 : ndarray of shape (N, H)
     peephole : ndarray of shape (3H,), or (2H,), or None if there were none
     layer_norm : LayerNormGradients, a LayerNorm of arrays, or None if there was none
     weight_hr : ndarray of shape (P, H), or None if there was none
@@ -93,7 +96,7 @@ def lstm_forward(
     bias : array-like of shape (4H,), or (3H,), optional
         Default: zeros.
     h0, c0 : array-like of shape (N, H), optional
-        Initial states. Default: zeros.
+        Initial states. Default: zeros. With `weight_hr` h0 has P columns.
     lengths : array-like of shape (N,), optional
         Real steps of each row, integers in [0, T]. Default: all T.
     reverse : bool
@@ -121,7 +124,7 @@ def lstm_forward(
     Returns
     -------
     LSTMOutput
-        y (N, T, H), h_n (N, H), c_n (N, H) and tape.
+        y (N, T, H), h_n (N, H), c_n (N, H) and tape; with `weight_hr` y (N, T, P) and h_n (N, P).
 
     Raises
     ------
@@ -188,10 +191,12 @@ def lstm_backward(
     ----------
     tape : Tape
         Of ``lstm_forward(..., training=True)``. It holds its own copies and may be used any number of times.
-    dy : array-like of shape (N, T, H), optional
+    dy : array-like of shape (N, T, H), or (N, T, P) with weight_hr of shape (P, H), optional
         Gradient of the loss with respect to y. Default: zeros. Values past the end of a row are ignored.
-    dh_n, dc_n : array-like of shape (N, H), optional
-        Gradients with respect to h_n and c_n. Default: zeros.
+    dh_n : array-like of shape (N, H), or (N, P), optional
+        Gradient with respect to h_n. Default: zeros.
+    dc_n : array-like of shape (N, H), optional
+        Gradient with respect to c_n. Default: zeros.
 
     Returns
     -------
@@ -254,14 +259,14 @@ def lstm_step(
     x_t : array-like of shape (N, I)
         Input of this step; its type decides that of the computation.
     h, c : array-like of shape (N, H)
-        States before it.
+        States before it. With `weight_hr` of shape (P, H) h has P columns.
     weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm, weight_hr, activations
         As for `lstm_forward`.
 
     Returns
     -------
     h, c : ndarray of shape (N, H)
-        States after it; new arrays.
+        States after it, shaped as those before; new arrays.
 
     Raises
     ------
