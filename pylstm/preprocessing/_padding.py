@@ -40,7 +40,8 @@ def pad_sequences(
     TypeError
         If something is not real numbers, or `length` not an integer.
     ValueError
-        If a shape or `where` is wrong, or `length` is less than a sequence has: nothing is cut off.
+        If a shape or `where` is wrong, `length` is less than a sequence has (nothing is cut off), or the type cannot
+        hold `value`.
 
     See Also
     --------
@@ -70,6 +71,7 @@ def pad_sequences(
         raise ValueError(msg)
 
     dtype = read.dtype if read.dtype.kind == "f" or isinstance(value, Integral) else np.dtype(np.float64)
+    _require_fits(value, dtype)
     padded = np.full((len(read), n_steps, read.n_features), value, dtype=dtype)
     for row, sequence in zip(padded, read.values, strict=True):
         row[_real_steps(len(sequence), n_steps, where)] = sequence
@@ -128,6 +130,20 @@ def unpad(padded: ArrayLike, lengths: ArrayLike, *, where: str = "end") -> list[
         msg = f"lengths[{row}] is {counts[row]}, expected 0 to {n_steps} (the steps of padded)"
         raise ValueError(msg)
     return [row[_real_steps(count, n_steps, where)] for row, count in zip(array, counts.tolist(), strict=True)]
+
+
+def _require_fits(value: Real, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError unless `dtype` holds `value`, rounded where it is a type of floats."""
+    number = int(value) if isinstance(value, Integral) else float(value)
+    if dtype.kind == "f":
+        low, high = -float(np.finfo(dtype).max), float(np.finfo(dtype).max)
+    elif dtype.kind == "b":
+        low, high = 0, 1
+    else:
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if abs(number) < np.inf and not low <= number <= high:
+        msg = f"value is {value}, expected a number that {dtype} can hold (the type of sequences)"
+        raise ValueError(msg)
 
 
 def _real_steps(count: int, n_steps: int, where: str) -> slice:

@@ -46,6 +46,34 @@ def test_integers_make_room_for_a_value_that_is_none():
     assert pad_sequences(sequences, value=-1)[0].dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [(bool, 2), (bool, -1), (np.int8, 300), (np.uint8, -1), (np.float16, 1e9), (np.float64, 10**400)],
+    ids=["bool", "negative bool", "int8", "uint8", "float16", "float64"],
+)
+def test_a_value_that_the_type_cannot_hold_is_named(dtype, value):
+    sequences = [np.zeros(3, dtype), np.zeros(2, dtype)]
+    name = np.dtype(dtype).name
+    with pytest.raises(ValueError, match=f"^value is {value}, expected a number that {name} can hold"):
+        pad_sequences(sequences, value=value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (bool, True),
+        (np.int8, np.int8(-128)),
+        (np.uint64, 2**64 - 1),
+        (np.float16, -np.inf),
+        (np.float16, np.float32(7)),
+    ],
+)
+def test_a_value_that_the_type_can_hold_is_taken(dtype, value):
+    padded, _ = pad_sequences([np.zeros(3, dtype), np.zeros(2, dtype)], value=value)
+    assert padded.dtype == dtype
+    assert padded[1, 2] == value
+
+
 def test_float32_stays_float32():
     assert pad_sequences([np.zeros(3, np.float32), np.zeros(2, np.float32)], value=np.nan)[0].dtype == np.float32
 
