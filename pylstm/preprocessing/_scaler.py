@@ -285,7 +285,7 @@ def _restore(values: RealArray, offset: FloatArray, scale: FloatArray, out: Floa
 
 
 def _result_type(dtype: np.dtype[Any]) -> type[np.float32 | np.float64]:
-    return np.float32 if dtype == np.float32 else np.float64
+    return np.float32 if dtype.newbyteorder("=") == np.float32 else np.float64
 
 
 def _check_features(features: int | Sequence[int], n_features: int) -> NDArray[np.intp]:

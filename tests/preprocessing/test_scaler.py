@@ -319,7 +319,9 @@ def test_ragged_targets_are_held_alike(hold, features):
     assert original[1][0, 0] == 2 + 1
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [(np.float32, np.float32), (np.float64, np.float64), (int, np.float64)])
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(np.float32, np.float32), (">f4", np.float32), (np.float64, np.float64), (int, np.float64)]
+)
 def test_targets_keep_single_precision(dtype, expected):
     scaler = SequenceScaler().fit([SERIES])
     y = np.ones((3, 2), dtype)
