@@ -43,8 +43,10 @@ TEMPLATE = """\
 //
 //   {name}::State state{{}};  // zeros: before the first step
 //   {name}::step(state, x);  // x [inputs]: the next time step
-//   {name}::read(state, y);  // y [outputs]
+//   {name}::read(state, y);  // y [outputs], after the steps so far
 //   {name}::self_test() < {name}::self_test_tolerance  // what it computes here against what it computed there
+//
+// Outputs are {outputs_are}.
 #pragma once
 
 #include <algorithm>
@@ -145,7 +147,7 @@ inline float self_test() {{
 """
 
 
-def write_header(document: Document, path: str | os.PathLike[str], name: str, include: str) -> None:
+def write_header(document: Document, outputs_are: str, path: str | os.PathLike[str], name: str, include: str) -> None:
     """Write `document` as a header with everything in namespace `name`; `include` has the engine's headers.
 
     Raises
@@ -161,8 +163,9 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
     if a["cell"] not in CELLS:
         msg = f"a header cannot have the cell {a['cell']!r}, expected one of {', '.join(CELLS)}"
         raise ValueError(msg)
+    ignored = IGNORED if len(a["hidden_sizes"]) > 1 else {*IGNORED, "residual"}  # of layers above the first
     for field, value in a.items():
-        if field not in USED | IGNORED and value:
+        if field not in USED | ignored and value:
             msg = f"a header cannot have {field}={value!r}: it goes one step at a time, with memory for states alone"
             raise ValueError(msg)
     if a["pooling"] not in POOL:
@@ -207,6 +210,7 @@ def write_header(document: Document, path: str | os.PathLike[str], name: str, in
     text = TEMPLATE.format(
         title=f"A trained network: {a['cell']}, hidden sizes {', '.join(map(str, a['hidden_sizes']))}.",
         version=_core.version(),
+        outputs_are=outputs_are,
         name=name,
         cells=_cells(Path(include), file),
         cell=cell,

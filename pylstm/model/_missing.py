@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def with_mask(X: FloatArray) -> FloatArray:
     return np.concatenate([np.where(missing, 0, X), missing, since], axis=-1).astype(X.dtype, copy=False)
 
 
-def refuse_stream() -> None:
-    """Raise ValueError: a stream reads what the network reads."""
-    msg = "missing is 'mask', expected 'error': a stream has no memory of when a feature was last seen"
+def refuse_stream(what: str = "a stream") -> NoReturn:
+    """Raise ValueError: `what` goes one step at a time, and reads what the network reads."""
+    msg = f"missing is 'mask', expected 'error': {what} has no memory of when a feature was last seen"
     raise ValueError(msg)

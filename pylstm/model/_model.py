@@ -182,13 +182,19 @@ or list of (n_steps_i, n_features)
         Raises
         ------
         ValueError
-            If the network reads sequences in both directions, or has layer normalisation, or `name` is no C++ name.
+            If the network reads sequences in both directions, with attention or an embedding, gives something for every
+            step, has layer normalisation, the cell "gru_reset_before", zoneout or residual layers, or takes missing
+            values; or if `name` is no C++ name.
 
         Notes
         -----
-        The header computes what `predict` does but for rounding: its ``self_test()`` says how far from it.
+        The header computes the network's outputs but for rounding: its ``self_test()`` says how far off. They are what
+        `predict` gives, but logits of classes, logarithms of counts (``loss="poisson"``), and quantiles that are not
+        sorted; the header's first lines say which.
         """
-        write_header(self._document, path, name, get_include())
+        if self._masks:
+            refuse_stream("a header")
+        write_header(self._document, self._readout.meaning, path, name, get_include())
 
     def _sequences(self, X: Any) -> Sequences:
         network = self._document.architecture

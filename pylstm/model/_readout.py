@@ -138,6 +138,23 @@ class Readout:
         return np.asarray(np.sort(outputs.reshape(*outputs.shape[:-1], -1, len(levels)), axis=-1)[..., rank])
 
     @property
+    def meaning(self) -> str:
+        """What outputs of the network are, in words for those who read them without this class."""
+        if self.classes is not None:
+            if self.classes.several:
+                return "a log-odds for each label, which predict gives where it is above 0"
+            if self.classes.binary:
+                return "the log-odds of the second class, which predict gives where it is above 0"
+            return "a logit for each class: predict gives that of the largest, probabilities are their softmax"
+        if self.loss == "poisson":
+            return "the logarithm of what predict gives"
+        if self.loss == "quantile":
+            return (
+                f"the quantiles of each target, of the levels {', '.join(map(str, self.quantiles))}; predict sorts them"
+            )
+        return "what predict gives"
+
+    @property
     def kind(self) -> str:
         """Of the task, in model files."""
         return "regression" if self.classes is None else "classification"

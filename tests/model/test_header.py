@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from pylstm import load_model
+from pylstm import LSTMClassifier, LSTMRegressor, load_model
 from pylstm.model import _header
 
 from .models import fitted, inputs
@@ -28,6 +28,7 @@ NETWORKS = {
     "gru": {"cell": "gru", "hidden_size": [3, 5], "dtype": "float64"},
     "rnn": {"cell": "rnn", "hidden_size": 4},
     "projection": {"hidden_size": [5, 4], "proj_size": 3},
+    "one_residual": {"hidden_size": 4, "residual": True},
 }
 
 PROGRAM = """
@@ -80,12 +81,49 @@ def test_headers_compute_what_python_does(tmp_path):
         ({"cell": "layernorm_lstm"}, "layernorm_lstm"),
         ({"cell": "layernorm_gru"}, "layernorm_gru"),
         ({"cell": "gru_reset_before"}, "gru_reset_before"),
+        ({"zoneout": 0.1}, "zoneout=0.1"),
+        ({"residual": True, "num_layers": 2}, "residual=True"),
+        ({"pooling": "attention"}, "pooling='attention'"),
+        ({"missing": "mask"}, "missing is 'mask', expected 'error': a header has no memory"),
     ],
 )
 def test_what_a_header_cannot_have_is_an_error(parameters, match, tmp_path):
     with pytest.raises(ValueError, match=match):
         fitted(**parameters).export_header(tmp_path / "model.hpp")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_of_tokens_and_of_targets_for_every_step_are_errors(tmp_path):
+    X = np.tile(np.arange(4), (4, 2))
+    tokens = LSTMRegressor(3, vocabulary_size=4, max_iter=1).fit(X, X[:, 0])
+    per_step = LSTMRegressor(3, targets="per_step", max_iter=1).fit(inputs(), inputs()[:, :, 0])
+    for model, match in ((tokens, "vocabulary_size=4"), (per_step, "pooling='none'")):
+        with pytest.raises(ValueError, match=match):
+            model.export_header(tmp_path / "model.hpp")
+
+
+@pytest.mark.parametrize(
+    ("model", "outputs"),
+    [
+        (LSTMRegressor(), "what predict gives"),
+        (LSTMRegressor(loss="poisson"), "the logarithm of what predict gives"),
+        (LSTMRegressor(loss="quantile", quantile=(0.9, 0.1)), "of the levels 0.9, 0.1; predict sorts them"),
+        (LSTMClassifier(), "a logit for each class"),
+    ],
+)
+def test_a_header_says_what_its_outputs_are(model, outputs, tmp_path):
+    X = inputs(12)
+    model.set_params(hidden_size=3, max_iter=1).fit(X, np.arange(12) % 3)
+    model.export_header(tmp_path / "model.hpp")
+    assert outputs in (tmp_path / "model.hpp").read_text(encoding="utf-8").partition("#pragma once")[0]
+
+
+@pytest.mark.parametrize("classes", ["two", "several"])
+def test_outputs_of_labels_are_log_odds(classes, tmp_path):
+    X = inputs(12)
+    y = np.arange(12) % 2 if classes == "two" else np.stack([np.arange(12) % 2, np.arange(12) % 3 == 0], axis=1)
+    LSTMClassifier(3, max_iter=1).fit(X, y).export_header(tmp_path / "model.hpp")
+    assert "log-odds" in (tmp_path / "model.hpp").read_text(encoding="utf-8").partition("#pragma once")[0]
 
 
 @pytest.mark.parametrize("name", ["", "2a", "a b", "a::b", "_a", "a__b", "ä"])
