@@ -35,6 +35,18 @@ USED = {"cell", "n_features", "hidden_sizes", "proj_size", "n_outputs", "pooling
 IGNORED = {"dropout", "input_dropout", "recurrent_dropout", "variational", "merge"}
 """Those that do not matter for predictions in one direction; any other has to be off."""
 
+NO_NAMES = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class compl
+concept const consteval constexpr constinit const_cast continue co_await co_return co_yield decltype default delete do
+double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace
+new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires return
+short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef
+typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+main std pylstm NULL EOF NAN INFINITY linux unix
+"""
+"""Keywords and alternative tokens of C++20 (lex.key, lex.digraph); in the last line what programs have already, macros
+of the C library and of compilers among it."""
+
 TEST_STEPS = 16
 
 TEMPLATE = """\
@@ -157,8 +169,8 @@ def write_header(document: Document, outputs_are: str, path: str | os.PathLike[s
         C++ name.
     """
     a = document.architecture
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name):
-        msg = f"name is {name!r}, expected a name for a C++ namespace"
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name) or name in NO_NAMES.split():
+        msg = f"name is {name!r}, expected a name for a C++ namespace, no keyword or reserved name"
         raise ValueError(msg)
     if a["cell"] not in CELLS:
         msg = f"a header cannot have the cell {a['cell']!r}, expected one of {', '.join(CELLS)}"

@@ -177,14 +177,15 @@ or list of (n_steps_i, n_features)
         path : path-like
             The header; it needs nothing of pylstm's. C++17, float32, no exceptions, RTTI, allocation or threads.
         name : str
-            Namespace of everything in it.
+            Namespace of everything in it: a C++ name that neither the program nor the C library (``exp``) has for
+            something else.
 
         Raises
         ------
         ValueError
             If the network reads sequences in both directions, with attention or an embedding, gives something for every
             step, has layer normalisation, the cell "gru_reset_before", zoneout or residual layers, or takes missing
-            values; or if `name` is no C++ name.
+            values; or if `name` is no C++ name, or a keyword or reserved.
 
         Notes
         -----

@@ -126,7 +126,10 @@ def test_outputs_of_labels_are_log_odds(classes, tmp_path):
     assert "log-odds" in (tmp_path / "model.hpp").read_text(encoding="utf-8").partition("#pragma once")[0]
 
 
-@pytest.mark.parametrize("name", ["", "2a", "a b", "a::b", "_a", "a__b", "ä"])
+NO_NAMES = ["", "2a", "a b", "a::b", "_a", "a__b", "ä", "class", "int", "true", "not", "export", "co_await", "char8_t"]
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, "std", "main", "pylstm", "NULL", "linux"])
 def test_a_name_that_is_none_is_an_error(name, tmp_path):
     with pytest.raises(ValueError, match="name is"):
         fitted().export_header(tmp_path / "model.hpp", name=name)
