@@ -108,7 +108,7 @@ or list of (n_steps_i, n_features)
         Raises
         ------
         ValueError
-            If the shape is wrong, or a number is NaN or infinite.
+            If the shape is wrong, there are no samples or no steps, or a number is NaN or infinite.
         """
         return self._readout.predictions(self._outputs(X))
 
@@ -220,15 +220,16 @@ or list of (n_steps_i, n_features)
             steps = self._n_timesteps or array.shape[1]
             if array.shape[1] == steps * features:
                 array = array.reshape(len(array), steps, features)
-        if array.ndim != 3 or array.shape[2] != features:
-            msg = f"{name} has shape {array.shape}, expected (n_samples, n_steps, {features}) or as many columns"
+        if array.ndim != 3 or array.shape[2] != features or 0 in array.shape:
+            expected = f"expected (n_samples, n_steps, {features}) or as many columns, none of them 0"
+            msg = f"{name} has shape {array.shape}, {expected}"
             raise ValueError(msg)
         if self._masks:
             if np.isinf(array).any():
                 msg = f"{name} contains infinity"
                 raise ValueError(msg)
             return with_mask(array)
-        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
             row, step, feature = np.argwhere(~np.isfinite(array))[0]
             msg = f"{name} contains {array[row, step, feature]}: row {row}, step {step}, feature {feature}"
             raise ValueError(msg)
