@@ -162,7 +162,7 @@ def read_exactly(file: BufferedReader, count: int) -> np.ndarray[tuple[int], np.
 
 
 def parse_object(text: bytes | str, what: str) -> dict[str, Any]:
-    """Return the object that `text` is: JSON in UTF-8, no name twice, not deep, its numbers finite."""
+    """Return the object that `text` is: JSON of Unicode, no name twice, not deep, its numbers finite."""
     try:
         text = text.decode() if isinstance(text, bytes) else text
         _check_depth(text.encode(), what)
@@ -180,6 +180,8 @@ def parse_object(text: bytes | str, what: str) -> dict[str, Any]:
         raise ModelFormatError(msg) from None
     if not isinstance(parsed, dict):
         _reject(f"{what} is not a JSON object")
+    if (string := no_unicode(parsed)) is not None:
+        _reject(f"{what} is no JSON: a lone surrogate in {string!r:.80}")
     return parsed
 
 
@@ -211,10 +213,22 @@ def _finite(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
-    """Return an integer that `float` takes, as every reader of a number may hand it on."""
-    _finite(text)
-    return int(text)
+def _whole(text: str) -> int | float:
+    """Return an integer that `float` takes, as every reader of a number may hand it on; -0 is none, as in C++."""
+    value = _finite(text)
+    return value if text == "-0" else int(text)
+
+
+def no_unicode(value: Any) -> str | None:
+    """Return a string of `value`, in terms of JSON, that has a lone surrogate and so no UTF-8; None if all have it."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value
+        return None
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return next((found for found in map(no_unicode, parts) if found is not None), None)
 
 
 def _tensor(name: str, entry: Any) -> Tensor:

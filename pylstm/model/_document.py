@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from pylstm import _core
 from pylstm.typing import FloatArray
 
-from ._container import parse_object, read_header, read_tensors, write
+from ._container import no_unicode, parse_object, read_header, read_tensors, write
 from ._errors import ModelFormatError
 
 FORMAT = 1
@@ -38,13 +38,22 @@ class Document:
 
 
 def save(document: Document, path: str | os.PathLike[str]) -> None:
-    """Write a model file: whole, or not at all."""
+    """Write a model file: whole, or not at all.
+
+    Raises
+    ------
+    ValueError
+        If a string has a lone surrogate.
+    """
     description = {
         "format": FORMAT,
         "library": document.library,
         "architecture": document.architecture,
         "task": document.task,
     }
+    if (string := no_unicode(description)) is not None:
+        msg = f"a model file cannot have the string {string!r}: a lone surrogate is no Unicode"
+        raise ValueError(msg)
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     write(path, document.parameters, text, NAMES)
 

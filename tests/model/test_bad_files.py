@@ -106,6 +106,8 @@ ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
         (pack(b'{"a":' + b"9" * 5000 + b"}"), "too large"),
         (pack(b'{"a":-' + b"9" * 400 + b"}"), "too large"),
         (pack(b'{"a":"\xff"}'), "no JSON"),
+        (pack(rb'{"a":["\ud800"]}'), r"no JSON: a lone surrogate in '\\ud800'"),
+        (pack(rb'{"a":{"\udcffb":1}}'), r"a lone surrogate in '\\udcffb'"),
         (pack('{"a":1}'.encode("utf-16-le")), "does not begin with|no JSON"),
         (pack(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "nested"),
         (pack({"a": 1}), "not described by"),
@@ -116,6 +118,7 @@ ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
         (pack({"a": ENTRY | {"shape": [-2, -3]}}, bytes(24)), "shape"),
         (pack({"a": ENTRY | {"shape": [True, 6]}}, bytes(24)), "shape"),
         (pack({"a": ENTRY | {"shape": [2.0, 3]}}, bytes(24)), "shape"),
+        (pack(json.dumps({"a": ENTRY}).encode().replace(b"[0,", b"[-0,"), bytes(24)), "data_offsets"),
         (pack({"a": ENTRY | {"shape": [0, 2**62], "data_offsets": [0, 0]}}), "not the size"),
         (pack({"a": ENTRY | {"shape": [2**62, 4]}}, bytes(24)), "not the size"),
         (pack({"a": ENTRY | {"data_offsets": [24, 0]}}, bytes(24)), "not the size"),
@@ -159,6 +162,7 @@ def written(path, document, description, parameters=None):
         ({"task": {"n_timesteps": 0}}, "n_timesteps"),
         ({"task": {"missing": "guess"}}, "missing is 'guess'"),
         ({"task": {"missing": []}}, r"missing is \[\]"),
+        ({"task": {"note": "\ud800"}}, "a lone surrogate in"),
     ],
 )
 def test_a_description_that_lies_is_rejected(changes, match, document, tmp_path):
@@ -199,6 +203,15 @@ def test_an_architecture_that_lies_is_rejected(changes, match, document, tmp_pat
     path = tmp_path / "model"
     description = describe(document, architecture=document.architecture | changes)
     rejected(path, written(path, document, description), match)
+
+
+def test_minus_zero_is_no_size_but_a_number_as_in_cpp(document, tmp_path):
+    path = tmp_path / "model"
+    description = describe(document)
+    assert '"proj_size": 0' in description
+    rejected(path, written(path, document, description.replace('"proj_size": 0', '"proj_size": -0')), "proj_size is -0")
+    written(path, document, description.replace('"dropout": 0.0', '"dropout": -0'))
+    assert load_model(path).architecture["dropout"] == 0
 
 
 @pytest.mark.parametrize("name", ["cell", "n_features", "hidden_sizes", "n_outputs"])

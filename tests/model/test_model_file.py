@@ -289,6 +289,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_string_that_is_no_unicode_is_not_written(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(inputs()[:, :, 0], columns=[os.fsdecode(b"h\xf6he"), *"bcdef"])
+    model = LSTMRegressor(3, max_iter=1).fit(frame, frame.sum(axis=1))
+    with pytest.raises(ValueError, match=r"the string 'h\\udcf6he'"):
+        model.save_model(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         fitted().save_model(tmp_path / "nowhere" / "model")
