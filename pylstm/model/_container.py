@@ -16,7 +16,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -132,10 +132,19 @@ def write(
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` once it is whole and on the disk; a failure leaves nothing."""
+    """Open a new file that takes the place of `path` once it is whole and on the disk; a failure leaves nothing.
+
+    Raises
+    ------
+    OSError
+        If the system refuses.
+    """
     target = Path(path)
-    target = target.resolve() if target.is_symlink() else target
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+    if target.is_symlink():
+        with suppress(FileNotFoundError):  # the link is for a new file
+            target.stat()  # an OSError if links go in a circle, where resolve() has others or none
+        target = target.resolve()
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")  # short, since names may be as long as they can
     try:
         with temporary.open("xb") as file:
             yield file

@@ -319,6 +319,26 @@ def test_links_are_followed_and_modes_are_those_of_new_files(tmp_path):
     assert modes[0] == modes[1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows bounds whole paths")
+def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path):
+    path = tmp_path / ("m" * 255)
+    path.touch()
+    fitted().save_model(path)
+    assert list(tmp_path.iterdir()) == [path]
+    load_model(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links are POSIX's")
+def test_links_in_a_circle_are_an_os_error(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(OSError, match="symbolic links"):
+        fitted().save_model(one)
+    assert sorted(tmp_path.iterdir()) == [one, other]
+    assert one.is_symlink()
+
+
 # Golden files: of every released version one folder.
 
 
