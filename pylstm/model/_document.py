@@ -25,6 +25,12 @@ FORMAT = 1
 NAMES = ("pylstm", "pylstm.crc32")
 """Of the description and of the checksum in the file's metadata."""
 
+SEEDS = 2**32
+"""Seeds of NumPy's `RandomState` are below it."""
+
+TWICE = {"missing": "error", "n_timesteps": None}
+"""What a task has among the estimator's parameters and beside them, and what it is where it is left out."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -109,7 +115,29 @@ def _description(text: str) -> dict[str, Any]:
                 f"the architecture has a field {name!r} that pylstm {_core.version()} does not know: "
                 f"the file was written by a newer version ({library})"
             )
+    _check_task(description["task"])
     return description
+
+
+def _check_task(task: dict[str, Any]) -> None:
+    """Compare what a task says twice; whoever uses the rest of it checks that."""
+    seed = task.get("seed")
+    if type(seed) is int and seed >= SEEDS:
+        _reject(f"seed is {seed}, expected a whole number below {SEEDS}")
+    parameters, attributes = task.get("parameters"), task.get("attributes")
+    if isinstance(parameters, dict):
+        for name, default in TWICE.items():
+            got, expected = parameters.get(name, default), task.get(name, default)
+            if got != expected:
+                _reject(f"{name} is {got!r} among the parameters and {expected!r} beside them")
+    if isinstance(attributes, dict):
+        n_features, per_step = attributes.get("n_features_in_"), attributes.get("n_features_per_step_")
+        n_columns, names = task.get("n_columns"), attributes.get("feature_names_in_")
+        if n_features != (per_step if n_columns is None else n_columns):
+            beside = f"n_features_per_step_ is {per_step!r} and n_columns {n_columns!r}"
+            _reject(f"n_features_in_ is {n_features!r}, where {beside}")
+        if isinstance(names, list) and len(names) != n_features:
+            _reject(f"feature_names_in_ has {len(names)} names, and n_features_in_ is {n_features!r}")
 
 
 def _check_shapes(dtype: str, architecture: dict[str, Any], got: Mapping[str, tuple[int, ...]]) -> None:

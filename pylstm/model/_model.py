@@ -59,6 +59,10 @@ class Model:
         if task.get("missing", "error") not in MISSING:
             _reject(f"missing is {task['missing']!r}, expected 'error' or 'mask'")
         self._masks = task.get("missing") == "mask"
+        if self._masks and (network.get("vocabulary_size") or network["n_features"] % PER_FEATURE):
+            _reject(
+                f"missing is 'mask' for a network of tokens or of {network['n_features']} inputs, expected 3 a feature"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled form out; it is built when first needed."""
