@@ -367,7 +367,7 @@ def _integer(name, value):
 
 def _real_array(name, value):
     array = np.asarray(value)
-    if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and array.dtype.itemsize in (4, 8)):
-        msg = f"{name} has dtype {array.dtype}, expected float32 or float64"
+    if array.dtype.kind not in "fiub":
+        msg = f"{name} has dtype {array.dtype}, expected real numbers"
         raise TypeError(msg)
     return array

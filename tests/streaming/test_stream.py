@@ -138,7 +138,8 @@ def test_any_layout_and_real_type_is_read_and_nothing_is_written() -> None:
     ):
         assert same_bits(Stream(model, 2).step(given), expected)
     integers = np.arange(6).reshape(2, 3)
-    assert same_bits(Stream(model, 2).step(integers), Stream(model, 2).step(integers.astype(np.float32)))
+    for given in (integers, integers.astype(np.float16), integers.astype(np.longdouble)):
+        assert same_bits(Stream(model, 2).step(given), Stream(model, 2).step(integers.astype(np.float32)))
 
 
 def test_one_row_may_be_one_dimensional() -> None:
@@ -196,7 +197,6 @@ def test_an_unfit_out_is_an_error_and_no_step_is_taken(out: Any, error: type[Exc
         (np.zeros(3), ValueError, r"x_t has shape \(3,\), expected \(2, 3\)"),
         (0.5, ValueError, r"x_t has shape \(\), expected \(2, 3\)"),
         (np.zeros((2, 3), complex), TypeError, "x_t has dtype complex128"),
-        (np.zeros((2, 3), np.float16), TypeError, "x_t has dtype float16"),
         ([["a"] * 3] * 2, TypeError, "x_t has dtype <U1"),
         (None, TypeError, "x_t has dtype object"),
     ],
