@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pylstm
@@ -61,7 +61,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _output_failed(error: OSError) -> int:
     """Say that standard output cannot be written, unless it is a pipe that was closed, and return the exit status."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still would fail again at exit
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 (a device)
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())  # what is buffered still would fail again at exit
     if isinstance(error, BrokenPipeError):
         return UNREAD
     print(f"pylstm: error: cannot write standard output: {error.strerror or error}", file=sys.stderr)

@@ -111,13 +111,7 @@ bool reads_every_step(const AnyNetwork& any) { return any.config().pooling == ne
 std::unique_ptr<Samples> checked_items(const py::object& items, const char* name, const train::SampleView& x,
                                        std::size_t width, bool every_step) {
   std::unique_ptr<Samples> found = samples(items, name);
-  const train::SampleView& view = found->view;
-  require(view.samples == x.samples, name, " has ", view.samples, " samples, expected ", x.samples, ", as X");
-  require(view.samples == 0 || view.features == width, name, " has ", view.features, " columns, expected ", width);
-  for (std::size_t n = 0; n < x.samples; ++n) {
-    const std::size_t expected = every_step ? x.length(n) : 1;
-    require(view.length(n) == expected, name, "[", n, "] has ", view.length(n), " steps, expected ", expected);
-  }
+  train::check_items(name, found->view, x, width, every_step);
   return found;
 }
 
@@ -130,7 +124,7 @@ struct Learnt {
       : x(checked_samples(any, x_data)) {
     const bool every_step = reads_every_step(any);
     y = checked_items(y_data, "y", x->view, loss.targets(any.config().outputs), every_step);
-    if (loss.kind == train::LossKind::cross_entropy) check_classes(any.config().outputs);
+    if (loss.kind == train::LossKind::cross_entropy) train::check_classes("y", y->view, any.config().outputs);
     if (weight_data.is_none()) return;
     const bool by_step =
         every_step && (py::isinstance<py::list>(weight_data) || py::cast<py::array>(weight_data).ndim() == 3);
@@ -138,20 +132,6 @@ struct Learnt {
   }
 
   std::optional<train::SampleView> weight_view() const { return weights ? std::optional(weights->view) : std::nullopt; }
-
- private:
-  /// Every class has an output.
-  void check_classes(std::size_t classes) const {
-    const train::SampleView& view = y->view;
-    std::vector<double> labels(view.steps);
-    for (std::size_t n = 0; n < view.samples; ++n) {
-      view.gather(&n, 1, labels.data());
-      for (std::size_t t = 0; t < view.length(n); ++t) {
-        require(labels[t] >= 0 && labels[t] < static_cast<double>(classes), "y holds class ", labels[t],
-                ", expected 0 to ", classes, " - 1");
-      }
-    }
-  }
 };
 
 /// Numbers of samples, from 0 to samples - 1.

@@ -17,7 +17,7 @@ from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pylstm.model import Model as ModelOfFile
-from pylstm.model._missing import PER_FEATURE, refuse_stream
+from pylstm.model._missing import refuse_stream
 from pylstm.model._readout import Readout, Sequences, TargetForm, for_each
 from pylstm.preprocessing._sequences import hold
 from pylstm.typing import FloatArray
@@ -27,7 +27,7 @@ from ._hyperparameters import Hyperparameters
 from ._loss import Loss
 from ._parameters import check_dtype
 from ._persistence import document_of, load_estimator, save_estimator
-from ._samples import Samples, hold_out, n_observations, take, weights_of_items
+from ._samples import Rows, Samples, hold_out, n_observations, take, weights_of_items
 from ._scale import FeatureScale, Scale, TargetScale, copied_bytes
 from ._targets import check_weights, warn_user
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
@@ -165,7 +165,8 @@ class RecurrentEstimator(Hyperparameters):
     ) -> Self:
         """Train from new parameters; with ``resume=True`` go on from those of an earlier fit, if there was one.
 
-        `held_out_data` are X_val, y_val and sample_weight_val. With ``partial=True`` it is one epoch without a word.
+        `held_out_data` are X_val, y_val and sample_weight_val. With ``partial=True`` it is one epoch, and no warning of
+        how it ended.
         """
         self._check_parameters()
         resume = resume and hasattr(self, "_model")
@@ -232,9 +233,9 @@ class RecurrentEstimator(Hyperparameters):
 
     def _n_network_features(self) -> int:
         """Return how many numbers the first layer reads of a step."""
-        if self.vocabulary_size is not None:
+        if self._input.vocabulary_size is not None:
             return int(self.embedding_size)
-        return self.n_features_per_step_ * (PER_FEATURE if self.missing == "mask" else 1)
+        return self._input.n_network_features(self.n_features_per_step_)
 
     def _with_model_of(self, session: Session) -> Self:
         """Return a fitted copy with the session's present parameters."""
@@ -290,13 +291,14 @@ class RecurrentEstimator(Hyperparameters):
 
         else:
             scorer, items = check_scoring(self, self.scoring), self._items(y)
-            indexed = take if isinstance(given, np.ndarray | list) else _safe_indexing
-            X = indexed(given, samples.rows)
+            X = _rows_of(given, samples.rows)
 
             def score(session: Session, samples: Samples) -> float:
                 fitted = self._with_model_of(session)
                 fitted._by_item = True
-                return float(scorer(fitted, X, items))
+                with warnings.catch_warnings():  # said once, before the training
+                    warnings.filterwarnings("ignore", "X (has|does not have valid) feature names")
+                    return float(scorer(fitted, X, items))
 
         return Validation(scaled, score, watch_score=self.scoring is not None)
 
@@ -332,7 +334,8 @@ class RecurrentEstimator(Hyperparameters):
         """Return targets, predictions and weights for `score`, item by item."""
         if self._by_item or not self._readout.form.per_step:
             return y, predicted, weight
-        if not np.iterable(y) or any(np.ndim(item) == 0 for item in y):
+        y = y.to_numpy() if hasattr(y, "to_numpy") else y
+        if not np.iterable(y) or not all(np.iterable(item) for item in y):
             msg = f"y {'is None' if y is None else 'has one target per sequence'}, expected one per step of X"
             raise ValueError(msg)
         n_steps, found = [len(item) for item in predicted], [np.size(item) and len(item) for item in y]
@@ -426,6 +429,13 @@ def _require_same(fitted: Architecture | InputForm, asked: Architecture | InputF
         if old != new:
             msg = f"{field.name} is {new}, expected {old} (as in the network to go on from)"
             raise ValueError(msg)
+
+
+def _rows_of(X: Any, rows: Rows) -> Any:
+    """Return rows of X as a user gave it: tables of pandas and polars, lists and arrays stay what they are."""
+    if hasattr(X, "iloc") or hasattr(X, "columns"):
+        return _safe_indexing(X, rows)
+    return take(list(X) if isinstance(X, list | tuple) else np.asarray(X), rows)
 
 
 def _few(numbers: list[int]) -> str:

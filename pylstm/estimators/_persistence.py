@@ -15,7 +15,6 @@ import numpy as np
 
 from pylstm.model import ModelFormatError
 from pylstm.model._document import Document, load, save
-from pylstm.model._missing import PER_FEATURE
 from pylstm.model._model import MISSING
 from pylstm.model._readout import Readout
 
@@ -88,10 +87,10 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
     same = network.architecture == {**network.architecture, **document.architecture}
     if architecture.cell not in CELLS or not same:
         _reject(f"the network is none that {cls.__name__} has; pylstm.load_model reads it")
-    embedded, per_feature = architecture.vocabulary_size > 0, PER_FEATURE if estimator._input.missing == "mask" else 1
-    n_features = 1 if embedded else architecture.n_features
+    n_features = 1 if architecture.vocabulary_size > 0 else architecture.n_features
     n_outputs = estimator._readout.n_outputs(estimator.n_outputs_)
-    if (estimator.n_features_per_step_ * per_feature, n_outputs) != (n_features, architecture.n_outputs):
+    n_network_features = estimator._input.n_network_features(estimator.n_features_per_step_)
+    if (n_network_features, n_outputs) != (n_features, architecture.n_outputs):
         _reject("the attributes are not those of the network")
     estimator._model = Model(architecture, Snapshot(document.parameters, "", {}), _count(task.get("seed"), "seed"))
     return estimator

@@ -103,6 +103,11 @@ or list of (n_steps_i, n_features)
         ------
         ValueError
             As `fit`, and with ``early_stopping=True``: one epoch cannot be stopped.
+
+        Warns
+        -----
+        UserWarning
+            In the first call, as `fit`, if outputs vary so differently that small ones are hardly learnt.
         """
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"

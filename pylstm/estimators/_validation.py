@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
-from pylstm.model._missing import with_mask
+from pylstm.model._missing import PER_FEATURE, with_mask
 from pylstm.model._readout import Sequences, for_each
 from pylstm.preprocessing._sequences import cut_columns, listed, read_real, require_real
 from pylstm.typing import FloatArray
@@ -45,6 +45,10 @@ class InputForm:
     def of(cls, estimator: SequenceEstimator, n_columns: int | None) -> Self:
         """Return what the parameters say."""
         return cls(estimator.missing, estimator.vocabulary_size, estimator.n_timesteps, n_columns)
+
+    def n_network_features(self, n_features: int) -> int:
+        """Return how many numbers a network without embedding reads of a step of so many features."""
+        return n_features * (PER_FEATURE if self.missing == "mask" else 1)
 
     def now(self, estimator: SequenceEstimator) -> Self:
         """Return this, but with the present `n_timesteps` where fit met no table."""

@@ -40,16 +40,16 @@ class LayerNorm(NamedTuple):
     bias_c: ArrayLike | None = None
 
 
-OfCell = TypeVar("OfCell", FloatArray, None)
+_OfCell = TypeVar("_OfCell", FloatArray, None)
 
 
-class LayerNormGradients(LayerNorm, Generic[OfCell]):
+class LayerNormGradients(LayerNorm, Generic[_OfCell]):
     """The gradients of gains and biases: arrays, and None for what a GRU does not have."""
 
     gain_ih: FloatArray
     gain_hh: FloatArray
-    gain_c: OfCell
-    bias_c: OfCell
+    gain_c: _OfCell
+    bias_c: _OfCell
 
     @classmethod
     def _of(cls, rows: FloatArray, gates: int, *, has_memory: bool) -> Self:

@@ -28,9 +28,6 @@ NAMES = ("pylstm", "pylstm.crc32")
 SEEDS = 2**32
 """Seeds of NumPy's `RandomState` are below it."""
 
-TWICE = {"missing": "error", "n_timesteps": None}
-"""What a task has among the estimator's parameters and beside them, and what it is where it is left out."""
-
 
 @dataclass(frozen=True)
 class Document:
@@ -124,12 +121,7 @@ def _check_task(task: dict[str, Any]) -> None:
     seed = task.get("seed")
     if type(seed) is int and seed >= SEEDS:
         _reject(f"seed is {seed}, expected a whole number below {SEEDS}")
-    parameters, attributes = task.get("parameters"), task.get("attributes")
-    if isinstance(parameters, dict):
-        for name, default in TWICE.items():
-            got, expected = parameters.get(name, default), task.get(name, default)
-            if got != expected:
-                _reject(f"{name} is {got!r} among the parameters and {expected!r} beside them")
+    attributes = task.get("attributes")
     if isinstance(attributes, dict):
         n_features, per_step = attributes.get("n_features_in_"), attributes.get("n_features_per_step_")
         n_columns, names = task.get("n_columns"), attributes.get("feature_names_in_")

@@ -141,9 +141,20 @@ def _require_fits(value: Real, dtype: np.dtype[Any]) -> None:
         low, high = 0, 1
     else:
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    if abs(number) < np.inf and not low <= number <= high:
+    if abs(number) < np.inf and not low <= _rounded(number, dtype) <= high:
         msg = f"value is {value}, expected a number that {dtype} can hold (the type of sequences)"
         raise ValueError(msg)
+
+
+def _rounded(number: float, dtype: np.dtype[Any]) -> float:
+    """Return the number of this type of floats next to `number`, which may be infinite; other types: `number`."""
+    if dtype.kind != "f":
+        return number
+    try:
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))
+    except OverflowError:  # an integer beyond all floats
+        return np.inf
 
 
 def _real_steps(count: int, n_steps: int, where: str) -> slice:

@@ -171,6 +171,8 @@ def listed(value: Any) -> list[Any] | None:
     items = list(value)
     if not all(isinstance(item, np.ndarray | list | tuple) or hasattr(item, "__array__") for item in items):
         return None
+    if any(isinstance(item, np.generic) for item in items):  # strings of NumPy have a length
+        return None
     if all(getattr(item, "ndim", 0) >= 1 for item in items):
         return items
     try:
@@ -252,7 +254,7 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
     types = [value.dtypes] if array.ndim == 1 else list(value.dtypes)
     if any(getattr(one, "kind", "O") not in "fiub" for one in types):
         return array
-    common = np.result_type(*(getattr(one, "numpy_dtype", one) for one in types))
+    common = np.result_type(*(getattr(one, "numpy_dtype", getattr(one, "subtype", one)) for one in types))
     return np.asarray(value.to_numpy(dtype=common if common.kind == "f" else np.float64, na_value=np.nan))
 
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -11,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "folder.hpp"
 #include "pylstm.h"
 #include "pylstm/io/model_file.hpp"
 
@@ -66,7 +66,8 @@ TEST_CASE("models predict the bits that Python predicted") {
 
 TEST_CASE("y has room for a target of every step, and tokens are one feature") {
   namespace network = pylstm::network;
-  const std::string path = (std::filesystem::temp_directory_path() / "pylstm_test_c.safetensors").string();
+  const pylstm::testing::Folder folder_of_test;
+  const std::string path = (folder_of_test.path / "model.safetensors").string();
   const network::Network<double> every_step({.outputs = 2, .pooling = network::Pooling::none}),
       tokens({.inputs = 4, .vocabulary = 9});
   pylstm_model* model = nullptr;
@@ -91,7 +92,6 @@ TEST_CASE("y has room for a target of every step, and tokens are one feature") {
   CHECK(pylstm_model_inputs(model) == 1);
   CHECK(pylstm_model_predict_f64(model, x.data(), 3, 5, y.data(), 3) == PYLSTM_OK);
   pylstm_model_free(model);
-  std::filesystem::remove(path);
   CHECK(pylstm_model_output_size(nullptr, 1, 1) == 0);
 }
 

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "folder.hpp"
 #include "networks.hpp"
 #include "pylstm/io/model_file.hpp"
 #include "pylstm/train/trainer.hpp"
@@ -18,13 +18,6 @@ namespace pylstm::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A folder that is gone afterwards.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / std::to_string(std::random_device{}());
-  Folder() { fs::create_directory(path); }
-  ~Folder() { fs::remove_all(path); }
-};
 
 using Bytes = std::vector<std::byte>;
 

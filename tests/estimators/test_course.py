@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -251,6 +253,34 @@ def test_scoring_with_a_data_frame_is_silent():
     frame = pd.DataFrame(X[:, :, 0], columns=[f"t{i}" for i in range(12)])
     model = regressor(early_stopping=True, scoring="r2").fit(frame, y)
     assert model.feature_names_in_[0] == "t0"
+
+
+@pytest.mark.parametrize("named", ["X", "X_val"])
+def test_names_of_one_table_alone_are_no_warning_after_every_epoch(named):
+    pd = pytest.importorskip("pandas")
+    tables = {name: x[:, :, 0] for name, x in (("X", waves(45)[0]), ("X_val", waves(15)[0]))}
+    y, y_val = waves(45)[1], waves(15)[1]
+    tables[named] = pd.DataFrame(tables[named], columns=[f"t{i}" for i in range(12)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        regressor(scoring="r2", max_iter=4).fit(tables["X"], y, X_val=tables["X_val"], y_val=y_val)
+    assert len([one for one in caught if "feature names" in str(one.message)]) <= 1
+
+
+def test_what_numpy_reads_as_an_array_can_be_scored():
+    class Holder:
+        def __init__(self, values):
+            self.values = values
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.values, dtype)
+
+        def __len__(self):
+            return len(self.values)
+
+    X, y = waves(60)
+    model = regressor(early_stopping=True, scoring="r2").fit(Holder(X), y)
+    assert model.validation_scores_ == regressor(early_stopping=True, scoring="r2").fit(X, y).validation_scores_
 
 
 def test_validation_scores_of_classifiers_are_what_score_says():

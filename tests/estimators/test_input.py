@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from pylstm import LSTMRegressor
+from pylstm import LSTMClassifier, LSTMRegressor
 
 from .data import same_bits, waves
 
@@ -332,3 +332,9 @@ def test_a_first_fit_that_fails_leaves_nothing_behind(data):
     with pytest.raises(ValueError, match="Input y"):
         model.fit(*spoil_y(X, y, None))
     assert vars(model).keys() == model.get_params().keys()
+
+
+def test_strings_of_numpy_are_labels_not_sequences():
+    X, _ = waves(20)
+    labels = np.array(list(np.array(["rises", "falls"] * 10)), object)
+    assert set(LSTMClassifier(2, max_iter=1).fit(X, labels).predict(X)) <= {"rises", "falls"}

@@ -173,6 +173,13 @@ def test_score_says_what_is_wrong_as_fit_does(estimator, y, weight, message):
         model.score(X, right if isinstance(y, str) else y, weight)
 
 
+def test_score_reads_targets_of_steps_from_a_table():
+    pd = pytest.importorskip("pandas")
+    X, y = np.random.default_rng(0).normal(size=(20, 6, 1)), np.arange(120.0).reshape(20, 6)
+    model = LSTMRegressor(2, max_iter=1, targets="per_step").fit(X, y)
+    assert model.score(X, pd.DataFrame(y)) == model.score(X, y)
+
+
 def test_partial_fit_does_not_guess_what_is_balanced():
     with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced': it sees only some"):
         LSTMClassifier(class_weight="balanced").partial_fit(*classes())

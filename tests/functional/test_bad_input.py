@@ -376,7 +376,7 @@ def test_an_option_that_a_function_does_not_have_is_refused(variant: Variant, op
     ids=str,
 )
 def test_what_is_neither_true_nor_false_is_named(variant: Variant, option: str, flag: Any) -> None:
-    with pytest.raises(TypeError, match=rf"^{option} is {re.escape(repr(flag))}, expected True or False$"):
+    with pytest.raises(TypeError, match=rf"^{option} is {re.escape(repr(flag))}, expected True, False, 0 or 1$"):
         forward(variant.cell, {**good(variant).forward_arguments(), option: flag})
 
 

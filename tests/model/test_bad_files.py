@@ -261,8 +261,6 @@ def test_a_file_of_another_checksum_is_rejected(document, tmp_path):
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed is 4294967296, expected a whole number below"),
         ({"seed": 2**64}, "seed is 18446744073709551616, expected a whole number below"),
-        ({"missing": "mask"}, "missing is 'error' among the parameters and 'mask' beside them"),
-        ({"n_timesteps": 3}, "n_timesteps is None among the parameters and 3 beside them"),
         ({"n_columns": "6"}, "n_columns"),
     ],
 )

@@ -117,6 +117,19 @@ def test_every_header_compiles_without_a_warning(compiler: str, tmp_path: Path) 
 
 
 @needs_tools
+@pytest.mark.parametrize(
+    "header",
+    ["pylstm/pylstm.hpp", "pylstm/io/model_file.hpp", "pylstm/blas.hpp", "pylstm/stream/static_stream.hpp"],
+)
+def test_headers_of_programs_compile_alone(header: str, tmp_path: Path) -> None:
+    if "io" in header and not has_json():
+        pytest.skip("no nlohmann-json")
+    source = tmp_path / "source.cpp"
+    source.write_text(f'#include "{header}"\n', encoding="utf-8")
+    run(COMPILER or "", "-std=c++20", "-DPYLSTM_DISPATCH", "-fsyntax-only", "-I", pylstm.get_include(), source)
+
+
+@needs_tools
 def test_the_c_header_is_c(tmp_path: Path) -> None:
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:

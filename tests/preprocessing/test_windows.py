@@ -342,3 +342,12 @@ def test_what_is_known_ahead_takes_the_type_of_the_series():
 def test_what_is_wrong_with_several_is_named(error, message, arguments):
     with pytest.raises(error, match=message):
         make_windows(**{"series": [np.zeros(9), np.zeros(9)], "n_timesteps": 4} | arguments)
+
+
+def test_sparse_columns_beside_others_are_read():
+    pd = pytest.importorskip("pandas")
+    load = np.arange(9.0)
+    sparse = pd.DataFrame({"load": pd.arrays.SparseArray(load), "weekend": load > 2})
+    windows = make_windows(sparse, 3)
+    for got, expected in zip(windows, make_windows(np.column_stack([load, load > 2]), 3), strict=True):
+        np.testing.assert_array_equal(got, expected)

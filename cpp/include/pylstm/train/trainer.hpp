@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -127,12 +128,25 @@ inline void check_items(std::string_view name, const SampleView& y, const Sample
   }
 }
 
+/// Fails unless every class has an output.
+inline void check_classes(std::string_view name, const SampleView& y, std::size_t classes) {
+  std::vector<double> labels(y.steps);
+  for (std::size_t n = 0; n < y.samples; ++n) {
+    y.gather(&n, 1, labels.data());
+    for (std::size_t t = 0; t < y.length(n); ++t) {
+      require(labels[t] >= 0 && labels[t] < static_cast<double>(classes), name, " holds class ", labels[t],
+              ", expected 0 to ", classes, " - 1");
+    }
+  }
+}
+
 /// Fails unless a network with this loss can learn from them.
 inline void check_learnt(const network::Config& network, const Loss& loss, const SampleView& x, const SampleView& y,
                          const std::optional<SampleView>& weights) {
   const bool every_step = network.pooling == network::Pooling::none;
   x.check("x", network.features());
   check_items("y", y, x, loss.targets(network.outputs), every_step);
+  if (loss.kind == LossKind::cross_entropy) check_classes("y", y, network.outputs);
   if (!weights) return;
   const bool by_step = every_step && (weights->lengths != nullptr || weights->steps != 1);
   check_items("weights", *weights, x, 1, by_step);
