@@ -124,7 +124,6 @@ struct Learnt {
       : x(checked_samples(any, x_data)) {
     const bool every_step = reads_every_step(any);
     y = checked_items(y_data, "y", x->view, loss.targets(any.config().outputs), every_step);
-    if (loss.kind == train::LossKind::cross_entropy) train::check_classes("y", y->view, any.config().outputs);
     if (weight_data.is_none()) return;
     const bool by_step =
         every_step && (py::isinstance<py::list>(weight_data) || py::cast<py::array>(weight_data).ndim() == 3);

@@ -340,13 +340,13 @@ void for_each_prediction(const network::Network<T>& network, const SampleView& x
   GatheredBatch<T> batch;
   Buffer<T> predictions;
   std::vector<std::size_t> samples;
-  const bool every_step = network.config().pooling == network::Pooling::none;
   for (std::size_t first = 0; first < chosen.count; first += size) {
     samples.resize(std::min(size, chosen.count - first));
     for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = chosen[first + i];
     batch.gather(x, samples.data(), samples.size());
     const Schedule schedule = batch.schedule();
-    predictions.reserve(checked_product(every_step ? schedule.steps : 1, schedule.rows, network.config().outputs));
+    predictions.reserve(
+        checked_product(network.config().places(schedule.steps), schedule.rows, network.config().outputs));
     interrupt.poll();
     interrupt.throw_if_requested();
     network.predict(schedule, batch.x(), predictions.data(), work, interrupt);
@@ -359,14 +359,14 @@ void for_each_prediction(const network::Network<T>& network, const SampleView& x
 template <class T>
 void predict(const network::Network<T>& network, const SampleView& x, const Chosen& chosen, T* outputs,
              Interrupt& interrupt, const std::size_t* starts = nullptr, std::size_t batch_size = 256) {
-  const std::size_t O = network.config().outputs;
-  const bool every_step = network.config().pooling == network::Pooling::none;
+  const network::Config& config = network.config();
+  const std::size_t O = config.outputs;
   const auto copy = [&](std::size_t begin, const GatheredBatch<T>& batch, const Buffer<T>& from) {
     const Schedule schedule = batch.schedule();
     for (std::size_t n = 0; n < schedule.rows; ++n) {
       const std::size_t i = begin + batch.places()[n];
-      const std::size_t row = starts != nullptr ? starts[i] : every_step ? i * x.steps : i;
-      for (std::size_t t = 0; t < (every_step ? schedule.length(n) : 1); ++t) {
+      const std::size_t row = starts != nullptr ? starts[i] : i * config.places(x.steps);
+      for (std::size_t t = 0; t < config.places(schedule.length(n)); ++t) {
         std::copy_n(from.data() + (t * schedule.rows + n) * O, O, outputs + (row + t) * O);
       }
     }
