@@ -93,7 +93,7 @@ void transposed_product(const kernels::TransposedOperands<T>& a) {
   for (std::size_t i = 0; i < a.n; ++i) {
     for (std::size_t j = 0; j < a.shape.units; ++j) {
       const T* const from = a.d[i] + j / S * a.d_block_stride + j % S;
-      for (std::size_t g = 0; g < G; ++g) d[i * rows + j * G + g] = from[a.gates.offset[g]];
+      for (std::size_t g = 0; g < G; ++g) d[i * rows + j * G + g] = from[a.gates.offset(g, S)];
     }
   }
   for (std::size_t group = 0; group < a.shape.groups(); ++group) {

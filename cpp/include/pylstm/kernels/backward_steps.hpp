@@ -131,12 +131,12 @@ PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range&
                   a.recurrent_transposed + (j_end < shape.units
                                                 ? block * shape.block_size() + j_end * shape.gates * NV * V::lanes
                                                 : next_block * shape.block_size());
-              const std::size_t chunk = (j_end - j_begin) * shape.gates;
+              const std::size_t chunk = j_end - j_begin;
               before(n, R, block, NV);
-              backward_tile<V, R, NV>(
-                  a, dy, dgates, dh, n, block, j_begin, j_end,
-                  streams ? Ahead<T>::template share<R>(next, chunk * NV * V::lanes, n - begin, row_end - begin, chunk)
-                          : Ahead<T>{next, 0});
+              backward_tile<V, R, NV>(a, dy, dgates, dh, n, block, j_begin, j_end,
+                                      streams ? Ahead<T>::template share<R>(next, chunk * shape.gates * NV * V::lanes,
+                                                                            n - begin, row_end - begin, chunk)
+                                              : Ahead<T>{next, 0});
             });
         after(block, NV);
       });
@@ -168,7 +168,7 @@ void unproject(const BackwardOperands<T>& a, const T* dh, std::size_t begin, std
   for_each_row_list(dh, a.dh.row_width, a.dm, a.shape.padded_units(), begin, end,
                     [&](const T* const* in, T* const* out, std::size_t count) {
                       transposed_product<T, Isa>({.shape = transposed(shape, input_part(shape)),
-                                                  .gates = {.count = 1, .width = shape.lanes, .offset = {}},
+                                                  .gates = gate_rows<1, all_slots<1>()>(shape.lanes),
                                                   .panels = a.projection.transposed,
                                                   .d = in,
                                                   .out = out,

@@ -269,7 +269,8 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
                 forward_tile<Layout, fused, V, R, P>(
                     a, step, gates, first, block, k, end,
-                    streams && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows, end - k)
+                    streams && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows,
+                                                                    (end - k + unrolled - 1) / unrolled)
                                       : Ahead<T>{next, 0});
               });
         }

@@ -69,10 +69,29 @@ inline TransposedShape transposed(const PanelShape& shape, const PanelPart& part
   return {shape.units, part.gates, part.columns, shape.lanes};
 }
 
-/// Where a part's gates lie in a row of gradients: [slots][S] for each block of units.
+/// Where a part's gates lie in a row of gradients, [slots][S] for each block of units: side by side, but for the last
+/// of three or fewer.
 struct GateRows {
   std::size_t count, width;  ///< gates; elements of a row
-  std::size_t offset[4];     ///< of each gate
+  std::size_t first, last;   ///< offsets of the first gate and of the last
+
+  /// Of one row of one block.
+  std::size_t offset(std::size_t gate, std::size_t lanes) const {
+    return gate + 1 < count ? first + gate * lanes : last;
+  }
 };
+
+template <std::size_t Slots, auto slot>
+constexpr GateRows gate_rows(std::size_t lanes) {
+  constexpr bool side_by_side = [] {
+    constexpr std::size_t count = slot.size();
+    for (std::size_t g = 0; g < count; ++g) {
+      if (slot[g] != slot[0] + g && (g + 1 < count || count > 3)) return false;
+    }
+    return true;
+  }();
+  static_assert(side_by_side, "the products over gates count on it");
+  return {.count = slot.size(), .width = Slots * lanes, .first = slot[0] * lanes, .last = slot.back() * lanes};
+}
 
 }  // namespace pylstm::kernels

@@ -163,7 +163,7 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
     const T* const inputs = input(row);
     add_products<V, KT, G>([&](std::size_t i) { return V::set1(inputs[i]); },
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
-                           [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; });
+                           [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; }, Fma{});
     keep_loads_apart();
   }
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)

@@ -101,12 +101,10 @@ void reset_backward(const PointwiseBackward<T>& a) {
                                             Cell::backward(units);
                                             units.dh_prev.store(a.dh_shortcut + at);
                                           });
-  GateRows gates{.count = G, .width = slots * S, .offset = {}};
-  for (std::size_t g = 0; g < G; ++g) gates.offset[g] = Cell::reset_slots[g] * S;
   for_each_row_list(static_cast<const T*>(a.dgates), slots * S, a.dh_reset, shape.row_stride, 0, shape.rows,
                     [&](const T* const* in, T* const* out, std::size_t count) {
                       transposed_product<T, Isa>({.shape = {shape.units, G, shape.units, S},
-                                                  .gates = gates,
+                                                  .gates = gate_rows<slots, Cell::reset_slots>(S),
                                                   .panels = a.reset_transposed,
                                                   .d = in,
                                                   .out = out,

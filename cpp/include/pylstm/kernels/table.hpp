@@ -124,13 +124,10 @@ struct KernelTable {
 
 template <class T, class Isa, std::size_t Slots, auto slot, bool biased = true>
 constexpr PanelKernels<T> panel_kernels() {
-  constexpr std::size_t S = Isa::template vec<T>::lanes;
-  GateRows gates{.count = slot.size(), .width = Slots * S, .offset = {}};
-  for (std::size_t g = 0; g < slot.size(); ++g) gates.offset[g] = slot[g] * S;
   return {affine<T, Isa, Slots, slot, biased>,
           transposed_product<T, Isa>,
           outer<T, Isa, slot>,
-          gates,
+          gate_rows<Slots, slot>(Isa::template vec<T>::lanes),
           pack<T, Isa>,
           unpack<T, Isa>,
           transpose<T, Isa>};

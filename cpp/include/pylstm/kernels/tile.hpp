@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 #include "pylstm/base/inline.hpp"
@@ -22,18 +23,21 @@ constexpr std::size_t max_rows(std::size_t vectors) {
   return rows < 1 ? 1 : rows > 6 ? 6 : rows;
 }
 
-/// Weights that are wanted next: while a tile computes, it asks for its share of them, a cache line with every few
-/// vectors of its own.  Weights from beyond L2 so arrive while the arithmetic goes on.
+/// Products in one turn of a tile's loop: all of a unit's gates, or so many k.
+constexpr std::size_t unrolled = 4;
+
+/// Weights that are wanted next: while a tile computes, it asks for its share of them, a cache line in every turn of
+/// its loop.  Weights from beyond L2 so arrive while the arithmetic goes on.
 template <class T>
 struct Ahead {
   const T* at;       ///< something that may be read
   std::size_t step;  ///< elements from one request to the next; 0: nothing is wanted
 
-  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `requests` requests.
+  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `turns` requests.
   template <std::size_t R>
   PYLSTM_INLINE static Ahead share(const T* next, std::size_t elements, std::size_t first, std::size_t rows,
-                                   std::size_t requests) {
-    return {next + elements / rows * first, elements / rows * R / requests};
+                                   std::size_t turns) {
+    return {next + elements / rows * first, elements / rows * R / turns};
   }
   PYLSTM_INLINE void fetch() {
     __builtin_prefetch(at, 0, 2);
@@ -67,10 +71,30 @@ PYLSTM_INLINE void for_each_sum(Body body) {
 /// spill.
 PYLSTM_INLINE void keep_loads_apart() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
-/// sum(r, v) += x(r) * w(v).  The shorter side is read first and kept; the longer passes through one register: beside
-/// 12 accumulators AVX2 has four.
-template <class V, std::size_t R, std::size_t N, class X, class W, class Sum>
-PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
+/// How a tile adds a product to a sum.
+struct Fma {
+  template <class V>
+  PYLSTM_INLINE V operator()(V a, V b, V sum) const {
+    return fma(a, b, sum);
+  }
+};
+
+/// For unrolled loops over several rows, where GCC left to itself copies sums about, keeps one of twelve on the stack,
+/// and reads a weight from memory again for the second row.
+struct FmaInPlace {
+  template <class V>
+  PYLSTM_INLINE V operator()(V a, V b, V sum) const {
+    return add_product(a, b, sum);
+  }
+};
+
+template <std::size_t R>
+using FmaOfRows = std::conditional_t<(R > 1), FmaInPlace, Fma>;
+
+/// sum(r, v) = add(x(r), w(v), sum(r, v)).  The shorter side is read first and kept; the longer passes through one
+/// register: beside 12 accumulators AVX2 has four.
+template <class V, std::size_t R, std::size_t N, class X, class W, class Sum, class Add>
+PYLSTM_INLINE void add_products(X x, W w, Sum sum, Add add) {
   if constexpr (R < N) {
     V rows[R];
 #pragma GCC unroll 8
@@ -79,7 +103,7 @@ PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
     for (std::size_t v = 0; v < N; ++v) {
       const V weight = w(v);
 #pragma GCC unroll 8
-      for (std::size_t r = 0; r < R; ++r) sum(r, v) = fma(rows[r], weight, sum(r, v));
+      for (std::size_t r = 0; r < R; ++r) sum(r, v) = add(rows[r], weight, sum(r, v));
     }
   } else {
     V weights[N];
@@ -89,7 +113,7 @@ PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
     for (std::size_t r = 0; r < R; ++r) {
       const V row = x(r);
 #pragma GCC unroll 8
-      for (std::size_t v = 0; v < N; ++v) sum(r, v) = fma(row, weights[v], sum(r, v));
+      for (std::size_t v = 0; v < N; ++v) sum(r, v) = add(row, weights[v], sum(r, v));
     }
   }
 }
@@ -98,24 +122,29 @@ PYLSTM_INLINE void add_products(X x, W w, Sum sum) {
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t P, class V, class T>
 PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], std::size_t K, const T* w,
                               std::size_t panel_stride, Ahead<T> ahead) {
-  constexpr std::size_t G = slot.size(), many = 64;
-  const auto add = [&](std::size_t k) PYLSTM_INLINE_LAMBDA {
-    if constexpr (R >= 3) ahead.fetch();
+  constexpr std::size_t G = slot.size(), many = 16;
+  const auto add = [&](std::size_t k, auto product) PYLSTM_INLINE_LAMBDA {
     add_products<V, R, P * G>(
         [&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(a[r][k]); },
         [&](std::size_t v) PYLSTM_INLINE_LAMBDA { return V::load(w + v / G * panel_stride + v % G * V::lanes); },
-        [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v / G * Slots + slot[v % G]]; });
+        [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v / G * Slots + slot[v % G]]; },
+        product);
     w += G * V::lanes;
   };
   std::size_t k = 0;
-  if (R >= 3 && K >= many) {
+  if constexpr (R > 1) {
+    if (K >= many) {
+      for (; k + unrolled <= K; k += unrolled) {
+        ahead.fetch();
 #pragma GCC unroll 4
-    for (; k < K; ++k) {
-      add(k);
-      keep_loads_apart();
+        for (std::size_t i = 0; i < unrolled; ++i) {
+          add(k + i, FmaInPlace{});
+          keep_loads_apart();
+        }
+      }
     }
   }
-  for (; k < K; ++k) add(k);
+  for (; k < K; ++k) add(k, Fma{});
 }
 
 /// acc[r][v] += d[r][j, gate g] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order that
@@ -124,33 +153,49 @@ template <std::size_t R, std::size_t NV, class V, class T>
 PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], const GateRows& gates,
                                     std::size_t block_stride, std::size_t begin, std::size_t end, const T* panel,
                                     Ahead<T> ahead) {
-  constexpr std::size_t S = V::lanes, unrolled = 4;
-  const std::size_t G = gates.count;
-  const std::array<std::size_t, unrolled> offset = std::to_array(gates.offset);  // in registers
+  constexpr std::size_t S = V::lanes;
+  const T* w = panel + begin * gates.count * NV * S;
   const auto add = [&](std::size_t at, const T* weights) PYLSTM_INLINE_LAMBDA {
-    if constexpr (R >= 3) ahead.fetch();
     add_products<V, R, NV>([&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(d[r][at]); },
                            [&](std::size_t v) PYLSTM_INLINE_LAMBDA { return V::load(weights + v * S); },
-                           [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v]; });
+                           [&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA -> V& { return acc[r][v]; },
+                           FmaOfRows<R>{});
     keep_loads_apart();
   };
-  const T* w = panel + begin * G * NV * S;
+  // Units of one block, the first gate of the first at `at`.  All distances but the last gate's are constants: with one
+  // more of them in a register, others would be on the stack.
+  const auto add_units = [&]<std::size_t G>(std::integral_constant<std::size_t, G>, std::size_t at, std::size_t lanes)
+                             PYLSTM_INLINE_LAMBDA {
+                               const std::size_t last = G == unrolled ? (G - 1) * S : gates.last - gates.first;
+#pragma GCC unroll 1
+                               for (const std::size_t at_end = at + lanes; at < at_end; ++at, w += G * NV * S) {
+                                 if constexpr (R > 1) ahead.fetch();
+#pragma GCC unroll 4
+                                 for (std::size_t g = 0; g + 1 < G; ++g) add(at + g * S, w + g * NV * S);
+                                 add(at + last, w + (G - 1) * NV * S);
+                               }
+                             };
   for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
-    const std::size_t lanes = end - j0 < S ? end - j0 : S;
     // What comes next, the same rows of the next block or the next rows, lies where no hardware looks for it.
     const std::size_t next = j0 + S < end ? block_at + block_stride : begin / S * block_stride + R * gates.width;
     for (std::size_t i = 0; i < gates.width; i += 64 / sizeof(T)) {
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < R; ++r) __builtin_prefetch(d[r] + next + i);
     }
-    for (std::size_t at = block_at; at < block_at + lanes; ++at, w += G * NV * S) {
-      if (G == unrolled) {
-#pragma GCC unroll 4
-        for (std::size_t g = 0; g < unrolled; ++g) add(at + offset[g], w + g * NV * S);
-      } else {
-#pragma GCC unroll 1
-        for (std::size_t g = 0; g < G; ++g) add(at + gates.offset[g], w + g * NV * S);
-      }
+    const std::size_t at = block_at + gates.first, lanes = std::min(S, end - j0);
+    switch (gates.count) {
+      case 1:
+        add_units(std::integral_constant<std::size_t, 1>{}, at, lanes);
+        break;
+      case 2:
+        add_units(std::integral_constant<std::size_t, 2>{}, at, lanes);
+        break;
+      case 3:
+        add_units(std::integral_constant<std::size_t, 3>{}, at, lanes);
+        break;
+      default:
+        add_units(std::integral_constant<std::size_t, 4>{}, at, lanes);
+        break;
     }
   }
 }

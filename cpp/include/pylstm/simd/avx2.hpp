@@ -55,6 +55,14 @@ struct avx2::vector<float> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm256_div_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) {
+#ifdef __GNUC__
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+    return sum;
+#else
+    return fma(a, b, sum);
+#endif
+  }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
@@ -107,6 +115,14 @@ struct avx2::vector<double> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm256_div_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm256_fnmadd_pd(a.v, b.v, c.v)}; }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) {
+#ifdef __GNUC__
+    asm("vfmadd231pd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+    return sum;
+#else
+    return fma(a, b, sum);
+#endif
+  }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm256_min_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm256_max_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {

@@ -62,6 +62,7 @@ struct generic::vector {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {a.v / b.v}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {a.v * b.v + c.v}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {c.v - a.v * b.v}; }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {a.v < b.v ? a.v : b.v}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {a.v > b.v ? a.v : b.v}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) { return {a.v < b.v ? x.v : floats{}}; }

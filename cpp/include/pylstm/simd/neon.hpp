@@ -47,6 +47,7 @@ struct neon::vector<float> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {vdivq_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
@@ -91,6 +92,7 @@ struct neon::vector<double> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {vdivq_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {vfmsq_f64(c.v, a.v, b.v)}; }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {vminq_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {vmaxq_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
