@@ -14,9 +14,10 @@ namespace pylstm::layers {
 
 struct Plan {
   std::size_t threads = 1;
-  bool split_units = false;    ///< threads share the units (a call per step), not the rows (none)
-  bool input_product = false;  ///< W x for a chunk of steps in one product before the recurrence
-  std::size_t chunk_steps = 1;
+  bool split_units = false;     ///< threads share the units (a call per step), not the rows (none)
+  bool input_product = false;   ///< W x for a chunk of steps in one product before the recurrence
+  std::size_t chunk_steps = 1;  ///< steps that share a product: forward of the input, backward of the weights
+  std::size_t call_steps = 1;  ///< forward: steps between two looks at the interrupt; by rows, of a call of the threads
 };
 
 /// Real steps of all rows.
@@ -66,13 +67,14 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
     const std::size_t weights_bytes = shape.inputs * shape.padded_units() * shape.input_slots * scalar_size;
     const std::size_t least_rows = weights_bytes > (1 << 20) ? 256 : 48;
     plan.chunk_steps = std::max(plan.chunk_steps, (least_rows + rows - 1) / rows);
-  } else {
-    // Between two looks at the interrupt, where threads wait for each other: 400 MFLOP, some 10 ms of one core, or one
-    // step.
-    const double step_flops = 2.0 * static_cast<double>(shape.size()) * static_cast<double>(rows);
-    plan.chunk_steps = static_cast<std::size_t>(std::max(1.0, 4e8 / step_flops));
   }
-  plan.chunk_steps = std::clamp<std::size_t>(plan.chunk_steps, 1, std::max<std::size_t>(schedule.steps, 1));
+  const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
+  plan.chunk_steps = std::min(plan.chunk_steps, steps);
+  // At the end of a call threads wait for each other: 1 GFLOP of each, some 20 ms (without SIMD 200), or one chunk.
+  const double chunk_flops = 2.0 * static_cast<double>(shape.size() * rows * plan.chunk_steps);
+  const double chunks = std::max(1.0, 1e9 * static_cast<double>(plan.threads) / chunk_flops);
+  plan.call_steps = std::min(static_cast<std::size_t>(chunks) * plan.chunk_steps, steps);
+  if (!plan.input_product) plan.chunk_steps = plan.call_steps;
   return plan;
 }
 

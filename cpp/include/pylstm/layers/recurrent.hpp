@@ -211,23 +211,25 @@ class RecurrentLayer {
       work.in.resize(chunk * rows * plan.threads);
       work.out.resize(chunk * rows * plan.threads);
     }
-    const auto share_steps = [&](std::size_t begin, std::size_t end, bool input_product_first) {
+    // One call of the threads.  An input product is of the chunk that `begin` is in, and of those after it.
+    const auto share_steps = [&](std::size_t begin, std::size_t end) {
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
         kernels::Range range = forward_range(plan, schedule, share);
-        range.step_begin = begin;
-        range.step_end = std::min(begin + chunk, segment.end);
-        if (input_product_first) input_product(operands, range, work, share.index * chunk * rows);
-        range.step_end = end;
-        cell_->forward_steps(operands, range);
+        for (std::size_t t = begin; t < end; t += chunk) {
+          range.step_begin = t;
+          range.step_end = std::min(t + chunk, segment.end);
+          if (plan.input_product && (t - first) % chunk == 0) {
+            input_product(operands, range, work, share.index * chunk * rows);
+          }
+          range.step_end = std::min(range.step_end, end);
+          cell_->forward_steps(operands, range);
+        }
       });
     };
-    for (std::size_t begin = first; begin < segment.end && !interrupt.poll(); begin += chunk) {
-      const std::size_t end = std::min(begin + chunk, segment.end);
-      if (!plan.split_units) {
-        share_steps(begin, end, plan.input_product);
-      } else {
-        for (std::size_t t = begin; t < end; ++t) share_steps(t, t + 1, plan.input_product && t == begin);
-      }
+    const std::size_t call = plan.split_units ? 1 : plan.call_steps;
+    for (std::size_t begin = first; begin < segment.end; begin += call) {
+      if ((begin - first) % plan.call_steps == 0 && interrupt.poll()) break;
+      share_steps(begin, std::min(begin + call, segment.end));
     }
     interrupt.throw_if_requested();
 
