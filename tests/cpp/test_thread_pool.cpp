@@ -20,6 +20,7 @@
 
 #include "fast_layer.hpp"
 #include "pylstm/base/thread_pool.hpp"
+#include "pylstm/layers/block_queue.hpp"
 #include "support.hpp"
 
 namespace {
@@ -27,6 +28,7 @@ namespace {
 using namespace pylstm::testing;
 using pylstm::Share;
 using pylstm::ThreadPool;
+using pylstm::layers::BlockQueue;
 
 /// How often each index of [0, n) was in a thread's share.
 std::vector<int> visits(std::size_t wanted, std::size_t n) {
@@ -70,6 +72,49 @@ constexpr bool child_may_have_threads = true;
 #endif
 
 }  // namespace
+
+TEST_CASE("a thread alone takes every block of a step once, its own share first") {
+  for (const std::size_t threads : {1, 2, 3, 7}) {
+    for (const std::size_t blocks : {0, 1, 2, 5, 41, 1000}) {
+      for (std::size_t own = 0; own < threads; ++own) {
+        CAPTURE(threads);
+        CAPTURE(blocks);
+        CAPTURE(own);
+        BlockQueue queue(threads);
+        queue.fill(blocks);
+        std::vector<int> taken(blocks);
+        std::size_t begin = 0, end = 0;
+        bool first = true;
+        while (queue.take(own, begin, end)) {
+          REQUIRE(begin < end);
+          REQUIRE(end <= blocks);
+          const Share share{own, threads};
+          if (first && share.begin(blocks) < share.end(blocks)) CHECK(begin == share.begin(blocks));
+          first = false;
+          for (std::size_t block = begin; block < end; ++block) ++taken[block];
+        }
+        CHECK(taken == std::vector<int>(blocks, 1));
+      }
+    }
+  }
+}
+
+TEST_CASE("threads that take blocks at the same time take each once, at every step") {
+  constexpr std::size_t threads = 4, blocks = 97, steps = 500;
+  BlockQueue queue(threads);
+  ThreadPool::instance().set_threads(threads);
+  for (std::size_t step = 0; step < steps; ++step) {
+    queue.fill(blocks);
+    std::vector<std::atomic<int>> taken(blocks);
+    ThreadPool::instance().run(threads, [&](const Share& share) {
+      std::size_t begin = 0, end = 0;
+      while (queue.take(share.index, begin, end)) {
+        for (std::size_t block = begin; block < end; ++block) ++taken[block];
+      }
+    });
+    REQUIRE(std::vector<int>(taken.begin(), taken.end()) == std::vector<int>(blocks, 1));
+  }
+}
 
 TEST_CASE("every index is visited exactly once") {
   for (const std::size_t threads : {1U, 2U, 3U, 5U, 8U}) {

@@ -225,7 +225,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   constexpr std::size_t wide = std::max<std::size_t>(1, 4 / sums);  // blocks that give a tile four vectors
   constexpr std::size_t most = max_rows<Isa>(wide * sums);
   const std::size_t K = a.shape.recurrent, per_k = G * V::lanes;
-  const bool streams = K * per_k * (range.block_end - range.block_begin) * sizeof(T) > resident_bytes;
+  const bool streams = K * per_k * a.shape.blocks() * sizeof(T) > resident_bytes;
   const auto recurrent_panel = [&](std::size_t block) {
     return a.panels + block * a.shape.block_size() + a.shape.recurrent_offset();
   };
@@ -261,7 +261,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       const std::size_t depth = forward_depth<T>(a.shape, P);
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
-        const std::size_t next_block = block + P < range.block_end ? block + P : range.block_begin;
+        const std::size_t next_block = block + P < a.shape.blocks() ? block + P : range.block_begin;
         for (std::size_t k = 0; k < K; k += depth) {
           const std::size_t end = std::min(k + depth, K);
           const T* const next = end < K ? recurrent_panel(block) + end * per_k : recurrent_panel(next_block);

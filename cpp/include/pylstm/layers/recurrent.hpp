@@ -9,6 +9,7 @@
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/block_queue.hpp"
 #include "pylstm/layers/operands.hpp"
 #include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/plan.hpp"
@@ -211,19 +212,24 @@ class RecurrentLayer {
       work.in.resize(chunk * rows * plan.threads);
       work.out.resize(chunk * rows * plan.threads);
     }
-    // One call of the threads.  An input product is of the chunk that `begin` is in, and of those after it.
+    // Of a range, with the input product of the chunk that `begin` is in, if it begins there, and of those after it.
+    const auto run_steps = [&](kernels::Range range, std::size_t begin, std::size_t end, std::size_t lists) {
+      for (std::size_t t = begin; t < end; t += chunk) {
+        range.step_begin = t;
+        range.step_end = std::min(t + chunk, segment.end);
+        if (plan.input_product && (t - first) % chunk == 0) input_product(operands, range, work, lists);
+        range.step_end = std::min(range.step_end, end);
+        cell_->forward_steps(operands, range);
+      }
+    };
+    BlockQueue queue(plan.split_units ? plan.threads : 0);
     const auto share_steps = [&](std::size_t begin, std::size_t end) {
+      queue.fill(shape_.blocks());
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
         kernels::Range range = forward_range(plan, schedule, share);
-        for (std::size_t t = begin; t < end; t += chunk) {
-          range.step_begin = t;
-          range.step_end = std::min(t + chunk, segment.end);
-          if (plan.input_product && (t - first) % chunk == 0) {
-            input_product(operands, range, work, share.index * chunk * rows);
-          }
-          range.step_end = std::min(range.step_end, end);
-          cell_->forward_steps(operands, range);
-        }
+        const std::size_t lists = share.index * chunk * rows;
+        if (!plan.split_units) return run_steps(range, begin, end, lists);
+        while (queue.take(share.index, range.block_begin, range.block_end)) run_steps(range, begin, end, lists);
       });
     };
     const std::size_t call = plan.split_units ? 1 : plan.call_steps;
@@ -471,14 +477,10 @@ class RecurrentLayer {
   /// All steps of a share's rows, or of its blocks of units.
   kernels::Range forward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
     kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
-    if (plan.split_units) {
-      range.block_begin = share.begin(shape_.blocks());
-      range.block_end = share.end(shape_.blocks());
-    } else {
-      const std::size_t together = cell_->dweights_rows, parts = cell_->parts(schedule.rows);
-      range.row_begin = std::min(schedule.rows, share.begin(parts) * together);
-      range.row_end = std::min(schedule.rows, share.end(parts) * together);
-    }
+    if (plan.split_units) return range;
+    const std::size_t together = cell_->dweights_rows, parts = cell_->parts(schedule.rows);
+    range.row_begin = std::min(schedule.rows, share.begin(parts) * together);
+    range.row_end = std::min(schedule.rows, share.end(parts) * together);
     return range;
   }
 
