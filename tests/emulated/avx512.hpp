@@ -50,6 +50,7 @@ struct avx512::vector {
   friend vector operator/(vector a, vector b) { return {a.low / b.low, a.high / b.high}; }
   friend vector fma(vector a, vector b, vector c) { return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)}; }
   friend vector fnma(vector a, vector b, vector c) { return {fnma(a.low, b.low, c.low), fnma(a.high, b.high, c.high)}; }
+  friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
   friend vector min(vector a, vector b) { return {min(a.low, b.low), min(a.high, b.high)}; }
   friend vector max(vector a, vector b) { return {max(a.low, b.low), max(a.high, b.high)}; }
   friend vector zero_unless_less(vector a, vector b, vector x) {

@@ -40,7 +40,14 @@ struct avx512::vector<float> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm512_div_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
-  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) {
+#ifdef __GNUC__
+    asm("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+    return sum;
+#else
+    return fma(a, b, sum);
+#endif
+  }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_ps(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
@@ -87,7 +94,14 @@ struct avx512::vector<double> {
   PYLSTM_INLINE friend vector operator/(vector a, vector b) { return {_mm512_div_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector fma(vector a, vector b, vector c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
   PYLSTM_INLINE friend vector fnma(vector a, vector b, vector c) { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
-  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) { return fma(a, b, sum); }
+  PYLSTM_INLINE friend vector add_product(vector a, vector b, vector sum) {
+#ifdef __GNUC__
+    asm("vfmadd231pd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+    return sum;
+#else
+    return fma(a, b, sum);
+#endif
+  }
   PYLSTM_INLINE friend vector min(vector a, vector b) { return {_mm512_min_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector max(vector a, vector b) { return {_mm512_max_pd(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zero_unless_less(vector a, vector b, vector x) {
