@@ -302,6 +302,22 @@ TEST_CASE_TEMPLATE("the first lanes are stored, and nothing past them", T, float
   }
 }
 
+TEST_CASE_TEMPLATE("add_product has the bits of fma, and leaves its arguments alone", T, float, double) {
+  using V = typename Isa::template vec<T>;
+  T a[V::lanes], b[V::lanes], sum[V::lanes], expected[V::lanes], got[V::lanes];
+  for (std::size_t l = 0; l < V::lanes; ++l) {
+    a[l] = T(1) / static_cast<T>(l + 3);
+    b[l] = static_cast<T>(l + 7) / T(11);
+    sum[l] = -a[l] * b[l];  // what is left is the rounding of the product
+  }
+  const V x = V::load(a), y = V::load(b), z = V::load(sum);
+  fma(x, y, z).store(expected);
+  add_product(x, y, z).store(got);
+  for (std::size_t l = 0; l < V::lanes; ++l) CHECK(got[l] == expected[l]);
+  z.store(got);
+  for (std::size_t l = 0; l < V::lanes; ++l) CHECK(got[l] == sum[l]);
+}
+
 TEST_CASE("the caller's treatment of denormals comes back") {
   volatile float smallest = std::numeric_limits<float>::min();
   float flushed = 0;

@@ -25,6 +25,7 @@ struct avx512::vector {
   using scalar = T;
   using half = avx2::vector<T>;
   static constexpr std::size_t lanes = 2 * half::lanes;
+  static constexpr bool unrolls = true;
   half low, high;
 
   static vector load(const T* p) { return {half::load(p), half::load(p + half::lanes)}; }

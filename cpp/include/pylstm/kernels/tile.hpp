@@ -132,7 +132,7 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
     w += G * V::lanes;
   };
   std::size_t k = 0;
-  if constexpr (R > 1) {
+  if constexpr (R > 1 && V::unrolls) {
     if (K >= many) {
       for (; k + unrolled <= K; k += unrolled) {
         ahead.fetch();
@@ -162,19 +162,24 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
                            FmaOfRows<R>{});
     keep_loads_apart();
   };
-  // Units of one block, the first gate of the first at `at`.  All distances but the last gate's are constants: with one
-  // more of them in a register, others would be on the stack.
-  const auto add_units = [&]<std::size_t G>(std::integral_constant<std::size_t, G>, std::size_t at, std::size_t lanes)
-                             PYLSTM_INLINE_LAMBDA {
-                               const std::size_t last = G == unrolled ? (G - 1) * S : gates.last - gates.first;
+  // Units of one block, the first gate of the first at `at`, G gates each or (0) as many as there are.  Unrolled, all
+  // distances but the last gate's are constants: with one more of them in a register, others would be on the stack.
+  const auto add_units = [&]<std::size_t G>(std::integral_constant<std::size_t, G>, std::size_t at,
+                                            std::size_t lanes) PYLSTM_INLINE_LAMBDA {
+    const std::size_t count = G > 0 ? G : gates.count, last = G == unrolled ? (G - 1) * S : gates.last - gates.first;
 #pragma GCC unroll 1
-                               for (const std::size_t at_end = at + lanes; at < at_end; ++at, w += G * NV * S) {
-                                 if constexpr (R > 1) ahead.fetch();
+    for (const std::size_t at_end = at + lanes; at < at_end; ++at, w += count * NV * S) {
+      if constexpr (R > 1) ahead.fetch();
+      if constexpr (G > 0) {
 #pragma GCC unroll 4
-                                 for (std::size_t g = 0; g + 1 < G; ++g) add(at + g * S, w + g * NV * S);
-                                 add(at + last, w + (G - 1) * NV * S);
-                               }
-                             };
+        for (std::size_t g = 0; g + 1 < G; ++g) add(at + g * S, w + g * NV * S);
+        add(at + last, w + (G - 1) * NV * S);
+      } else {
+#pragma GCC unroll 1
+        for (std::size_t g = 0; g < count; ++g) add(at + (g + 1 < count ? g * S : last), w + g * NV * S);
+      }
+    }
+  };
   for (std::size_t j0 = begin, block_at = begin / S * block_stride; j0 < end; j0 += S, block_at += block_stride) {
     // What comes next, the same rows of the next block or the next rows, lies where no hardware looks for it.
     const std::size_t next = j0 + S < end ? block_at + block_stride : begin / S * block_stride + R * gates.width;
@@ -183,20 +188,17 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
       for (std::size_t r = 0; r < R; ++r) __builtin_prefetch(d[r] + next + i);
     }
     const std::size_t at = block_at + gates.first, lanes = std::min(S, end - j0);
-    switch (gates.count) {
-      case 1:
-        add_units(std::integral_constant<std::size_t, 1>{}, at, lanes);
-        break;
-      case 2:
-        add_units(std::integral_constant<std::size_t, 2>{}, at, lanes);
-        break;
-      case 3:
-        add_units(std::integral_constant<std::size_t, 3>{}, at, lanes);
-        break;
-      default:
+    if constexpr (V::unrolls) {
+      if (gates.count == 4) {
         add_units(std::integral_constant<std::size_t, 4>{}, at, lanes);
-        break;
+        continue;
+      }
+      if (gates.count == 3) {
+        add_units(std::integral_constant<std::size_t, 3>{}, at, lanes);
+        continue;
+      }
     }
+    add_units(std::integral_constant<std::size_t, 0>{}, at, lanes);
   }
 }
 

@@ -23,6 +23,7 @@ template <>
 struct avx2::vector<float> {
   using scalar = float;
   static constexpr std::size_t lanes = 8;
+  static constexpr bool unrolls = true;
   __m256 v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -88,6 +89,7 @@ template <>
 struct avx2::vector<double> {
   using scalar = double;
   static constexpr std::size_t lanes = 4;
+  static constexpr bool unrolls = true;
   __m256d v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {_mm256_loadu_pd(p)}; }

@@ -24,6 +24,7 @@ struct avx512::vector<float> {
   using scalar = float;
   using mask = __mmask16;
   static constexpr std::size_t lanes = 16;
+  static constexpr bool unrolls = true;
   __m512 v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -76,6 +77,7 @@ struct avx512::vector<double> {
   using scalar = double;
   using mask = __mmask8;
   static constexpr std::size_t lanes = 8;
+  static constexpr bool unrolls = true;
   __m512d v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {_mm512_loadu_pd(p)}; }

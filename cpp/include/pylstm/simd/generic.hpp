@@ -36,6 +36,7 @@ struct generic::vector {
   using scalar = T;
   using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   static constexpr std::size_t lanes = generic_bytes<T> / sizeof(T);
+  static constexpr bool unrolls = false;
   typedef T floats __attribute__((vector_size(generic_bytes<T>)));
   typedef integer integers __attribute__((vector_size(generic_bytes<T>)));
   typedef std::make_unsigned_t<integer> unsigned_integers __attribute__((vector_size(generic_bytes<T>)));

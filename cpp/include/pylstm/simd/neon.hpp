@@ -24,6 +24,7 @@ template <>
 struct neon::vector<float> {
   using scalar = float;
   static constexpr std::size_t lanes = 4;
+  static constexpr bool unrolls = true;
   float32x4_t v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {vld1q_f32(p)}; }
@@ -69,6 +70,7 @@ template <>
 struct neon::vector<double> {
   using scalar = double;
   static constexpr std::size_t lanes = 2;
+  static constexpr bool unrolls = true;
   float64x2_t v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {vld1q_f64(p)}; }

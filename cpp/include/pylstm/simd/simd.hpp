@@ -16,9 +16,11 @@ namespace pylstm::simd {
 /// out. `add_product(a, b, sum)` is fma(a, b, sum) in the register of
 /// `sum`, and a and b are in registers too. `zip_low(a, b)` is a0 b0 a1 b1 ... of
 /// the lower halves, `zip_high` of the upper ones.
+/// `unrolls`: several products of a tile go in one turn of its loop, which costs code.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
   { V::lanes } -> std::convertible_to<std::size_t>;
+  { V::unrolls } -> std::convertible_to<bool>;
   { V::load(in) } -> std::same_as<V>;
   { V::load_first(in, n) } -> std::same_as<V>;
   { V::set1(*in) } -> std::same_as<V>;
