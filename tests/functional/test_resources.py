@@ -140,7 +140,7 @@ def run(x, w, u):
     gradients = pylstm.lstm_backward(out.tape, out.y)
     return [out.y, gradients.x, gradients.weight_ih, gradients.weight_hh]
 
-long, other = problem(48, 200, 16, 128), problem(16, 4, 16, {units})
+long, other = problem(48, 600, 16, 128), problem(16, 4, 16, {units})  # looks for signals every 2 GFLOP
 expected, of_other, calls = run(*long), run(*other), 0
 
 def handler(*_):
