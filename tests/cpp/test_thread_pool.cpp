@@ -102,7 +102,7 @@ TEST_CASE("a thread alone takes every block of a step once, its own share first"
 TEST_CASE("threads that take blocks at the same time take each once, at every step") {
   constexpr std::size_t threads = 4, blocks = 97, steps = 500;
   BlockQueue queue(threads);
-  ThreadPool::instance().set_threads(threads);
+  const Threads scope(threads);
   for (std::size_t step = 0; step < steps; ++step) {
     queue.fill(blocks);
     std::vector<std::atomic<int>> taken(blocks);

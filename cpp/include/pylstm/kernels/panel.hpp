@@ -81,6 +81,7 @@ struct GateRows {
   }
 };
 
+/// Of the gates in these of `Slots` slots.
 template <std::size_t Slots, auto slot>
 constexpr GateRows gate_rows(std::size_t lanes) {
   constexpr bool side_by_side = [] {

@@ -176,7 +176,7 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
         add(at + last, w + (G - 1) * NV * S);
       } else {
 #pragma GCC unroll 1
-        for (std::size_t g = 0; g < count; ++g) add(at + (g + 1 < count ? g * S : last), w + g * NV * S);
+        for (std::size_t g = 0; g < count; ++g) add(at - gates.first + gates.offset(g, S), w + g * NV * S);
       }
     }
   };

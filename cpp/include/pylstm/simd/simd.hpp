@@ -13,9 +13,8 @@ namespace pylstm::simd {
 
 /// `min(limit, x)` and `max(limit, x)` keep a NaN in x; `zero_unless_less(a, b, x)` is x where a < b, else 0;
 /// `low_bits_to_exponent(a)` shifts the low bits of a's mantissa to the place of the sign and the exponent, all others
-/// out. `add_product(a, b, sum)` is fma(a, b, sum) in the register of
-/// `sum`, and a and b are in registers too. `zip_low(a, b)` is a0 b0 a1 b1 ... of
-/// the lower halves, `zip_high` of the upper ones.
+/// out. `add_product(a, b, sum)` is fma(a, b, sum) in the register of `sum`, and a and b are in registers too.
+/// `zip_low(a, b)` is a0 b0 a1 b1 ... of the lower halves, `zip_high` of the upper ones.
 /// `unrolls`: several products of a tile go in one turn of its loop, which costs code.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
