@@ -74,7 +74,7 @@ struct ForwardStep {
 
 /// Recurrent inputs whose weights make a chunk; where that is not all of them, `gates` holds the sums in between.
 template <class T>
-std::size_t forward_depth(const PanelShape& shape, std::size_t blocks) {
+PYLSTM_INLINE std::size_t forward_depth(const PanelShape& shape, std::size_t blocks) {
   return chunk_depth(shape.recurrent, blocks * shape.recurrent_slots * shape.lanes * sizeof(T), shape.lanes);
 }
 

@@ -50,7 +50,7 @@ constexpr std::size_t resident_bytes = 512 << 10;
 
 /// Long sums go in chunks of so many k that the weights of a chunk and of the next stay in L2 while all rows pass: a
 /// multiple of `lanes`, and even.  Between chunks the sums wait in memory, which rounds nothing.
-inline std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::size_t lanes) {
+PYLSTM_INLINE std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::size_t lanes) {
   constexpr std::size_t chunk_bytes = 64 << 10;
   const std::size_t chunks = std::max<std::size_t>(1, (depth * bytes_per_k + chunk_bytes / 2) / chunk_bytes);
   const std::size_t even = (depth + chunks - 1) / chunks;
@@ -267,7 +267,7 @@ inline constexpr std::size_t transposed_rows = NV < 3 || Isa::registers > 16 ? 6
 
 /// Units whose weights of `vectors` vectors make a chunk.
 template <class T>
-std::size_t transposed_depth(const TransposedShape& shape, std::size_t vectors) {
+PYLSTM_INLINE std::size_t transposed_depth(const TransposedShape& shape, std::size_t vectors) {
   return chunk_depth(shape.units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes);
 }
 
