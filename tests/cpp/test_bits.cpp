@@ -368,7 +368,7 @@ TEST_CASE_TEMPLATE("neither threads nor the ISA change a bit of three epochs of 
 // Across architectures there is no other run to compare with: AVX2, AVX-512 and NEON have to meet these numbers.
 // A change of the order of a sum changes them, and is a change of the contract.
 TEST_CASE_TEMPLATE("the bits are those on record", T, float, double) {
-  constexpr std::uint64_t on_record = sizeof(T) == 4 ? 0x90a74daf858fc50fu : 0xadb08ff3982361aau;
+  constexpr std::uint64_t on_record = sizeof(T) == 4 ? 0x5980f50b2d57544au : 0x8239f261199238d3u;
   for (const std::string& isa : isas_with_fma()) {
     CAPTURE(isa);
     std::uint64_t digest = 0xcbf29ce484222325u;

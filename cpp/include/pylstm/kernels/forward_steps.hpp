@@ -217,6 +217,20 @@ void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_
                     });
 }
 
+/// Asks for where the products and the equations of a block will write on a tape: memory that has long left the cache.
+template <class T>
+PYLSTM_INLINE void request_tape(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin,
+                                std::size_t end, std::size_t block) {
+  constexpr std::size_t line = 64 / sizeof(T);
+  const std::size_t row = a.gates.row_width, width = a.shape.padded_units();
+  const T* const gates = step.gates + block * a.gates.block_stride();
+  for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i, 1, 2);
+  for (std::size_t n = begin; n < end; ++n) {
+    __builtin_prefetch(step.m + n * width + block * a.shape.lanes, 1, 2);
+    if (step.c_new) __builtin_prefetch(step.c_new + n * width + block * a.shape.lanes, 1, 2);
+  }
+}
+
 /// Runs the steps of a range.  Rows that have ended are not touched.
 template <class Layout, bool fused, class Isa, class T>
 PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range) {
@@ -226,6 +240,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   constexpr std::size_t most = max_rows<Isa>(wide * sums);
   const std::size_t K = a.shape.recurrent, per_k = G * V::lanes;
   const bool streams = K * per_k * a.shape.blocks() * sizeof(T) > resident_bytes;
+  const bool requests = a.keep_gates && a.gates.block_stride() * a.shape.blocks() * sizeof(T) > resident_bytes;
   const auto recurrent_panel = [&](std::size_t block) {
     return a.panels + block * a.shape.block_size() + a.shape.recurrent_offset();
   };
@@ -267,6 +282,13 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
           const T* const next = end < K ? recurrent_panel(block) + end * per_k : recurrent_panel(next_block);
           for_each_tile<max_rows<Isa>(P * sums)>(
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+                if (requests && k == 0) {
+                  if (block + P < range.block_end) {
+                    request_tape(a, step, first, first + R, block + P);
+                  } else if (t + 1 < range.step_end) {
+                    request_tape(a, ForwardStep<T>(a, t + 1), first, first + R, range.block_begin);
+                  }
+                }
                 forward_tile<Layout, fused, V, R, P>(
                     a, step, gates, first, block, k, end,
                     streams && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows,

@@ -33,6 +33,7 @@ template <class T>
 struct PanelKernels {
   void (*affine)(const AffineOperands<T>&);
   void (*transposed)(const TransposedOperands<T>&);
+  void (*few_columns)(const FewColumnsOperands<T>&);
   void (*outer)(const OuterOperands<T>&);
   GateRows gates;
   void (*pack)(const PackingOperands<const T, T>&);
@@ -126,6 +127,7 @@ template <class T, class Isa, std::size_t Slots, auto slot, bool biased = true>
 constexpr PanelKernels<T> panel_kernels() {
   return {affine<T, Isa, Slots, slot, biased>,
           transposed_product<T, Isa>,
+          few_columns_product<T, Isa>,
           outer<T, Isa, slot>,
           gate_rows<Slots, slot>(Isa::template vec<T>::lanes),
           pack<T, Isa>,

@@ -55,6 +55,17 @@ class ProductsOverTime {
     if (g_.dpanels != nullptr) weights(share, fresh);
     if (!g_.dx) return;
     const std::size_t begin = share.begin(rows_);
+    if (shape().inputs <= kernels::few_columns) {
+      cell_.input.few_columns({.shape = shape(),
+                               .part = kernels::input_part(shape()),
+                               .gates = cell_.input.gates,
+                               .panels = a_.panels,
+                               .d = work_.d.data() + begin,
+                               .out = work_.out.data() + begin,
+                               .n = share.end(rows_) - begin,
+                               .d_block_stride = a_.dgates.block_stride()});
+      return;
+    }
     cell_.input.transposed({.shape = transposed(shape(), kernels::input_part(shape())),
                             .gates = cell_.input.gates,
                             .panels = work_.input_transposed.data(),
