@@ -10,6 +10,13 @@
 
 namespace pylstm::simd {
 
+// GCC takes the undefined operands of its own intrinsics for a mistake (gcc.gnu.org/PR105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 struct avx512 {
   static constexpr char name[] = "avx512";
   static constexpr std::size_t registers = 32;
@@ -124,6 +131,10 @@ struct avx512::vector<double> {
     return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b.v)};
   }
 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 }  // namespace pylstm::simd
 #endif
