@@ -56,18 +56,22 @@ PYLSTM_INLINE void load_square(V (&square)[V::lanes], const T* first, std::size_
   constexpr std::size_t S = V::lanes;
 #pragma GCC unroll 16
   for (std::size_t s = 0; s < S; ++s) {
-    __builtin_prefetch(first + s * columns + 4 * S);  // S * gates rows are too many for the hardware
+    __builtin_prefetch(first + s * columns + 4 * S);
     square[s] = s < units ? load_within<V>(first + s * columns, wide) : V::zero();
   }
 }
 
 /// Calls visit(block, gate, column) for every square of a part's blocks: first unit block * S, first column `column`.
-template <class Visit>
+/// Where a square's rows are whole cache lines, gate by gate: more than 16 streams are too many for the hardware.
+template <class V, class Visit>
 PYLSTM_INLINE void for_each_square(const PanelShape& shape, const PanelPart& part, std::size_t block_begin,
                                    std::size_t block_end, Visit visit) {
+  const std::size_t together = sizeof(V) < 64 ? part.gates : 1;
   for (std::size_t block = block_begin; block < block_end; ++block) {
-    for (std::size_t column = 0; column < part.columns; column += shape.lanes) {
-      for (std::size_t gate = 0; gate < part.gates; ++gate) visit(block, gate, column);
+    for (std::size_t first = 0; first < part.gates; first += together) {
+      for (std::size_t column = 0; column < part.columns; column += shape.lanes) {
+        for (std::size_t gate = first; gate < first + together; ++gate) visit(block, gate, column);
+      }
     }
   }
 }
@@ -78,22 +82,23 @@ void pack(const PackingOperands<const T, T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t S = V::lanes;
   const std::size_t columns = a.part.columns;
-  for_each_square(a.shape, a.part, a.block_begin, a.block_end, [&](std::size_t block, std::size_t gate, std::size_t k) {
-    const std::size_t units = std::min(S, a.shape.units - block * S), wide = std::min(S, columns - k);
-    V square[S];
-    if (a.matrix == nullptr) {
+  for_each_square<V>(
+      a.shape, a.part, a.block_begin, a.block_end, [&](std::size_t block, std::size_t gate, std::size_t k) {
+        const std::size_t units = std::min(S, a.shape.units - block * S), wide = std::min(S, columns - k);
+        V square[S];
+        if (a.matrix == nullptr) {
 #pragma GCC unroll 16
-      for (std::size_t s = 0; s < S; ++s) square[s] = V::zero();
-    } else {
-      load_square(square, a.matrix + (gate * a.shape.units + block * S) * columns + k, columns, units, wide);
-      transpose_square(square);
-    }
-    T* const to = a.panels + a.part.index(a.shape, gate, block * S, k);
+          for (std::size_t s = 0; s < S; ++s) square[s] = V::zero();
+        } else {
+          load_square(square, a.matrix + (gate * a.shape.units + block * S) * columns + k, columns, units, wide);
+          transpose_square(square);
+        }
+        T* const to = a.panels + a.part.index(a.shape, gate, block * S, k);
 #pragma GCC unroll 16
-    for (std::size_t l = 0; l < S; ++l) {
-      if (l < wide) square[l].store(to + l * a.part.gates * S);
-    }
-  });
+        for (std::size_t l = 0; l < S; ++l) {
+          if (l < wide) square[l].store(to + l * a.part.gates * S);
+        }
+      });
 }
 
 /// panels -> matrix.
@@ -102,19 +107,20 @@ void unpack(const PackingOperands<T, const T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t S = V::lanes;
   const std::size_t columns = a.part.columns;
-  for_each_square(a.shape, a.part, a.block_begin, a.block_end, [&](std::size_t block, std::size_t gate, std::size_t k) {
-    const std::size_t units = std::min(S, a.shape.units - block * S), wide = std::min(S, columns - k);
-    const T* const from = a.panels + a.part.index(a.shape, gate, block * S, k);
-    V square[S];
+  for_each_square<V>(
+      a.shape, a.part, a.block_begin, a.block_end, [&](std::size_t block, std::size_t gate, std::size_t k) {
+        const std::size_t units = std::min(S, a.shape.units - block * S), wide = std::min(S, columns - k);
+        const T* const from = a.panels + a.part.index(a.shape, gate, block * S, k);
+        V square[S];
 #pragma GCC unroll 16
-    for (std::size_t l = 0; l < S; ++l) square[l] = l < wide ? V::load(from + l * a.part.gates * S) : V::zero();
-    transpose_square(square);
-    T* const first = a.matrix + (gate * a.shape.units + block * S) * columns + k;
+        for (std::size_t l = 0; l < S; ++l) square[l] = l < wide ? V::load(from + l * a.part.gates * S) : V::zero();
+        transpose_square(square);
+        T* const first = a.matrix + (gate * a.shape.units + block * S) * columns + k;
 #pragma GCC unroll 16
-    for (std::size_t s = 0; s < S; ++s) {
-      if (s < units) store_within(square[s], first + s * columns, wide);
-    }
-  });
+        for (std::size_t s = 0; s < S; ++s) {
+          if (s < units) store_within(square[s], first + s * columns, wide);
+        }
+      });
 }
 
 /// panels -> transposed panels, columns past the last zero.
