@@ -217,18 +217,18 @@ void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_
                     });
 }
 
-/// Asks for where the products and the equations of a block will write on a tape: memory that has long left the cache.
-template <class T>
-PYLSTM_INLINE void request_tape(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin,
-                                std::size_t end, std::size_t block) {
+/// Asks for where the products and the equations of rows and a block will write on a tape: memory that has long left
+/// the cache.  Out of line: every tile's code would have a copy.
+template <class V, class T>
+[[gnu::noinline]] void request_tape(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
+                                    std::size_t block) {
+  asm volatile("");  // or GCC drops the calls: to it a prefetch has no effect
   constexpr std::size_t line = 64 / sizeof(T);
-  const std::size_t row = a.gates.row_width, width = a.shape.padded_units();
-  const T* const gates = step.gates + block * a.gates.block_stride();
+  const std::size_t row = a.gates.row_width, width = a.shape.padded_units(), at = block * V::lanes;
+  const T* const gates = a.gates.at(t) + block * a.gates.block_stride();
   for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i, 1, 2);
-  for (std::size_t n = begin; n < end; ++n) {
-    __builtin_prefetch(step.m + n * width + block * a.shape.lanes, 1, 2);
-    if (step.c_new) __builtin_prefetch(step.c_new + n * width + block * a.shape.lanes, 1, 2);
-  }
+  for (std::size_t n = begin; n < end; ++n) __builtin_prefetch(a.m.at(t + 1) + n * width + at, 1, 2);
+  for (std::size_t n = begin; a.c_new && n < end; ++n) __builtin_prefetch(a.c_new.at(t + 1) + n * width + at, 1, 2);
 }
 
 /// Runs the steps of a range.  Rows that have ended are not touched.
@@ -277,17 +277,15 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         const std::size_t next_block = block + P < a.shape.blocks() ? block + P : range.block_begin;
+        const bool last = block + P >= range.block_end;
+        const std::size_t asked_t = last ? t + 1 : t, asked_block = last ? range.block_begin : block + P;
         for (std::size_t k = 0; k < K; k += depth) {
           const std::size_t end = std::min(k + depth, K);
           const T* const next = end < K ? recurrent_panel(block) + end * per_k : recurrent_panel(next_block);
           for_each_tile<max_rows<Isa>(P * sums)>(
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-                if (requests && k == 0) {
-                  if (block + P < range.block_end) {
-                    request_tape(a, step, first, first + R, block + P);
-                  } else if (t + 1 < range.step_end) {
-                    request_tape(a, ForwardStep<T>(a, t + 1), first, first + R, range.block_begin);
-                  }
+                if (requests && k == 0 && asked_t < range.step_end) {
+                  request_tape<V>(a, asked_t, first, first + R, asked_block);
                 }
                 forward_tile<Layout, fused, V, R, P>(
                     a, step, gates, first, block, k, end,

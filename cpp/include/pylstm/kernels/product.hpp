@@ -173,50 +173,50 @@ void few_columns_product(const FewColumnsOperands<T>& a) {
   static_assert(chains % S == 0);
   const simd::FlushDenormals flush;
   const std::size_t columns = a.part.columns, G = a.gates.count, blocks = a.shape.blocks();
-  for_each_tile<max_rows<Isa>(N)>(
-      0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-        constexpr std::size_t most = (R * few_columns + S - 1) / S * S;
-        T sums[most * S];  // of row r and column k: S partial sums
-        for (std::size_t k = 0; k < columns; ++k) {
-          V acc[R][N];
-          for_each_sum<R, N>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA { acc[r][v] = V::zero(); });
-          for (std::size_t block = 0; block < blocks; block += N) {
-            for (std::size_t g = 0; g < G; ++g) {
-              const T* const weights = a.panels + a.part.index(a.shape, g, block * S, k);
-              const std::size_t at = block * a.d_block_stride + a.gates.offset(g, S);
+  constexpr std::size_t most_rows = std::min<std::size_t>(4, max_rows<Isa>(N));
+  for_each_tile<most_rows>(0, a.n, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+    constexpr std::size_t most = (R * few_columns + S - 1) / S * S;
+    T sums[most * S];  // of row r and column k: S partial sums
+    for (std::size_t k = 0; k < columns; ++k) {
+      V acc[R][N];
+      for_each_sum<R, N>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA { acc[r][v] = V::zero(); });
+      for (std::size_t block = 0; block < blocks; block += N) {
+        for (std::size_t g = 0; g < G; ++g) {
+          const T* const weights = a.panels + a.part.index(a.shape, g, block * S, k);
+          const std::size_t at = block * a.d_block_stride + a.gates.offset(g, S);
 #pragma GCC unroll 4
-              for (std::size_t v = 0; v < N; ++v) {
-                if (block + v >= blocks) continue;
-                const V weight = V::load(weights + v * a.shape.block_size());
+          for (std::size_t v = 0; v < N; ++v) {
+            if (block + v >= blocks) continue;
+            const V weight = V::load(weights + v * a.shape.block_size());
 #pragma GCC unroll 8
-                for (std::size_t r = 0; r < R; ++r) {
-                  acc[r][v] = fma(V::load(a.d[first + r] + at + v * a.d_block_stride), weight, acc[r][v]);
-                }
-              }
+            for (std::size_t r = 0; r < R; ++r) {
+              acc[r][v] = fma(V::load(a.d[first + r] + at + v * a.d_block_stride), weight, acc[r][v]);
             }
-          }
-#pragma GCC unroll 8
-          for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-            for (std::size_t half = N / 2; half > 0; half /= 2) {
-#pragma GCC unroll 4
-              for (std::size_t v = 0; v < half; ++v) acc[r][v] = acc[r][v] + acc[r][v + half];
-            }
-            acc[r][0].store(sums + (r * columns + k) * S);
           }
         }
-        for (std::size_t i = 0; i < R * columns; i += S) {
-          V rows[S];
-          T lanes[S];
+      }
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (std::size_t half = N / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < half; ++v) acc[r][v] = acc[r][v] + acc[r][v + half];
+        }
+        acc[r][0].store(sums + (r * columns + k) * S);
+      }
+    }
+    for (std::size_t i = 0; i < R * columns; i += S) {
+      V rows[S];
+      T lanes[S];
 #pragma GCC unroll 16
-          for (std::size_t l = 0; l < S; ++l) rows[l] = i + l < R * columns ? V::load(sums + (i + l) * S) : V::zero();
-          // Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
-          (sum_of_lanes(rows) + V::zero()).store(lanes);
-          for (std::size_t l = 0; l < S && i + l < R * columns; ++l) {
-            a.out[first + (i + l) / columns][(i + l) % columns] = lanes[l];
-          }
-        }
-      });
+      for (std::size_t l = 0; l < S; ++l) rows[l] = i + l < R * columns ? V::load(sums + (i + l) * S) : V::zero();
+      // Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
+      (sum_of_lanes(rows) + V::zero()).store(lanes);
+      for (std::size_t l = 0; l < S && i + l < R * columns; ++l) {
+        a.out[first + (i + l) / columns][(i + l) % columns] = lanes[l];
+      }
+    }
+  });
 }
 
 /// dW[block][k][g][S] += sum_i d[i][block][slot[g]][S] * in[i][k], i ascending.  A fresh sum starts at zero, whatever
