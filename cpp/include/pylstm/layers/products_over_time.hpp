@@ -25,6 +25,9 @@ class ProductsOverTime {
     work_.out.resize(most);
   }
 
+  /// Whether dx takes `Workspace::input_transposed`; of a few inputs it takes the panels as they are.
+  static bool takes_transposed(const kernels::PanelShape& shape) { return shape.inputs > kernels::few_columns; }
+
   /// Lists the rows of the steps of a segment, last step first: the order in which every weight's gradient is summed.
   void list(Sequence<const T> x, const Segment& segment, const Schedule& schedule) {
     rows_ = parts_ = 0;
@@ -55,7 +58,7 @@ class ProductsOverTime {
     if (g_.dpanels != nullptr) weights(share, fresh);
     if (!g_.dx) return;
     const std::size_t begin = share.begin(rows_);
-    if (shape().inputs <= kernels::few_columns) {
+    if (!takes_transposed(shape())) {
       cell_.input.few_columns({.shape = shape(),
                                .part = kernels::input_part(shape()),
                                .gates = cell_.input.gates,

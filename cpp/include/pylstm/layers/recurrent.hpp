@@ -296,7 +296,7 @@ class RecurrentLayer {
     const std::size_t chunk = plan.chunk_steps;
 
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
-    const bool transposes_input = g.dx && shape_.inputs > kernels::few_columns;
+    const bool transposes_input = g.dx && ProductsOverTime<T>::takes_transposed(shape_);
     if (transposes_input) work.input_transposed.reserve(transposed(shape_, kernels::input_part(shape_)).size());
     History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
     work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
@@ -396,8 +396,9 @@ class RecurrentLayer {
       pool.run(plan.threads, [&](const Share& share) {
         transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
         if (resets_state()) transpose(share, cell_->reset, kernels::reset_part(shape_), panels, work.reset_transposed);
-        if (transposes_input)
+        if (transposes_input) {
           transpose(share, cell_->input, kernels::input_part(shape_), panels, work.input_transposed);
+        }
       });
     }
     if (projected() && !g.continues) {
