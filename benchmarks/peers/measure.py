@@ -263,7 +263,7 @@ def _take_turns(
             n_calls = max(1, int(plan.budget_s / n_rounds / estimates[contender]))
             meter = _ForeignWork(foreign[contender.n_threads])
             answer = contender.ask("turn", n_calls=n_calls)
-            meter.stop(answer.get("cpu_s", 0.0))
+            meter.stop(answer.get("turn_cpu_s", 0.0))
             if "failed" in answer:
                 cells[contender.n_threads].failures[contender.name] = answer["failed"]
                 turns.pop(contender, None)
