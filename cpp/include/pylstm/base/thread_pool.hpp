@@ -187,10 +187,12 @@ class ThreadPool {
     void wait_for_ticket() {
       using clock = std::chrono::steady_clock;
       const auto give_up = clock::now() + std::chrono::microseconds(50);
-      while (ticket.load(std::memory_order_relaxed) == 0 && clock::now() < give_up) {
-        for (int i = 0; i < 32; ++i) detail::spin_pause();
-      }
-      if (ticket.load(std::memory_order_relaxed) != 0) return;
+      do {
+        for (int i = 0; i < 32; ++i) {
+          if (ticket.load(std::memory_order_relaxed) != 0) return;
+          detail::spin_pause();
+        }
+      } while (clock::now() < give_up);
       std::unique_lock<std::mutex> lock(mutex);
       asleep.store(true);
       if (ticket.load() != 0) {

@@ -21,27 +21,25 @@ template <class Base>
 inline constexpr bool is_layer_norm<cells::LayerNorm<Base>> = true;
 
 /// What the normalisation of N groups of one row's sums takes.
-template <class V, std::size_t N>
+template <class T, std::size_t N>
 struct Normal {
-  static constexpr std::size_t vectors = 2 * N;
-  V mean[N], scale[N];  ///< scale = 1 / sqrt(variance + epsilon)
+  static constexpr std::size_t scalars = 2 * N;
+  T mean[N], scale[N];  ///< scale = 1 / sqrt(variance + epsilon)
 
-  template <class T>
   PYLSTM_INLINE static Normal load(const T* from) {
     Normal normal;
 #pragma GCC unroll 8
     for (std::size_t n = 0; n < N; ++n) {
-      normal.mean[n] = V::load(from + 2 * n * V::lanes);
-      normal.scale[n] = V::load(from + (2 * n + 1) * V::lanes);
+      normal.mean[n] = from[2 * n];
+      normal.scale[n] = from[2 * n + 1];
     }
     return normal;
   }
-  template <class T>
   PYLSTM_INLINE void store(T* to) const {
 #pragma GCC unroll 8
     for (std::size_t n = 0; n < N; ++n) {
-      mean[n].store(to + 2 * n * V::lanes);
-      scale[n].store(to + (2 * n + 1) * V::lanes);
+      to[2 * n] = mean[n];
+      to[2 * n + 1] = scale[n];
     }
   }
 };
@@ -143,25 +141,25 @@ struct UnitSums {
   /// `count[group]` times.
   template <std::size_t N, class OfRow>
   PYLSTM_INLINE void normalize(std::size_t rows, const std::array<std::size_t, N>& count, OfRow of_row,
-                               Normal<V, N> (&normal)[norm_rows]) const {
+                               Normal<T, N> (&normal)[norm_rows]) const {
     constexpr T epsilon = T(1e-5);
     const OfRows<N> totals = sums<N>(rows, of_row);
     for (std::size_t row = 0; row < norm_rows; ++row) {
       for (std::size_t n = 0; n < N; ++n) {
-        normal[row].mean[n] = V::set1(totals[row][n] / static_cast<T>(count[n] * units));
+        normal[row].mean[n] = totals[row][n] / static_cast<T>(count[n] * units);
       }
     }
     const OfRows<N> squares = sums<N>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
       return [this, visit = of_row(row), normal = normal[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
         visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
-          const V d = within(value - normal.mean[n], block);
+          const V d = within(value - V::set1(normal.mean[n]), block);
           add(n, d * d);
         });
       };
     });
     for (std::size_t row = 0; row < norm_rows; ++row) {
       for (std::size_t n = 0; n < N; ++n) {
-        normal[row].scale[n] = V::set1(1 / std::sqrt(squares[row][n] / static_cast<T>(count[n] * units) + epsilon));
+        normal[row].scale[n] = 1 / std::sqrt(squares[row][n] / static_cast<T>(count[n] * units) + epsilon);
       }
     }
   }
@@ -189,16 +187,19 @@ struct NormGroups {
   }();
 };
 
-/// What the tape keeps of a row beside its sums, in vectors: the normalisation of the sums and of c, then for each
-/// block the gates and tanh(norm(c)).
+/// What the tape keeps of a row beside its sums: scalars, the normalisation of the sums and of c, then from vector
+/// `blocks` on for each block the gates and tanh(norm(c)).
 template <class V, class Cell>
 struct KeptRow {
-  static constexpr std::size_t S = V::lanes, sums = 0, c = Normal<V, NormGroups<Cell>::size>::vectors,
-                               blocks = c + (Cell::has_memory ? Normal<V, 1>::vectors : 0),
-                               squashed = Cell::base::slots, per_block = squashed + (Cell::has_memory ? 1 : 0);
+  using T = typename V::scalar;
+  static constexpr std::size_t S = V::lanes, sums = 0, c = Normal<T, NormGroups<Cell>::size>::scalars,
+                               scalars = c + (Cell::has_memory ? Normal<T, 1>::scalars : 0),
+                               blocks = (scalars + S - 1) / S, squashed = Cell::base::slots,
+                               per_block = squashed + (Cell::has_memory ? 1 : 0);
 
-  static constexpr std::size_t at(std::size_t vector) { return vector * S; }
-  static constexpr std::size_t at(std::size_t block, std::size_t slot) { return at(blocks + block * per_block + slot); }
+  static constexpr std::size_t at(std::size_t block, std::size_t slot) {
+    return (blocks + block * per_block + slot) * S;
+  }
 };
 
 /// Blocks of a row that go through the equations side by side.
@@ -211,7 +212,7 @@ struct NormalizedRow {
   static constexpr std::size_t S = V::lanes;
   const PointwiseShape<T>& shape;
   const T* sums;  ///< [slots][S] of the first block
-  Normal<V, Groups::size> normal;
+  Normal<T, Groups::size> normal;
 
   PYLSTM_INLINE V sum(std::size_t block, std::size_t slot) const {
     return V::load(sums + block * shape.gates_block_stride + slot * S);
@@ -219,15 +220,15 @@ struct NormalizedRow {
   /// (s - mean) * scale.
   PYLSTM_INLINE V hat(std::size_t block, std::size_t slot) const {
     constexpr auto group = Groups::of_slot;
-    return (sum(block, slot) - normal.mean[group[slot]]) * normal.scale[group[slot]];
+    return (sum(block, slot) - V::set1(normal.mean[group[slot]])) * V::set1(normal.scale[group[slot]]);
   }
   /// The unit's own weights, and after them the bias.
   PYLSTM_INLINE V weight(std::size_t block, std::size_t w) const {
     return V::load(shape.unit_weights + block * shape.unit_weights_stride + w * S);
   }
   /// gain * norm(c) + bias.
-  PYLSTM_INLINE V normalized_c(const Normal<V, 1>& of_c, const T* c, std::size_t block) const {
-    const V hat_c = (V::load(c + block * S) - of_c.mean[0]) * of_c.scale[0];
+  PYLSTM_INLINE V normalized_c(const Normal<T, 1>& of_c, const T* c, std::size_t block) const {
+    const V hat_c = (V::load(c + block * S) - V::set1(of_c.mean[0])) * V::set1(of_c.scale[0]);
     return fma(weight(block, Cell::gain_c), hat_c, weight(block, Cell::bias_c));
   }
   /// The sums of the cell inside, of `norm_group` blocks: bias, x's product, h's.
@@ -277,7 +278,7 @@ struct ForwardRow {
   T* kept;
   NormalizedRow<V, Cell, T> sums;
 
-  PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const Normal<V, groups>& normal)
+  PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const Normal<T, groups>& normal)
       : a(a_),
         state(row * a.shape.row_stride),
         kept(shifted(a.kept, row * a.kept_stride)),
@@ -296,7 +297,7 @@ struct ForwardRow {
 
   /// The base's equations; with a memory up to c, and o in place of h.
   PYLSTM_INLINE void update() const {
-    if (kept != nullptr) sums.normal.store(kept + Kept::at(Kept::sums));
+    if (kept != nullptr) sums.normal.store(kept + Kept::sums);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
       cells::Forward<Vectors, Base> units;
       sums.load(units, at);
@@ -316,8 +317,8 @@ struct ForwardRow {
   }
 
   /// h = o tanh(norm(c)).
-  PYLSTM_INLINE void output(const Normal<V, 1>& c) const {
-    if (kept != nullptr) c.store(kept + Kept::at(Kept::c));
+  PYLSTM_INLINE void output(const Normal<T, 1>& c) const {
+    if (kept != nullptr) c.store(kept + Kept::c);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
       const Vectors squashed = Base::activation::squash(
           Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
@@ -339,7 +340,7 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
   const UnitSums<V> over(a.shape.units);
   for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
     const std::size_t rows = std::min(norm_rows, a.shape.rows - begin);
-    Normal<V, Groups::size> normal[norm_rows];
+    Normal<T, Groups::size> normal[norm_rows];
     over.normalize(
         rows, Groups::count,
         [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
@@ -355,7 +356,7 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
         normal);
     for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).update();
     if constexpr (Cell::has_memory) {
-      Normal<V, 1> of_c[norm_rows];
+      Normal<T, 1> of_c[norm_rows];
       over.normalize(
           rows, std::array<std::size_t, 1>{1},
           [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
@@ -388,19 +389,19 @@ struct BackwardRow {
         kept(a.kept + row * a.kept_stride),
         sums{.shape = a.shape,
              .sums = a.gates + row * Cell::slots * S,
-             .normal = Normal<V, groups>::load(kept + Kept::at(Kept::sums))} {}
+             .normal = Normal<T, groups>::load(kept + Kept::sums)} {}
 
   PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept + Kept::at(block, slot)); }
   PYLSTM_INLINE T* dgate(std::size_t block, std::size_t slot) const {
     return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
   }
   PYLSTM_INLINE V hat_c(std::size_t block) const {
-    const Normal<V, 1> c = Normal<V, 1>::load(kept + Kept::at(Kept::c));
-    return (V::load(a.c + state + block * S) - c.mean[0]) * c.scale[0];
+    const Normal<T, 1> c = Normal<T, 1>::load(kept + Kept::c);
+    return (V::load(a.c + state + block * S) - V::set1(c.mean[0])) * V::set1(c.scale[0]);
   }
   PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
     const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
-    return fnma(hat_c(block), along, dhat - mean) * Normal<V, 1>::load(kept + Kept::at(Kept::c)).scale[0];
+    return fnma(hat_c(block), along, dhat - mean) * V::set1(Normal<T, 1>::load(kept + Kept::c).scale[0]);
   }
 
   /// h = o tanh(norm(c)): leaves the gradients of o and norm(c), and gives add(n, vector) those that the sums of
@@ -518,7 +519,8 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
           const Row row(a, n);
           V d[last - first], scale[Row::groups];
 #pragma GCC unroll 8
-          for (std::size_t g = 0; g < Row::groups; ++g) scale[g] = over.within(row.sums.normal.scale[g], block);
+          for (std::size_t g = 0; g < Row::groups; ++g)
+            scale[g] = over.within(V::set1(row.sums.normal.scale[g]), block);
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) d[g] = V::load(row.dgate(block, Cell::base_slot(first + g)));
 #pragma GCC unroll 8
