@@ -55,18 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             print_table(what, rows)
         print("Two directions on two threads beside one direction on one\n")
-        rows = {}
-        for text, size in sizes.items():
-            calls = {
-                name: on_threads(n, call)
+        rows = {
+            text: {
+                what: two_directions(calls_of(*size, options.dtype), options.rounds, options.budget)
                 for what, calls_of in (("predict", prediction), ("epoch", epoch))
-                for name, n, call in (
-                    (f"{PLAIN} {what}", 1, calls_of(*size, options.dtype)[PLAIN]),
-                    (what, 2, calls_of(*size, options.dtype)["bidirectional"]),
-                )
             }
-            times = measure(calls, options.rounds, options.budget)
-            rows[text] = {what: ratio(times[what], times[f"{PLAIN} {what}"]) for what in ("predict", "epoch")}
+            for text, size in sizes.items()
+        }
         print_table("", rows)
     finally:
         pylstm.set_num_threads(threads)
@@ -146,6 +141,13 @@ def prediction(steps: int, batch: int, inputs: int, units: int, dtype: str) -> d
     return {name: lambda estimator=estimator: estimator.predict(x[:batch]) for name, estimator in fitted.items()}
 
 
+def two_directions(calls: Mapping[str, Callable[[], Any]], rounds: int, budget_s: float) -> float:
+    """Time of two directions on two threads over that of one direction on one."""
+    one, two = on_threads(1, calls[PLAIN]), on_threads(2, calls["bidirectional"])
+    times = measure({"one": one, "two": two}, rounds, budget_s)
+    return ratio(times["two"], times["one"])
+
+
 def on_threads(n: int, call: Callable[[], Any]) -> Callable[[], Any]:
     """Make ``call`` with ``n`` threads."""
 
@@ -169,7 +171,7 @@ def measure(calls: Mapping[str, Callable[[], Any]], rounds: int, budget_s: float
         for name, call in calls.items():
             call()
             turn: list[float] = []
-            while sum(turn) < budget_s:
+            while not turn or sum(turn) < budget_s:
                 start = default_timer()
                 call()
                 turn.append(default_timer() - start)

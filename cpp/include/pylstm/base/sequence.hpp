@@ -48,19 +48,21 @@ struct Rows {
 };
 
 /// An array [steps][rows][width] given by strides (in elements; the last axis is contiguous).
-/// With a schedule, (t, n) are the walk's step and row and the array is in the caller's order; without, they are one.
+/// With a schedule, (t, n) are the walk's step and row and the array is in the caller's order; without, they are one
+/// but for `places`.
 template <class T>
 struct Sequence {
   T* data = nullptr;
   std::ptrdiff_t step_stride = 0, row_stride = 0;
   const Schedule* schedule = nullptr;
+  const std::size_t* places = nullptr;  ///< without a schedule: where each row lies, as `Rows::order`
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
 
   PYLSTM_INLINE Rows<T> at(std::size_t t) const {
     if (data == nullptr) return {};
     auto step = static_cast<std::ptrdiff_t>(t);
-    if (schedule == nullptr) return {data + step * step_stride, row_stride, nullptr, nullptr, 0};
+    if (schedule == nullptr) return {data + step * step_stride, row_stride, places, nullptr, 0};
     const std::size_t* const lengths = schedule->reverse ? schedule->lengths : nullptr;
     if (schedule->reverse) step = (lengths == nullptr ? static_cast<std::ptrdiff_t>(schedule->steps) : 0) - 1 - step;
     return {data + step * step_stride, row_stride, schedule->order, lengths, step_stride};
@@ -74,13 +76,12 @@ template <class T>
 struct History {
   T* data = nullptr;
   std::size_t period = 1, row_width = 0, rows = 0;
-  std::size_t first = 0;  ///< the step that lies at `data`, of a segment
+  std::size_t first = 0;         ///< the step that lies at `data`, of a segment
+  std::size_t block_stride = 0;  ///< from a block's ring to the next
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
   PYLSTM_INLINE T* at(std::size_t t) const { return shifted(data, (t - first) % period * rows * row_width); }
   PYLSTM_INLINE T* row(std::size_t t, std::size_t n) const { return at(t) + n * row_width; }
-  /// From a block's ring to the next.  One row more than it holds, lest all blocks fall on the same sets of a cache.
-  PYLSTM_INLINE std::size_t block_stride() const { return (period * rows + 1) * row_width; }
 };
 
 }  // namespace pylstm

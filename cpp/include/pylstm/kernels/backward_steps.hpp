@@ -87,7 +87,7 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = dgates + (n + r) * a.dgates.row_width;
   const T* const panel = a.recurrent_transposed + block * a.shape.units * a.shape.recurrent_slots * S;
-  accumulate_gates<R, NV>(dh, rows, a.recurrent_gates, a.dgates.block_stride(), j_begin, j_end, panel, ahead);
+  accumulate_gates<R, NV>(dh, rows, a.recurrent_gates, a.dgates.block_stride, j_begin, j_end, panel, ahead);
   for_each_sum<R, NV>([&](std::size_t r, std::size_t v)
                           PYLSTM_INLINE_LAMBDA { dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S); });
 }
@@ -151,7 +151,7 @@ PYLSTM_INLINE void request_tape(const BackwardOperands<T>& a, std::size_t t, std
   if (a.projection) return;  // blocks of h are not blocks of units
   if (a.kept) return;        // the equations ask for what they kept, and the rest with it
   for (std::size_t p = 0; p < blocks; ++p) {
-    const T* const gates = a.gates.at(t) + (block + p) * a.gates.block_stride();
+    const T* const gates = a.gates.at(t) + (block + p) * a.gates.block_stride;
     for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i);
   }
   if (!a.c) return;
@@ -225,7 +225,7 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
       const std::size_t j_begin = block * S, j_end = j_begin + blocks * S;
       if (a.noise.drops()) mask_product<V>(a, dy, dh, n, running, j_begin, j_end);
       if (a.noise.holds()) release_states<V>(a, t, dh, n, started, j_begin, j_end);
-      const std::size_t gates_stride = a.gates.block_stride(), dgates_stride = a.dgates.block_stride();
+      const std::size_t gates_stride = a.gates.block_stride, dgates_stride = a.dgates.block_stride;
       a.pointwise({.shape = {.rows = started - n,
                              .blocks = blocks,
                              .units = a.shape.units,
@@ -239,8 +239,8 @@ void backward_steps(const BackwardOperands<T>& a, const Range& range) {
                    .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
                    .dgates_block_stride = dgates_stride,
                    .dweights = shifted(a.dweights.at(t),
-                                       block * a.dweights.block_stride() + n / a.dweights_rows * a.dweights.row_width),
-                   .dweights_block_stride = a.dweights.block_stride(),
+                                       block * a.dweights.block_stride + n / a.dweights_rows * a.dweights.row_width),
+                   .dweights_block_stride = a.dweights.block_stride,
                    .kept = shifted(a.kept.at(t), n * a.kept.row_width),
                    .kept_stride = a.kept.row_width,
                    .h_prev = a.m.at(t) + at,

@@ -104,7 +104,7 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
     }
   }();
   constexpr std::size_t sums = held.size();
-  const std::size_t block_size = a.shape.block_size(), gates_stride = a.gates.block_stride();
+  const std::size_t block_size = a.shape.block_size(), gates_stride = a.gates.block_stride;
   const T* const panel = a.panels + block * block_size;
   const auto sum_at = [&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
     constexpr auto at = held;
@@ -178,7 +178,7 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                          .blocks = blocks,
                          .units = a.shape.units,
                          .row_stride = width,
-                         .gates_block_stride = a.gates.block_stride(),
+                         .gates_block_stride = a.gates.block_stride,
                          .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
                          .unit_weights_stride = a.shape.block_size(),
                          .clip = a.options.clip,
@@ -225,7 +225,7 @@ template <class V, class T>
   asm volatile("");  // or GCC drops the calls: to it a prefetch has no effect
   constexpr std::size_t line = 64 / sizeof(T);
   const std::size_t row = a.gates.row_width, width = a.shape.padded_units(), at = block * V::lanes;
-  const T* const gates = a.gates.at(t) + block * a.gates.block_stride();
+  const T* const gates = a.gates.at(t) + block * a.gates.block_stride;
   for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i, 1, 2);
   for (std::size_t n = begin; n < end; ++n) __builtin_prefetch(a.m.at(t + 1) + n * width + at, 1, 2);
   for (std::size_t n = begin; a.c_new && n < end; ++n) __builtin_prefetch(a.c_new.at(t + 1) + n * width + at, 1, 2);
@@ -240,7 +240,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   constexpr std::size_t most = max_rows<Isa>(wide * sums);
   const std::size_t K = a.shape.recurrent, per_k = G * V::lanes;
   const bool streams = K * per_k * a.shape.blocks() * sizeof(T) > resident_bytes;
-  const bool requests = a.keep_gates && a.gates.block_stride() * a.shape.blocks() * sizeof(T) > resident_bytes;
+  const bool requests = a.keep_gates && a.gates.block_stride * a.shape.blocks() * sizeof(T) > resident_bytes;
   const auto recurrent_panel = [&](std::size_t block) {
     return a.panels + block * a.shape.block_size() + a.shape.recurrent_offset();
   };
@@ -250,7 +250,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
     const ForwardStep<T> step(a, t);
     const std::size_t n = range.row_begin, rows = row_end - n;
     std::size_t block = range.block_begin;
-    const auto gates_of_group = [&] { return step.gates + (a.gates_kept ? block * a.gates.block_stride() : 0); };
+    const auto gates_of_group = [&] { return step.gates + (a.gates_kept ? block * a.gates.block_stride : 0); };
     // Few rows: several blocks of units in flight hide the latency of the FMA chains.
     const auto few_rows = [&]<std::size_t R, std::size_t P>(std::integral_constant<std::size_t, R>,
                                                             std::integral_constant<std::size_t, P>) {

@@ -6,6 +6,7 @@
 
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/sequence.hpp"
+#include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
@@ -33,12 +34,14 @@ struct LayerWeights {
 /// change it.
 template <class T>
 struct Tape {
-  Segment segment;  ///< whose steps it has
-  Buffer<T> h, c;   ///< [steps + 1][rows][padded H]: states before each step, and after the last
-  Buffer<T> gates;  ///< [blocks][steps][rows][slots][S]
-  Buffer<T> m;      ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
-  Buffer<T> c_new;  ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
-  Buffer<T> kept;   ///< [steps][rows]: what the equations keep beside, of cells that do
+  Segment segment;   ///< whose steps it has
+  RowShares shares;  ///< how its rows lie
+  Buffer<T> h, c;    ///< [steps + 1][rows][padded H]: states before each step, and after the last
+  Buffer<T> gates;   ///< [blocks][steps][rows][slots][S]
+  Buffer<T> m;       ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
+  Buffer<T> c_new;   ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
+  Buffer<T> kept;    ///< [steps][rows]: what the equations keep beside, of cells that do
+  std::vector<std::size_t> places;  ///< `RowShares::places` of h and m
 };
 
 /// Gradients that come in and go out of BPTT, in the caller's order.

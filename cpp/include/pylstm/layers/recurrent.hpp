@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/interrupt.hpp"
@@ -14,6 +15,7 @@
 #include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/plan.hpp"
 #include "pylstm/layers/products_over_time.hpp"
+#include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
@@ -58,10 +60,14 @@ class RecurrentLayer {
 
   bool has_memory() const { return cell_->has_memory; }
   /// The outputs that a forward pass left on its tape, [steps][rows][padded width].
-  Sequence<const T> taped_outputs(const Tape<T>& tape, const Schedule& schedule, bool drops) const {
-    const std::size_t padded = shape_.padded_recurrent();
-    return in_walk_order<const T>((drops ? tape.m : tape.h).data() + schedule.rows * padded, schedule, padded,
-                                  tape.segment.begin);
+  Sequence<const T> taped_outputs(const Tape<T>& tape, bool drops) const {
+    History<const T> h = tape.shares.template history<const T>(tape.segment.steps() + 1, shape_.padded_recurrent());
+    h.data = (drops ? tape.m : tape.h).data();
+    const auto step = static_cast<std::ptrdiff_t>(h.rows * h.row_width);
+    return {.data = h.at(1) - static_cast<std::ptrdiff_t>(tape.segment.begin) * step,
+            .step_stride = step,
+            .row_stride = static_cast<std::ptrdiff_t>(h.row_width),
+            .places = tape.places.empty() ? nullptr : tape.places.data()};
   }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape_.recurrent; }
@@ -135,54 +141,26 @@ class RecurrentLayer {
     const Plan plan = forward_plan(schedule);
     const std::size_t chunk = plan.chunk_steps, first = segment.begin;
 
-    if (tape != nullptr) tape->segment = segment;
-    History<T> h{.period = tape ? steps + 1 : 2, .row_width = shape_.padded_recurrent(), .rows = rows, .first = first};
-    History<T> m{.period = tape ? steps + 1 : projected() ? 1 : 2, .row_width = width, .rows = rows, .first = first};
-    History<T> c{.period = tape ? steps + 1 : 1, .row_width = width, .rows = rows, .first = first};
-    const bool gates_kept = tape || plan.input_product || plan.split_units;
-    History<T> gates{.period = tape                 ? std::max<std::size_t>(steps, 1)
-                               : plan.input_product ? chunk
-                                                    : 1,
-                     .row_width = gate_width,
-                     .rows = rows,
-                     .first = first};
-    const auto place = [&](History<T>& history, Buffer<T>& buffer) {
-      buffer.reserve(checked_product(history.period, rows, history.row_width));
-      history.data = buffer.data();
+    const RowShares shares = row_shares(plan, rows);
+    const auto place = [&](Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t blocks = 1) {
+      return shares.place(buffer, period, row_width, first, blocks);
     };
-    const auto place_blocks = [&](History<T>& history, Buffer<T>& buffer, std::size_t blocks) {
-      checked_product(history.period, rows, blocks, history.row_width);
-      buffer.reserve(checked_product(blocks, history.block_stride()));
-      history.data = buffer.data();
-    };
-    place(h, tape ? tape->h : work.h);
-    if (cell_->has_memory) place(c, tape ? tape->c : work.c);
-    if (projected() || noise.drops()) {
-      place(m, tape ? tape->m : work.m);
-    } else {
-      m = h;
-    }
-    History<T> c_new = c;
-    if (cell_->has_memory && noise.holds()) place(c_new, tape ? tape->c_new : work.c_new);
-    if (resets_state()) work.h_reset.reserve(rows * width);
-    place_blocks(gates, tape ? tape->gates : work.gates,
-                 gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
-    History<T> kept{.period = std::max<std::size_t>(steps, 1), .row_width = kept_width(), .rows = rows, .first = first};
-    if (tape && kept.row_width > 0) place(kept, tape->kept);
-    if (before != nullptr) {
-      for_each_state(h, c, m, noise, [&](const History<T>& history) {
-        const std::size_t count = schedule.active_at(first) * history.row_width;
-        std::copy_n(before, count, history.at(first));
-        before += rows * history.row_width;
-      });
-    }
-    for (std::size_t n = 0; n < rows && before == nullptr; ++n) {
-      load_state(states.h0, schedule.caller_row(n), outputs(), h.row(0, n), h.row_width);
-      if (noise.drops()) {
-        std::copy_n(h.row(0, n), width, m.row(0, n));
-        for (std::size_t j = 0; j < width; ++j) h.row(0, n)[j] *= noise.dropout[n * width + j];
-      }
-      if (cell_->has_memory) load_state(states.c0, schedule.caller_row(n), shape_.units, c.row(0, n), width);
+    const bool gates_kept = tape || plan.input_product || plan.split_units, m_apart = projected() || noise.drops();
+    const std::size_t padded = shape_.padded_recurrent(), gate_steps = plan.input_product ? chunk : 1;
+    const History<T> h = place(tape ? tape->h : work.h, tape ? steps + 1 : 2, padded);
+    History<T> m = h, c, c_new, kept;
+    if (m_apart) m = place(tape ? tape->m : work.m, tape ? steps + 1 : projected() ? 1 : 2, width);
+    if (cell_->has_memory) c = c_new = place(tape ? tape->c : work.c, tape ? steps + 1 : 1, width);
+    if (cell_->has_memory && noise.holds()) c_new = place(tape ? tape->c_new : work.c_new, tape ? steps + 1 : 1, width);
+    const History<T> gates =
+        place(tape ? tape->gates : work.gates, tape ? std::max<std::size_t>(steps, 1) : gate_steps, gate_width,
+              gates_kept ? shape_.blocks() : std::min(shape_.blocks(), kernels::most_blocks));
+    if (tape && kept_width() > 0) kept = place(tape->kept, std::max<std::size_t>(steps, 1), kept_width());
+    const History<T> h_reset = resets_state() ? place(work.h_reset, 1, width) : History<T>{};
+    if (tape != nullptr) {
+      tape->segment = segment;
+      tape->shares = shares;
+      tape->places = shares.places(h);
     }
 
     // One row, and nothing but its states wanted.
@@ -197,39 +175,61 @@ class RecurrentLayer {
                                                .noise = noise,
                                                .x = x,
                                                .y = y,
-                                               .h = h,
-                                               .c = c,
-                                               .m = m,
-                                               .c_new = c_new,
-                                               .gates = gates,
+                                               .h = {},
+                                               .c = {},
+                                               .m = {},
+                                               .c_new = {},
+                                               .gates = {},
                                                .gates_kept = gates_kept,
-                                               .h_reset = resets_state() ? work.h_reset.data() : nullptr,
+                                               .h_reset = nullptr,
                                                .input_product_ready = plan.input_product,
                                                .keep_gates = tape != nullptr,
-                                               .kept = kept,
+                                               .kept = {},
                                                .step = alone ? cell_->step : nullptr};
+    std::vector<kernels::ForwardOperands<T>> runs(shares.count, operands);
+    for (std::size_t i = 0; i < shares.count; ++i) {
+      runs[i].h = shares.of(h, i);
+      runs[i].c = shares.of(c, i);
+      runs[i].m = shares.of(m, i);
+      runs[i].c_new = shares.of(c_new, i);
+      runs[i].gates = shares.of(gates, i);
+      runs[i].h_reset = shares.of(h_reset, i).data;
+      runs[i].kept = shares.of(kept, i);
+      if (before == nullptr) {
+        begin_run(runs[i], shares.begin(i), shares.end(i), states);
+      } else {
+        copy_run(shares, i, h, c, m, noise, first, schedule.active_at(first),
+                 [&](T* state, std::size_t at, std::size_t size) { std::copy_n(before + at, size, state); });
+      }
+    }
     if (plan.input_product) {
       work.in.resize(chunk * rows * plan.threads);
       work.out.resize(chunk * rows * plan.threads);
     }
     // Of a range, with the input product of the chunk that `begin` is in, if it begins there, and of those after it.
-    const auto run_steps = [&](kernels::Range range, std::size_t begin, std::size_t end, std::size_t lists) {
+    const auto run_steps = [&](const kernels::ForwardOperands<T>& run, kernels::Range range, std::size_t begin,
+                               std::size_t end, std::size_t lists) {
       for (std::size_t t = begin; t < end; t += chunk) {
         range.step_begin = t;
         range.step_end = std::min(t + chunk, segment.end);
-        if (plan.input_product && (t - first) % chunk == 0) input_product(operands, range, work, lists);
+        if (plan.input_product && (t - first) % chunk == 0) input_product(run, range, work, lists);
         range.step_end = std::min(range.step_end, end);
-        cell_->forward_steps(operands, range);
+        cell_->forward_steps(run, range);
       }
     };
     BlockQueue queue(plan.split_units ? plan.threads : 0);
     const auto share_steps = [&](std::size_t begin, std::size_t end) {
       queue.fill(shape_.blocks());
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
-        kernels::Range range = forward_range(plan, schedule, share);
-        const std::size_t lists = share.index * chunk * rows;
-        if (!plan.split_units) return run_steps(range, begin, end, lists);
-        while (queue.take(share.index, range.block_begin, range.block_end)) run_steps(range, begin, end, lists);
+        kernels::Range range{0, schedule.steps, 0, rows, 0, shape_.blocks()};
+        while (plan.split_units && queue.take(share.index, range.block_begin, range.block_end)) {
+          run_steps(runs[0], range, begin, end, share.index * chunk * rows);
+        }
+        for (std::size_t i = share.begin(runs.size()); i < share.end(runs.size()) && !plan.split_units; ++i) {
+          range.row_begin = shares.begin(i);
+          range.row_end = shares.end(i);
+          run_steps(runs[i], range, begin, end, i * chunk * rows);
+        }
       });
     };
     const std::size_t call = plan.split_units ? 1 : plan.call_steps;
@@ -239,12 +239,15 @@ class RecurrentLayer {
     }
     interrupt.throw_if_requested();
 
-    for (std::size_t n = 0; n < rows; ++n) {
-      const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
-      if (length > segment.end || (first > 0 && length <= first)) continue;
-      const T* const last = projected() ? h.row(length, n) : m.row(length, n);
-      if (states.h_n) std::copy_n(last, outputs(), states.h_n + row * outputs());
-      if (states.c_n && cell_->has_memory) std::copy_n(c.row(length, n), shape_.units, states.c_n + row * shape_.units);
+    for (std::size_t i = 0; i < shares.count; ++i) {
+      for (std::size_t n = shares.begin(i); n < shares.end(i); ++n) {
+        const std::size_t row = schedule.caller_row(n), length = schedule.length(n);
+        if (length > segment.end || (first > 0 && length <= first)) continue;
+        const T* const last = (projected() ? runs[i].h : runs[i].m).row(length, n);
+        if (states.h_n) std::copy_n(last, outputs(), states.h_n + row * outputs());
+        if (!states.c_n || !cell_->has_memory) continue;
+        std::copy_n(runs[i].c.row(length, n), shape_.units, states.c_n + row * shape_.units);
+      }
     }
   }
 
@@ -261,16 +264,16 @@ class RecurrentLayer {
   /// Copies the states after the segment on the tape: `border_size` elements, of which those of rows that go on are
   /// set.
   void copy_border(const Tape<T>& tape, const Schedule& schedule, const kernels::StateNoise<T>& noise, T* to) const {
-    const std::size_t rows = schedule.rows, width = shape_.padded_units(), period = tape.segment.steps() + 1;
-    const auto history = [&](const Buffer<T>& buffer, std::size_t row_width) {
-      return History<const T>{.data = buffer.data(), .period = period, .row_width = row_width, .rows = rows};
+    const std::size_t width = shape_.padded_units(), period = tape.segment.steps() + 1;
+    const RowShares& shares = tape.shares;
+    const auto taped = [&](const Buffer<T>& buffer, std::size_t row_width) {
+      return on_tape(tape, buffer, period, row_width);
     };
-    for_each_state(history(tape.h, shape_.padded_recurrent()), history(tape.c, width), history(tape.m, width), noise,
-                   [&](const History<const T>& states) {
-                     const std::size_t count = schedule.active_at(tape.segment.end) * states.row_width;
-                     std::copy_n(states.at(tape.segment.steps()), count, to);
-                     to += rows * states.row_width;
-                   });
+    for (std::size_t i = 0; i < shares.count; ++i) {
+      copy_run(shares, i, taped(tape.h, shape_.padded_recurrent()), taped(tape.c, width), taped(tape.m, width), noise,
+               tape.segment.end, schedule.active_at(tape.segment.end),
+               [&](const T* state, std::size_t at, std::size_t size) { std::copy_n(state, size, to + at); });
+    }
   }
 
   /// Backpropagation through time (Werbos 1990) over a tape of `forward`.  Chunks of steps: while the gradients of
@@ -291,106 +294,115 @@ class RecurrentLayer {
     Schedule schedule = whole;
     if (g.cut) schedule.steps = segment.end;
     const std::size_t steps = tape.segment.steps(), rows = schedule.rows, width = shape_.padded_units();
-    const std::size_t gate_width = shape_.slots * shape_.lanes, first = tape.segment.begin;
+    const std::size_t gate_width = shape_.slots * shape_.lanes;
     const Plan plan = backward_plan(whole);  // one ring for all segments
     const std::size_t chunk = plan.chunk_steps;
 
+    const RowShares shares = row_shares(plan, rows);
+    const auto place = [&](Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t blocks = 1) {
+      return shares.place(buffer, period, row_width, 0, blocks);
+    };
     work.recurrent_transposed.reserve(transposed(shape_, kernels::recurrent_part(shape_)).size());
     const bool transposes_input = g.dx && ProductsOverTime<T>::takes_transposed(shape_);
     if (transposes_input) work.input_transposed.reserve(transposed(shape_, kernels::input_part(shape_)).size());
-    History<T> dgates{.period = chunk + 1, .row_width = gate_width, .rows = rows};
-    work.dgates.reserve(checked_product(shape_.blocks(), dgates.block_stride()));
-    dgates.data = work.dgates.data();
-    History<T> dweights{.period = chunk, .row_width = cell_->dweights * shape_.lanes, .rows = cell_->parts(rows)};
+    const History<T> dgates = place(work.dgates, chunk + 1, gate_width, shape_.blocks());
+    // Parts of rows have runs of their own: those of the same rows.
+    const RowShares part_shares{.rows = cell_->parts(rows), .count = shares.count};
+    History<T> dweights;
     if (cell_->dweights > 0) {
-      work.dweights.reserve(checked_product(shape_.blocks(), dweights.block_stride()));
-      dweights.data = work.dweights.data();
+      dweights = part_shares.place(work.dweights, chunk, cell_->dweights * shape_.lanes, 0, shape_.blocks());
     }
     // A projection's gradient is a product over time as well: dh of a whole chunk.
-    History<T> dh{.period = projected() ? chunk : 1, .row_width = shape_.padded_recurrent(), .rows = rows};
-    work.dh.reserve(checked_product(dh.period, rows, dh.row_width));
-    dh.data = work.dh.data();
+    const History<T> dh = place(work.dh, projected() ? chunk : 1, shape_.padded_recurrent());
+    const auto place_rows = [&](bool wanted, Buffer<T>& buffer) {
+      return wanted ? place(buffer, 1, width) : History<T>{};
+    };
+    const History<T> dm = place_rows(projected(), work.dm), dh_reset = place_rows(resets_state(), work.dh_reset);
     if (projected()) {
       work.projection_transposed.reserve(transposed(projection_, kernels::input_part(projection_)).size());
-      work.dm.reserve(rows * width);
-      std::fill_n(work.dm.data(), rows * width, T(0));
+      std::fill(work.dm.begin(), work.dm.end(), T(0));
     }
-    if (cell_->has_memory) work.dc.reserve(rows * width);
     const bool has_shortcut = cell_->has_shortcut || noise.holds();
-    if (has_shortcut) work.dh_shortcut.reserve(rows * width);
-    if (noise.holds()) {
-      work.dh_held.reserve(rows * width);
-      work.dc_held.reserve(rows * width);
-    }
-    History<T> h_reset{.period = chunk, .row_width = width, .rows = rows};
+    const History<T> dc = place_rows(cell_->has_memory, work.dc),
+                     dh_shortcut = place_rows(has_shortcut, work.dh_shortcut),
+                     dh_held = place_rows(noise.holds(), work.dh_held),
+                     dc_held = place_rows(noise.holds(), work.dc_held);
+    History<T> h_reset;
     if (resets_state()) {
-      work.h_reset.reserve(checked_product(chunk, rows, width));
-      h_reset.data = work.h_reset.data();
-      work.dh_reset.reserve(rows * width);
-      std::fill_n(work.dh_reset.data(), rows * width, T(0));
+      h_reset = place(work.h_reset, chunk, width);
+      std::fill(work.dh_reset.begin(), work.dh_reset.end(), T(0));
       work.reset_transposed.reserve(transposed(shape_, kernels::reset_part(shape_)).size());
     }
 
-    const kernels::BackwardOperands<T> operands{
-        .schedule = &schedule,
-        .shape = shape_,
-        .panels = panels,
-        .recurrent_transposed = work.recurrent_transposed.data(),
-        .options = options_,
-        .recurrent_gates = cell_->recurrent.gates,
-        .pointwise = cell_->equations_for(options_).backward,
-        .noise = noise,
-        .h = {.data = tape.h.data(),
-              .period = steps + 1,
-              .row_width = shape_.padded_recurrent(),
-              .rows = rows,
-              .first = first},
-        .c = {.data = cell_->has_memory ? tape.c.data() : nullptr,
-              .period = steps + 1,
-              .row_width = width,
-              .rows = rows,
-              .first = first},
-        .m = {.data = noise.drops() || projected() ? tape.m.data() : tape.h.data(),
-              .period = steps + 1,
-              .row_width = width,
-              .rows = rows,
-              .first = first},
-        .c_new = {.data = !cell_->has_memory ? nullptr
-                          : noise.holds()    ? tape.c_new.data()
-                                             : tape.c.data(),
-                  .period = steps + 1,
-                  .row_width = width,
-                  .rows = rows,
-                  .first = first},
-        .gates = {.data = tape.gates.data(),
-                  .period = std::max<std::size_t>(steps, 1),
-                  .row_width = gate_width,
-                  .rows = rows,
-                  .first = first},
-        .kept = {.data = tape.kept.data(),
-                 .period = std::max<std::size_t>(steps, 1),
-                 .row_width = kept_width(),
-                 .rows = rows,
-                 .first = first},
-        .dgates = dgates,
-        .dweights = dweights,
-        .dweights_rows = cell_->dweights_rows,
-        .whole_rows = cell_->whole_rows,
-        .reset_transposed = work.reset_transposed.data(),
-        .h_reset = h_reset,
-        .dh_reset = work.dh_reset.data(),
-        .projection = projection(panels, work.projection_transposed.data()),
-        .dy = g.dy,
-        .dh_n = g.dh_n,
-        .dc_n = g.dc_n,
-        .dc = cell_->has_memory ? work.dc.data() : nullptr,
-        .dh_shortcut = has_shortcut ? work.dh_shortcut.data() : nullptr,
-        .has_shortcut = cell_->has_shortcut,
-        .dh_held = work.dh_held.data(),
-        .dc_held = work.dc_held.data(),
-        .dh = dh,
-        .dm = work.dm.data()};
-    ProductsOverTime<T> products(*cell_, operands, g, chunk * rows, work);
+    const kernels::BackwardOperands<T> operands{.schedule = &schedule,
+                                                .shape = shape_,
+                                                .panels = panels,
+                                                .recurrent_transposed = work.recurrent_transposed.data(),
+                                                .options = options_,
+                                                .recurrent_gates = cell_->recurrent.gates,
+                                                .pointwise = cell_->equations_for(options_).backward,
+                                                .noise = noise,
+                                                .h = {},
+                                                .c = {},
+                                                .m = {},
+                                                .c_new = {},
+                                                .gates = {},
+                                                .kept = {},
+                                                .dgates = {},
+                                                .dweights = {},
+                                                .dweights_rows = cell_->dweights_rows,
+                                                .whole_rows = cell_->whole_rows,
+                                                .reset_transposed = work.reset_transposed.data(),
+                                                .h_reset = {},
+                                                .dh_reset = nullptr,
+                                                .projection = projection(panels, work.projection_transposed.data()),
+                                                .dy = g.dy,
+                                                .dh_n = g.dh_n,
+                                                .dc_n = g.dc_n,
+                                                .dc = nullptr,
+                                                .dh_shortcut = nullptr,
+                                                .has_shortcut = cell_->has_shortcut,
+                                                .dh_held = nullptr,
+                                                .dc_held = nullptr,
+                                                .dh = {},
+                                                .dm = nullptr};
+    // The tape may be of another number of threads: rows that are one run here and there go together.
+    const History<const T> h = on_tape(tape, tape.h, steps + 1, shape_.padded_recurrent());
+    const History<const T> m = noise.drops() || projected() ? on_tape(tape, tape.m, steps + 1, width) : h;
+    const History<const T> c = cell_->has_memory ? on_tape(tape, tape.c, steps + 1, width) : History<const T>{};
+    const History<const T> c_new = cell_->has_memory && noise.holds() ? on_tape(tape, tape.c_new, steps + 1, width) : c;
+    const std::size_t gate_steps = std::max<std::size_t>(steps, 1);
+    const History<const T> gates = on_tape(tape, tape.gates, gate_steps, gate_width),
+                           kept = on_tape(tape, tape.kept, gate_steps, kept_width());
+    std::vector<BackwardRun<T>> runs;
+    for (std::size_t i = 0; i < shares.count; ++i) {
+      for (std::size_t j = 0; j < tape.shares.count; ++j) {
+        BackwardRun<T> run{.share = i,
+                           .begin = std::max(shares.begin(i), tape.shares.begin(j)),
+                           .end = std::min(shares.end(i), tape.shares.end(j)),
+                           .operands = operands};
+        if (run.begin >= run.end && rows > 0) continue;
+        kernels::BackwardOperands<T>& a = run.operands;
+        a.h = tape.shares.of(h, j);
+        a.m = tape.shares.of(m, j);
+        a.c = tape.shares.of(c, j);
+        a.c_new = tape.shares.of(c_new, j);
+        a.gates = tape.shares.of(gates, j);
+        a.kept = tape.shares.of(kept, j);
+        a.dgates = shares.of(dgates, i);
+        a.dweights = part_shares.of(dweights, i);
+        a.h_reset = shares.of(h_reset, i);
+        a.dh_reset = shares.of(dh_reset, i).data;
+        a.dc = shares.of(dc, i).data;
+        a.dh_shortcut = shares.of(dh_shortcut, i).data;
+        a.dh_held = shares.of(dh_held, i).data;
+        a.dc_held = shares.of(dc_held, i).data;
+        a.dh = shares.of(dh, i);
+        a.dm = shares.of(dm, i).data;
+        runs.push_back(run);
+      }
+    }
+    ProductsOverTime<T> products(*cell_, shares, runs, g, chunk, work);
     ThreadPool& pool = ThreadPool::instance();
     if (!g.continues) {
       pool.run(plan.threads, [&](const Share& share) {
@@ -413,10 +425,13 @@ class RecurrentLayer {
         pool.run(plan.threads, [&](const Share& share) {
           kernels::Range range = backward_range(plan, schedule, share);
           const auto go_back = [&](std::size_t begin_row, std::size_t end_row) {
-            kernels::Range between = range;
-            between.row_begin = std::clamp(begin_row, range.row_begin, range.row_end);
-            between.row_end = std::clamp(end_row, range.row_begin, range.row_end);
-            if (between.row_begin < between.row_end) cell_->backward_steps(operands, between);
+            for (const BackwardRun<T>& run : runs) {
+              if (!plan.split_units && !run.belongs_to(share, shares)) continue;
+              kernels::Range between = range;
+              between.row_begin = std::clamp(begin_row, run.begin, run.end);
+              between.row_end = std::clamp(end_row, run.begin, run.end);
+              if (between.row_begin < between.row_end) cell_->backward_steps(run.operands, between);
+            }
           };
           range.step_begin = range.step_end = to;
           while (range.step_begin > from) {  // runs of steps that have the same rows
@@ -444,13 +459,20 @@ class RecurrentLayer {
     }
     interrupt.throw_if_requested();
     if (!g.dh0) return;
-    pool.run(plan.threads,
-             [&](const Share& share) { cell_->initial_gradient(operands, backward_range(plan, schedule, share)); });
-    for (std::size_t n = 0; n < rows; ++n) {
-      const std::size_t row = schedule.caller_row(n);
-      std::copy_n(dh.row(0, n), outputs(), g.dh0 + row * outputs());
-      if (g.dc0 && cell_->has_memory) {
-        std::copy_n(work.dc.data() + n * width, shape_.units, g.dc0 + row * shape_.units);
+    pool.run(plan.threads, [&](const Share& share) {
+      kernels::Range range = backward_range(plan, schedule, share);
+      for (const BackwardRun<T>& run : runs) {
+        range.row_begin = run.begin;
+        range.row_end = run.end;
+        if (plan.split_units || run.belongs_to(share, shares)) cell_->initial_gradient(run.operands, range);
+      }
+    });
+    for (const BackwardRun<T>& run : runs) {
+      for (std::size_t n = run.begin; n < run.end; ++n) {
+        const std::size_t row = schedule.caller_row(n);
+        std::copy_n(run.operands.dh.row(0, n), outputs(), g.dh0 + row * outputs());
+        if (!g.dc0 || !cell_->has_memory) continue;
+        std::copy_n(run.operands.dc + n * width, shape_.units, g.dc0 + row * shape_.units);
       }
     }
   }
@@ -477,19 +499,50 @@ class RecurrentLayer {
     if (noise.drops()) visit(m);
   }
 
-  /// All steps of a share's rows, or of its blocks of units.
-  kernels::Range forward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
-    kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
-    if (plan.split_units) return range;
-    const std::size_t together = cell_->dweights_rows, parts = cell_->parts(schedule.rows);
-    range.row_begin = std::min(schedule.rows, share.begin(parts) * together);
-    range.row_end = std::min(schedule.rows, share.end(parts) * together);
-    return range;
+  /// Calls copy(state, at, size) for the states before step t of a run's rows, of those before `active`; `at` is their
+  /// place among `border_size` elements.
+  template <class U, class Copy>
+  void copy_run(const RowShares& shares, std::size_t i, const History<U>& h, const History<U>& c, const History<U>& m,
+                const kernels::StateNoise<T>& noise, std::size_t t, std::size_t active, Copy copy) const {
+    const std::size_t begin = shares.begin(i), end = std::clamp(active, begin, shares.end(i));
+    std::size_t at = 0;
+    for_each_state(h, c, m, noise, [&](const History<U>& all) {
+      copy(shares.of(all, i).row(t, begin), at + begin * all.row_width, (end - begin) * all.row_width);
+      at += shares.rows * all.row_width;
+    });
   }
 
-  /// Blocks go by groups of the transposed panels.
+  /// The states before the first step, of rows [begin, end).
+  void begin_run(const kernels::ForwardOperands<T>& run, std::size_t begin, std::size_t end,
+                 const States<T>& states) const {
+    const std::size_t width = shape_.padded_units();
+    for (std::size_t n = begin; n < end; ++n) {
+      const std::size_t row = run.schedule->caller_row(n);
+      T* const h = run.h.row(0, n);
+      load_state(states.h0, row, outputs(), h, run.h.row_width);
+      if (run.noise.drops()) {
+        std::copy_n(h, width, run.m.row(0, n));
+        for (std::size_t j = 0; j < width; ++j) h[j] *= run.noise.dropout[n * width + j];
+      }
+      if (cell_->has_memory) load_state(states.c0, row, shape_.units, run.c.row(0, n), width);
+    }
+  }
+
+  RowShares row_shares(const Plan& plan, std::size_t rows) const {
+    return {.rows = rows, .together = cell_->dweights_rows, .count = plan.split_units ? 1 : plan.threads};
+  }
+
+  /// One of the tape's histories.
+  static History<const T> on_tape(const Tape<T>& tape, const Buffer<T>& buffer, std::size_t period,
+                                  std::size_t row_width) {
+    History<const T> all = tape.shares.template history<const T>(period, row_width, tape.segment.begin);
+    all.data = buffer.data();
+    return all;
+  }
+
+  /// All steps and rows, and of a share its blocks of units, which go by groups of the transposed panels, or all.
   kernels::Range backward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
-    kernels::Range range = forward_range(plan, schedule, share);
+    kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
     if (plan.split_units) {
       const kernels::TransposedShape shape = transposed(shape_, kernels::recurrent_part(shape_));
       range.block_begin = shape.group_begin(share.begin(shape.groups()));
@@ -534,7 +587,7 @@ class RecurrentLayer {
                          .in = work.in.data() + first,
                          .out = work.out.data() + first,
                          .n = n - first,
-                         .out_block_stride = a.gates.block_stride(),
+                         .out_block_stride = a.gates.block_stride,
                          .columns = a.gates.row_width,
                          .block_begin = range.block_begin,
                          .block_end = range.block_end});

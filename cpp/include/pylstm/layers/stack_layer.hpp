@@ -141,7 +141,7 @@ class StackLayer {
     }
     if (outputs == nullptr) return {};
     if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
-    return recurrent_.taped_outputs(first.tape, schedule, first.noise.drops());
+    return recurrent_.taped_outputs(first.tape, first.noise.drops());
   }
 
   /// Backpropagation over the tapes of a forward pass in training: through `segment` of what one direction has on its

@@ -248,8 +248,8 @@ class Stream {
       noise.hold_h = noise.hold_c = shares;
       if (cell.has_memory) c_new = memory.history(1, rows_, width);
     }
-    History<T> gates{.period = 1, .row_width = gate_width, .rows = rows_};
-    gates.data = memory.take(checked_product(gate_blocks, gates.block_stride()));
+    History<T> gates = layers::RowShares{.rows = rows_}.history<T>(1, gate_width);
+    gates.data = memory.take(checked_product(gate_blocks, gates.block_stride));
     T* const h_reset = shape.reset_slots > 0 ? memory.take(rows_ * width) : nullptr;
     Sequence<T> y;
     if (residual) y = {memory.take(rows_ * shape.recurrent), 0, static_cast<std::ptrdiff_t>(shape.recurrent), nullptr};
@@ -279,7 +279,7 @@ class Stream {
                    .in = layer.in.data(),
                    .out = layer.out.data(),
                    .n = rows_,
-                   .out_block_stride = gates.block_stride(),
+                   .out_block_stride = gates.block_stride,
                    .columns = gate_width,
                    .block_begin = 0,
                    .block_end = shape.blocks()};
