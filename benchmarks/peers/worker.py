@@ -94,8 +94,8 @@ class _Worker:
     def _turn(self, n_calls: int) -> dict[str, Any]:
         """Time ``n_calls`` calls: the median and the shortest in seconds, minor page faults; each per operation.
 
-        ``cpu_s`` and ``wall_s`` are of the calls alone; ``turn_cpu_s`` is of the whole turn, which ends with a
-        collection of garbage: a quarter of a short turn once PyTorch is imported.
+        ``turn_cpu_s`` is of the whole turn; ``cpu_s`` and ``wall_s`` are without the collection of garbage at its end,
+        a quarter of a short turn once PyTorch is imported.
         """
         action = self._action
         if action is None:

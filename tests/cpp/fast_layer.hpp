@@ -95,8 +95,8 @@ class FastLayer {
     return r;
   }
 
-  /// Of the last forward pass in training mode.
-  LayerGradients<T> backward(const Case<T>& a) {
+  /// Of the last forward pass in training mode; with `threads` a segment of the steps on each of these numbers.
+  LayerGradients<T> backward(const Case<T>& a, const std::vector<std::size_t>& threads = {}) {
     const auto& p = a.problem;
     const layers::BatchOrder order = order_of(p);
     const Schedule schedule = order.schedule();
@@ -114,15 +114,25 @@ class FastLayer {
                               .c0 = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)}};
     poison_workspace();
     Interrupt never;
-    layer_.backward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule), tape_,
-                    {.dy = a.dy.empty() ? Sequence<const T>{} : time_major<const T>(a.dy, p.N, p.width(), schedule),
-                     .dh_n = or_null(a.dh_n),
-                     .dc_n = or_null(a.dc_n),
-                     .dx = time_major<T>(g.d.x, p.N, p.I, schedule),
-                     .dh0 = g.d.h0.data(),
-                     .dc0 = g.d.c0.data(),
-                     .dpanels = dpanels.data()},
-                    work_, never, noise_of(p, schedule));
+    const Sequence<const T> x = time_major<const T>(p.x, p.N, p.I, schedule);
+    layers::SequenceGradients<T> wanted{
+        .dy = a.dy.empty() ? Sequence<const T>{} : time_major<const T>(a.dy, p.N, p.width(), schedule),
+        .dh_n = or_null(a.dh_n),
+        .dc_n = or_null(a.dc_n),
+        .dx = time_major<T>(g.d.x, p.N, p.I, schedule),
+        .dpanels = dpanels.data()};
+    const kernels::StateNoise<T> noise = noise_of(p, schedule);
+    const std::size_t segments = std::max<std::size_t>(threads.size(), 1);
+    for (std::size_t i = segments; i-- > 0; wanted.continues = true) {
+      const Threads scope(threads.empty() ? ThreadPool::instance().threads() : threads[i]);
+      if (i == 0) {
+        wanted.dh0 = g.d.h0.data();
+        wanted.dc0 = g.d.c0.data();
+      }
+      const Share steps{i, segments};
+      layer_.backward_segment({.begin = steps.begin(schedule.steps), .end = steps.end(schedule.steps)}, panels_.data(),
+                              schedule, x, tape_, wanted, work_, never, noise);
+    }
     layer_.unpack(dpanels.data(), {.weight_ih = g.d.weight_ih.data(),
                                    .weight_hh = g.d.weight_hh.data(),
                                    .bias = g.d.bias.data(),

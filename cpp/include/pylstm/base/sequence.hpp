@@ -75,7 +75,8 @@ struct Sequence {
 template <class T>
 struct History {
   T* data = nullptr;
-  std::size_t period = 1, row_width = 0, rows = 0;
+  std::size_t period = 1, row_width = 0;
+  std::size_t rows = 0;          ///< from a step to the next
   std::size_t first = 0;         ///< the step that lies at `data`, of a segment
   std::size_t block_stride = 0;  ///< from a block's ring to the next
 

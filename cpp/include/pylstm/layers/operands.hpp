@@ -30,14 +30,13 @@ struct LayerWeights {
   T* weight_hr = nullptr;       ///< [P][H]: the projection
 };
 
-/// What BPTT needs of a forward pass or a segment of one, time-major and in the schedule's order.  Backward does not
-/// change it.
+/// What BPTT needs of a forward pass or a segment of one, in the schedule's order.  Backward does not change it.
 template <class T>
 struct Tape {
   Segment segment;   ///< whose steps it has
-  RowShares shares;  ///< how its rows lie
+  RowShares shares;  ///< how its rows lie: what follows is of each run of rows
   Buffer<T> h, c;    ///< [steps + 1][rows][padded H]: states before each step, and after the last
-  Buffer<T> gates;   ///< [blocks][steps][rows][slots][S]
+  Buffer<T> gates;   ///< [steps][rows][slots][S], in each block
   Buffer<T> m;       ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
   Buffer<T> c_new;   ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
   Buffer<T> kept;    ///< [steps][rows]: what the equations keep beside, of cells that do
@@ -61,6 +60,7 @@ template <class T>
 struct Workspace {
   Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
   Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
+  RowShares shares;  ///< of the last backward pass
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };

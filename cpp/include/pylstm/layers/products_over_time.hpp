@@ -21,8 +21,8 @@ struct BackwardRun {
   kernels::BackwardOperands<T> operands;
   std::size_t listed = 0;  ///< rows of a chunk, for dx
 
-  bool belongs_to(const Share& one, const RowShares& shares) const {
-    return one.begin(shares.count) <= share && share < one.end(shares.count);
+  bool belongs_to(const Share& of_threads, const RowShares& shares) const {
+    return of_threads.begin(shares.count) <= share && share < of_threads.end(shares.count);
   }
 };
 

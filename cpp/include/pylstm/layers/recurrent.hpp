@@ -59,12 +59,13 @@ class RecurrentLayer {
   const kernels::PanelShape& shape() const { return shape_; }
 
   bool has_memory() const { return cell_->has_memory; }
-  /// The outputs that a forward pass left on its tape, [steps][rows][padded width].
+  /// The outputs that a forward pass left on its tape.
   Sequence<const T> taped_outputs(const Tape<T>& tape, bool drops) const {
-    History<const T> h = tape.shares.template history<const T>(tape.segment.steps() + 1, shape_.padded_recurrent());
-    h.data = (drops ? tape.m : tape.h).data();
+    const std::size_t first = tape.segment.begin;
+    const History<const T> h =
+        on_tape(tape, drops ? tape.m : tape.h, tape.segment.steps() + 1, shape_.padded_recurrent());
     const auto step = static_cast<std::ptrdiff_t>(h.rows * h.row_width);
-    return {.data = h.at(1) - static_cast<std::ptrdiff_t>(tape.segment.begin) * step,
+    return {.data = h.at(first + 1) - static_cast<std::ptrdiff_t>(first) * step,
             .step_stride = step,
             .row_stride = static_cast<std::ptrdiff_t>(h.row_width),
             .places = tape.places.empty() ? nullptr : tape.places.data()};
@@ -222,10 +223,13 @@ class RecurrentLayer {
       queue.fill(shape_.blocks());
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
         kernels::Range range{0, schedule.steps, 0, rows, 0, shape_.blocks()};
-        while (plan.split_units && queue.take(share.index, range.block_begin, range.block_end)) {
-          run_steps(runs[0], range, begin, end, share.index * chunk * rows);
+        if (plan.split_units) {
+          while (queue.take(share.index, range.block_begin, range.block_end)) {
+            run_steps(runs[0], range, begin, end, share.index * chunk * rows);
+          }
+          return;
         }
-        for (std::size_t i = share.begin(runs.size()); i < share.end(runs.size()) && !plan.split_units; ++i) {
+        for (std::size_t i = share.begin(runs.size()); i < share.end(runs.size()); ++i) {
           range.row_begin = shares.begin(i);
           range.row_end = shares.end(i);
           run_steps(runs[i], range, begin, end, i * chunk * rows);
@@ -298,7 +302,9 @@ class RecurrentLayer {
     const Plan plan = backward_plan(whole);  // one ring for all segments
     const std::size_t chunk = plan.chunk_steps;
 
-    const RowShares shares = row_shares(plan, rows);
+    // As the rows lay in the segment before, whose gradients come in: there may be more or fewer threads by now.
+    if (!g.continues) work.shares = row_shares(plan, rows);
+    const RowShares& shares = work.shares;
     const auto place = [&](Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t blocks = 1) {
       return shares.place(buffer, period, row_width, 0, blocks);
     };
@@ -306,8 +312,7 @@ class RecurrentLayer {
     const bool transposes_input = g.dx && ProductsOverTime<T>::takes_transposed(shape_);
     if (transposes_input) work.input_transposed.reserve(transposed(shape_, kernels::input_part(shape_)).size());
     const History<T> dgates = place(work.dgates, chunk + 1, gate_width, shape_.blocks());
-    // Parts of rows have runs of their own: those of the same rows.
-    const RowShares part_shares{.rows = cell_->parts(rows), .count = shares.count};
+    const RowShares part_shares = shares.of_parts();
     History<T> dweights;
     if (cell_->dweights > 0) {
       dweights = part_shares.place(work.dweights, chunk, cell_->dweights * shape_.lanes, 0, shape_.blocks());
@@ -540,7 +545,7 @@ class RecurrentLayer {
     return all;
   }
 
-  /// All steps and rows, and of a share its blocks of units, which go by groups of the transposed panels, or all.
+  /// All steps and rows.  Where threads share the units, a share's blocks: whole groups of the transposed panels.
   kernels::Range backward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
     kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
     if (plan.split_units) {

@@ -35,8 +35,8 @@ struct RowShares {
   template <class T>
   History<T> place(Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t first = 0,
                    std::size_t blocks = 1) const {
+    checked_product(period, count * most_rows(), row_width, blocks);  // `history` does not check
     History<T> all = history<T>(period, row_width, first);
-    checked_product(period, count * most_rows(), row_width, blocks);
     buffer.reserve(checked_product(blocks, all.block_stride));
     all.data = buffer.data();
     return all;
@@ -57,6 +57,9 @@ struct RowShares {
     }
     return places;
   }
+
+  /// Of what has one row for every `together` rows: the runs of the same rows.
+  RowShares of_parts() const { return {.rows = parts(), .count = count}; }
 
  private:
   std::size_t parts() const { return (rows + together - 1) / together; }

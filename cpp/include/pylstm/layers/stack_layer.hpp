@@ -214,6 +214,7 @@ class StackLayer {
 
     template <class U>
     Sequence<U> seen(Sequence<U> s) const {
+      require(s.places == nullptr, "two directions do not read another layer's tape");
       s.schedule = s.schedule == nullptr ? &walk_ : &x_;
       return s;
     }

@@ -20,6 +20,7 @@
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/kernels/step.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/row_shares.hpp"
 #include "pylstm/network/network.hpp"
 
 namespace pylstm::stream {
