@@ -11,21 +11,25 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from dataclasses import astuple
 from timeit import default_timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import pylstm
+from benchmarks.calls import GATES
+from benchmarks.peers.cases import SequenceCase
+from benchmarks.peers.options import sequence_case
+from benchmarks.peers.text import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     Arrays = tuple[np.ndarray, ...]
 
-GRID = ("50,32,8,64", "100,64,16,128", "100,32,64,256")
+GRID = (SequenceCase(50, 32, 8, 64), SequenceCase(100, 64, 16, 128), SequenceCase(100, 32, 64, 256))
 PLAIN = "plain LSTM"
-GATES = {"gru": 3, "rnn": 1}
 REGULARISERS: Mapping[str, dict[str, Any]] = {
     PLAIN: {},
     "dropout of inputs": {"input_dropout": 0.2},
@@ -38,29 +42,36 @@ REGULARISERS: Mapping[str, dict[str, Any]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the tables as Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.variants", description=__doc__)
-    parser.add_argument("--grid", nargs="+", default=GRID, metavar="T,B,I,H", help="steps, batch, inputs, hidden units")
+    parser.add_argument(
+        "--grid",
+        type=sequence_case,
+        nargs="+",
+        default=GRID,
+        metavar="T,B,I,H",
+        help="steps, batch, inputs, hidden units",
+    )
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--budget", type=float, default=0.1, help="seconds for each turn, at least one call")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     options = parser.parse_args(arguments)
-    sizes = {text: tuple(int(number) for number in text.split(",")) for text in options.grid}
+    sizes = {case.name: astuple(case) for case in options.grid}
     threads = pylstm.get_num_threads()
     try:
         pylstm.set_num_threads(1)
         print(f"Times beside the plain LSTM's, {options.dtype}, ISA {pylstm.show_config('dicts')['isa']}, one thread\n")
         for what, calls_of in (("inference", inference), ("training step", training), ("epoch", epoch)):
             rows = {
-                text: shares(calls_of(*size, options.dtype), options.rounds, options.budget)
-                for text, size in sizes.items()
+                name: shares(calls_of(*size, options.dtype), options.rounds, options.budget)
+                for name, size in sizes.items()
             }
-            print_table(what, rows)
+            print_table(f": {what}", rows)
         print("Two directions on two threads beside one direction on one\n")
         rows = {
-            text: {
+            name: {
                 what: two_directions(calls_of(*size, options.dtype), options.rounds, options.budget)
                 for what, calls_of in (("predict", prediction), ("epoch", epoch))
             }
-            for text, size in sizes.items()
+            for name, size in sizes.items()
         }
         print_table("", rows)
     finally:
@@ -101,15 +112,18 @@ def cells(inputs: int, units: int, dtype: str) -> dict[str, tuple[Any, Any, Arra
 
     lstm, half = (pylstm.lstm_forward, pylstm.lstm_backward), max(units // 2, 1)
     found: dict[str, tuple[Any, Any, Arrays, dict[str, Any]]] = {
-        PLAIN: (*lstm, weights(4), {}),
-        "peepholes": (*lstm, weights(4), {"peephole": scale * normal(3 * units, dtype=dtype)}),
+        PLAIN: (*lstm, weights(GATES["lstm"]), {}),
+        "peepholes": (*lstm, weights(GATES["lstm"]), {"peephole": scale * normal(3 * units, dtype=dtype)}),
         "coupled gates": (*lstm, weights(3), {"coupled": True}),
-        "layer norm": (*lstm, weights(4), {"layer_norm": pylstm.LayerNorm()}),
-        "projection to H/2": (*lstm, weights(4, half), {"weight_hr": scale * normal(half, units, dtype=dtype)}),
+        "layer norm": (*lstm, weights(GATES["lstm"]), {"layer_norm": pylstm.LayerNorm()}),
+        "projection to H/2": (
+            *lstm,
+            weights(GATES["lstm"], half),
+            {"weight_hr": scale * normal(half, units, dtype=dtype)},
+        ),
+        "GRU": (pylstm.gru_forward, pylstm.gru_backward, weights(GATES["gru"]), {}),
+        "RNN": (pylstm.rnn_forward, pylstm.rnn_backward, weights(GATES["rnn"]), {}),
     }
-    for cell, gates in GATES.items():
-        functions = getattr(pylstm, f"{cell}_forward"), getattr(pylstm, f"{cell}_backward")
-        found[cell.upper()] = (*functions, weights(gates), {})
     gru = found["GRU"]
     found["GRU, reset before"] = (*gru[:3], {"reset_after": False})
     found["GRU, layer norm"] = (*gru[:3], {"layer_norm": pylstm.LayerNorm()})
@@ -191,12 +205,10 @@ def normal(*shape: int, dtype: str) -> np.ndarray:
 
 def print_table(what: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Print a row for each size."""
-    names = list(next(iter(rows.values())))
-    print("|", " | ".join([f"T, B, I, H: {what}".rstrip(": "), *names]), "|")
-    print("|---" * (len(names) + 1) + "|")
-    for text, row in rows.items():
-        print("|", " | ".join([text.replace(",", ", "), *(f"{row[name]:.2f}" for name in names)]), "|")
-    print(flush=True)
+    header = [f"T, B, I, H{what}", *next(iter(rows.values()))]
+    print(
+        table(header, ([name, *(f"{figure:.2f}" for figure in row.values())] for name, row in rows.items())), flush=True
+    )
 
 
 if __name__ == "__main__":
