@@ -42,6 +42,11 @@ struct Normal {
       to[2 * n + 1] = scale[n];
     }
   }
+  /// A vector of group n, normalised.
+  template <class V>
+  PYLSTM_INLINE V hat(V v, std::size_t n) const {
+    return (v - V::set1(mean[n])) * V::set1(scale[n]);
+  }
 };
 
 /// Rows that go through the equations together: their sums over units are reduced side by side, and their parts of the
@@ -220,7 +225,7 @@ struct NormalizedRow {
   /// (s - mean) * scale.
   PYLSTM_INLINE V hat(std::size_t block, std::size_t slot) const {
     constexpr auto group = Groups::of_slot;
-    return (sum(block, slot) - V::set1(normal.mean[group[slot]])) * V::set1(normal.scale[group[slot]]);
+    return normal.hat(sum(block, slot), group[slot]);
   }
   /// The unit's own weights, and after them the bias.
   PYLSTM_INLINE V weight(std::size_t block, std::size_t w) const {
@@ -228,8 +233,7 @@ struct NormalizedRow {
   }
   /// gain * norm(c) + bias.
   PYLSTM_INLINE V normalized_c(const Normal<T, 1>& of_c, const T* c, std::size_t block) const {
-    const V hat_c = (V::load(c + block * S) - V::set1(of_c.mean[0])) * V::set1(of_c.scale[0]);
-    return fma(weight(block, Cell::gain_c), hat_c, weight(block, Cell::bias_c));
+    return fma(weight(block, Cell::gain_c), of_c.hat(V::load(c + block * S), 0), weight(block, Cell::bias_c));
   }
   /// The sums of the cell inside, of `norm_group` blocks: bias, x's product, h's.
   template <class Units>
@@ -396,8 +400,7 @@ struct BackwardRow {
     return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
   }
   PYLSTM_INLINE V hat_c(std::size_t block) const {
-    const Normal<T, 1> c = Normal<T, 1>::load(kept + Kept::c);
-    return (V::load(a.c + state + block * S) - V::set1(c.mean[0])) * V::set1(c.scale[0]);
+    return Normal<T, 1>::load(kept + Kept::c).hat(V::load(a.c + state + block * S), 0);
   }
   PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
     const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);

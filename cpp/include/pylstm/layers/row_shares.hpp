@@ -51,8 +51,9 @@ struct RowShares {
   /// Where each row lies in a step of a history, in rows; none: the same as in the batch.
   template <class T>
   std::vector<std::size_t> places(const History<T>& all) const {
-    std::vector<std::size_t> places(count > 1 ? rows : 0);
-    for (std::size_t run = 0; run < count && count > 1; ++run) {
+    if (count == 1) return {};
+    std::vector<std::size_t> places(rows);
+    for (std::size_t run = 0; run < count; ++run) {
       for (std::size_t n = begin(run); n < end(run); ++n) places[n] = run * rows_apart(all) + n - begin(run);
     }
     return places;
