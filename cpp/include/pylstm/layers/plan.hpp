@@ -13,10 +13,11 @@
 namespace pylstm::layers {
 
 struct Plan {
-  std::size_t threads = 1;
-  bool split_units = false;     ///< threads share the units (a call per step), not the rows (none)
-  bool input_product = false;   ///< W x for a chunk of steps in one product before the recurrence
-  std::size_t chunk_steps = 1;  ///< steps that share a product: forward of the input, backward of the weights
+  std::size_t threads = 1;          ///< of the recurrence
+  std::size_t product_threads = 1;  ///< of products over time: these can be cut finer
+  bool split_units = false;         ///< threads share the units (a call per step), not the rows (none)
+  bool input_product = false;       ///< W x for a chunk of steps in one product before the recurrence
+  std::size_t chunk_steps = 1;      ///< steps that share a product: forward of the input, backward of the weights
   std::size_t call_steps = 1;  ///< forward: steps between two looks at the interrupt; by rows, of a call of the threads
 };
 
@@ -28,27 +29,33 @@ inline double work_rows(const Schedule& schedule) {
   return sum;
 }
 
-/// Threads, and the axis they share.  `passes` = products of the size of the forward one; `whole_rows`: units cannot be
-/// shared.
+/// Threads, and the axis they share.  `passes` = products of the size of the forward one; the units can be cut in
+/// `most_by_units`.
 inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
-                         std::size_t scalar_size, bool whole_rows) {
+                         std::size_t scalar_size, std::size_t most_by_units) {
   constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
   constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
-  const double weights = static_cast<double>(shape.size());
+  constexpr double least_rows = 4;          // fewer take no less time: what a step waits for is its weights
+  const double weights = static_cast<double>(shape.size()), rows = static_cast<double>(schedule.rows);
   const double flops = 2 * passes * weights * work_rows(schedule);
   const std::size_t pool = ThreadPool::instance().threads();
   const std::size_t wanted = std::min(pool, static_cast<std::size_t>(std::min(flops / least_flops, 1e6)) + 1);
   if (wanted < 2 || schedule.rows == 0) return;
+  plan.product_threads = wanted;
 
+  const double step_flops = 2 * weights * std::max(rows, least_rows);
   const std::size_t by_rows = std::min(wanted, schedule.rows);
-  const std::size_t by_units = std::min(wanted, (shape.blocks() + 3) / 4);  // groups of the transposed panels
-  const double step_flops = 2 * weights * static_cast<double>(schedule.rows);
-  const bool units_pay = !whole_rows && by_units > 1 && step_flops / static_cast<double>(by_units) >= least_step_flops;
-  const bool few_rows = schedule.rows < 4 * wanted;
-  // Weights beyond L2 are streamed once per step by every thread that has rows; shared units stream each weight once.
-  const bool streams = weights * static_cast<double>(scalar_size) > 2 * static_cast<double>(l2_cache_bytes()) &&
-                       schedule.rows < 32 * wanted;
-  plan.split_units = units_pay && (few_rows || streams);
+  const std::size_t by_units =
+      std::min({wanted, most_by_units, static_cast<std::size_t>(std::min(step_flops / least_step_flops, 1e6))});
+  // How many threads' worth of speed either axis gives.  By rows each thread passes over all weights at every step, as
+  // if it had some rows more; from beyond L2 many more.  By units all rows share a pass, but threads meet at every
+  // step.
+  const bool streams = weights * static_cast<double>(scalar_size) > 2 * static_cast<double>(l2_cache_bytes());
+  const double pass_rows = streams ? 16 : 3;
+  const auto gain = [&](std::size_t threads, double rows_of_each) {
+    return static_cast<double>(threads) * rows_of_each / (rows_of_each + pass_rows);
+  };
+  plan.split_units = by_units > 1 && 0.8 * gain(by_units, rows) > gain(by_rows, rows / static_cast<double>(by_rows));
   plan.threads = plan.split_units ? by_units : by_rows;
 }
 
@@ -57,7 +64,7 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
   constexpr std::size_t least_inputs = 48;
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
   Plan plan;
-  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows || projected);
+  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows || projected ? 1 : (shape.blocks() + 1) / 2);
   plan.input_product = whole_rows || (shape.inputs >= least_inputs && schedule.steps > 1);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   if (plan.input_product) {
@@ -83,7 +90,8 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.
   const std::size_t chunk_rows = shape.size() * scalar_size > (4 << 20) ? 1024 : 256;
   Plan plan;
-  plan_threads(plan, shape, schedule, 2, scalar_size, whole_rows);
+  const std::size_t groups = transposed(shape, kernels::recurrent_part(shape)).groups();
+  plan_threads(plan, shape, schedule, 2, scalar_size, whole_rows ? 1 : groups);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, std::max<std::size_t>(schedule.steps, 1));
   return plan;

@@ -137,16 +137,29 @@ class ProductsOverTime {
     }
   }
 
+  /// Threads share the weights by blocks of units and by k within them: in so many even shares of the blocks that each
+  /// reads few gradients and few inputs, most of which another thread's cache has.
+  std::size_t shares_of_blocks(std::size_t threads, std::size_t ks) const {
+    const std::size_t blocks = shape().blocks(), gradients = shape().padded_units() * shape().slots;
+    std::size_t best = 1, least = gradients + ks / threads;
+    for (std::size_t shares = 2; shares <= std::min(threads, blocks); ++shares) {
+      const bool even = threads % shares == 0 && (blocks % shares == 0 || blocks >= 4 * shares);
+      const std::size_t reads = gradients / shares + ks * shares / threads;
+      if (even && reads < least) best = shares, least = reads;
+    }
+    return best;
+  }
+
   void weights(const Share& share, bool fresh) const {
     // k counts the inputs, then the bias and the units' own weights as one, then the rows of h, then those behind the
     // reset gate.
     const std::size_t bias = shape().inputs, h = bias + 1, reset = h + shape().recurrent,
                       end = reset + (shape().reset_slots > 0 ? shape().recurrent : 0);
-    const std::size_t blocks = shape().blocks();
-    const bool by_blocks = blocks % share.size == 0 || blocks >= 4 * share.size;
-    const std::size_t k_begin = by_blocks ? 0 : share.begin(end), k_end = by_blocks ? end : share.end(end);
-    const std::size_t block_begin = by_blocks ? share.begin(blocks) : 0,
-                      block_end = by_blocks ? share.end(blocks) : blocks;
+    const std::size_t blocks = shape().blocks(), block_shares = shares_of_blocks(share.size, end),
+                      k_shares = share.size / block_shares;
+    const Share block{share.index / k_shares, block_shares}, k{share.index % k_shares, k_shares};
+    const std::size_t block_begin = block.begin(blocks), block_end = block.end(blocks);
+    const std::size_t k_begin = k.begin(end), k_end = k.end(end);
     const auto outer = [&](const kernels::PanelKernels<T>& kernel, List list, std::size_t first, std::size_t last,
                            std::size_t offset) {
       kernel.outer({.d = d(sums),

@@ -142,7 +142,7 @@ class RecurrentLayer {
     const Plan plan = forward_plan(schedule);
     const std::size_t chunk = plan.chunk_steps, first = segment.begin;
 
-    const RowShares shares = row_shares(plan, rows);
+    const RowShares shares = row_shares(plan, schedule);
     const auto place = [&](Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t blocks = 1) {
       return shares.place(buffer, period, row_width, first, blocks);
     };
@@ -204,8 +204,9 @@ class RecurrentLayer {
       }
     }
     if (plan.input_product) {
-      work.in.resize(chunk * rows * plan.threads);
-      work.out.resize(chunk * rows * plan.threads);
+      const std::size_t lists = plan.split_units ? plan.threads : 1;
+      work.in.resize(chunk * rows * lists);
+      work.out.resize(chunk * rows * lists);
     }
     // Of a range, with the input product of the chunk that `begin` is in, if it begins there, and of those after it.
     const auto run_steps = [&](const kernels::ForwardOperands<T>& run, kernels::Range range, std::size_t begin,
@@ -219,8 +220,10 @@ class RecurrentLayer {
       }
     };
     BlockQueue queue(plan.split_units ? plan.threads : 0);
+    RowBorders borders(shares, schedule, plan.threads);
     const auto share_steps = [&](std::size_t begin, std::size_t end) {
       queue.fill(shape_.blocks());
+      borders.share_out({.begin = begin, .end = end});
       ThreadPool::instance().run(plan.threads, [&](const Share& share) {
         kernels::Range range{0, schedule.steps, 0, rows, 0, shape_.blocks()};
         if (plan.split_units) {
@@ -229,17 +232,21 @@ class RecurrentLayer {
           }
           return;
         }
-        for (std::size_t i = share.begin(runs.size()); i < share.end(runs.size()); ++i) {
-          range.row_begin = shares.begin(i);
-          range.row_end = shares.end(i);
-          run_steps(runs[i], range, begin, end, i * chunk * rows);
+        for (std::size_t i = 0; i < shares.count; ++i) {
+          range.row_begin = std::max(borders.begin(share), shares.begin(i));
+          range.row_end = std::min(borders.end(share), shares.end(i));
+          if (range.row_begin < range.row_end) run_steps(runs[i], range, begin, end, range.row_begin * chunk);
         }
       });
     };
-    const std::size_t call = plan.split_units ? 1 : plan.call_steps;
-    for (std::size_t begin = first; begin < segment.end; begin += call) {
-      if ((begin - first) % plan.call_steps == 0 && interrupt.poll()) break;
-      share_steps(begin, std::min(begin + call, segment.end));
+    for (std::size_t begin = first, polled = first; begin < segment.end;) {
+      if (begin == polled) {
+        if (interrupt.poll()) break;
+        polled = std::min(begin + plan.call_steps, segment.end);
+      }
+      const std::size_t end = plan.split_units ? begin + 1 : rows_change(plan, schedule, begin, polled);
+      share_steps(begin, end);
+      begin = end;
     }
     interrupt.throw_if_requested();
 
@@ -303,7 +310,7 @@ class RecurrentLayer {
     const std::size_t chunk = plan.chunk_steps;
 
     // As the rows lay in the segment before, whose gradients come in: there may be more or fewer threads by now.
-    if (!g.continues) work.shares = row_shares(plan, rows);
+    if (!g.continues) work.shares = row_shares(plan, schedule);
     const RowShares& shares = work.shares;
     const auto place = [&](Buffer<T>& buffer, std::size_t period, std::size_t row_width, std::size_t blocks = 1) {
       return shares.place(buffer, period, row_width, 0, blocks);
@@ -407,10 +414,11 @@ class RecurrentLayer {
         runs.push_back(run);
       }
     }
+    RowBorders borders(shares, schedule, plan.threads);
     ProductsOverTime<T> products(*cell_, shares, runs, g, chunk, work);
     ThreadPool& pool = ThreadPool::instance();
     if (!g.continues) {
-      pool.run(plan.threads, [&](const Share& share) {
+      pool.run(plan.product_threads, [&](const Share& share) {
         transpose(share, cell_->recurrent, kernels::recurrent_part(shape_), panels, work.recurrent_transposed);
         if (resets_state()) transpose(share, cell_->reset, kernels::reset_part(shape_), panels, work.reset_transposed);
         if (transposes_input) {
@@ -426,15 +434,15 @@ class RecurrentLayer {
     if (segment.steps() == 0) products.share(Share{}, !g.continues);
     for (std::size_t end = segment.end; end > segment.begin && !interrupt.poll();) {
       const std::size_t begin = std::max(end - std::min(chunk, end), segment.begin);
+      borders.share_out({.begin = begin, .end = end, .reach = segment.reach});
       const auto share_steps = [&](std::size_t from, std::size_t to) {
         pool.run(plan.threads, [&](const Share& share) {
-          kernels::Range range = backward_range(plan, schedule, share);
+          kernels::Range range = backward_range(plan, schedule, share, borders);
           const auto go_back = [&](std::size_t begin_row, std::size_t end_row) {
             for (const BackwardRun<T>& run : runs) {
-              if (!plan.split_units && !run.belongs_to(share, shares)) continue;
               kernels::Range between = range;
-              between.row_begin = std::clamp(begin_row, run.begin, run.end);
-              between.row_end = std::clamp(end_row, run.begin, run.end);
+              between.row_begin = std::max({begin_row, run.begin, range.row_begin});
+              between.row_end = std::min({end_row, run.end, range.row_end});
               if (between.row_begin < between.row_end) cell_->backward_steps(run.operands, between);
             }
           };
@@ -459,17 +467,19 @@ class RecurrentLayer {
       }
       products.list(x, {.begin = begin, .end = end, .reach = segment.reach}, whole);
       const bool fresh = end == segment.end && !g.continues;
-      pool.run(plan.threads, [&](const Share& share) { products.share(share, fresh); });
+      pool.run(plan.product_threads, [&](const Share& share) { products.share(share, fresh); });
       end = begin;
     }
     interrupt.throw_if_requested();
     if (!g.dh0) return;
+    borders.share_out({.begin = 0, .end = 1});
     pool.run(plan.threads, [&](const Share& share) {
-      kernels::Range range = backward_range(plan, schedule, share);
+      const kernels::Range range = backward_range(plan, schedule, share, borders);
       for (const BackwardRun<T>& run : runs) {
-        range.row_begin = run.begin;
-        range.row_end = run.end;
-        if (plan.split_units || run.belongs_to(share, shares)) cell_->initial_gradient(run.operands, range);
+        kernels::Range of_run = range;
+        of_run.row_begin = std::max(range.row_begin, run.begin);
+        of_run.row_end = std::min(range.row_end, run.end);
+        if (of_run.row_begin < of_run.row_end) cell_->initial_gradient(run.operands, of_run);
       }
     });
     for (const BackwardRun<T>& run : runs) {
@@ -533,8 +543,18 @@ class RecurrentLayer {
     }
   }
 
-  RowShares row_shares(const Plan& plan, std::size_t rows) const {
-    return {.rows = rows, .together = cell_->dweights_rows, .count = plan.split_units ? 1 : plan.threads};
+  RowShares row_shares(const Plan& plan, const Schedule& schedule) const {
+    const bool one = plan.split_units || schedule.lengths != nullptr;
+    return {.rows = schedule.rows, .together = cell_->dweights_rows, .count = one ? 1 : plan.threads};
+  }
+
+  /// A step up to which nearly as many rows run as at `begin`: those that threads share.
+  std::size_t rows_change(const Plan& plan, const Schedule& schedule, std::size_t begin, std::size_t end) const {
+    if (schedule.lengths == nullptr || plan.threads == 1) return end;
+    const std::size_t unit = plan.input_product ? plan.chunk_steps : 1;
+    std::size_t t = std::min(begin + unit, end);
+    while (t < end && 4 * schedule.active_at(t) >= 3 * schedule.active_at(begin)) t = std::min(t + unit, end);
+    return t;
   }
 
   /// One of the tape's histories.
@@ -545,10 +565,15 @@ class RecurrentLayer {
     return all;
   }
 
-  /// All steps and rows.  Where threads share the units, a share's blocks: whole groups of the transposed panels.
-  kernels::Range backward_range(const Plan& plan, const Schedule& schedule, const Share& share) const {
+  /// All steps of a share: of its rows, or where threads share the units its blocks, whole groups of the transposed
+  /// panels.
+  kernels::Range backward_range(const Plan& plan, const Schedule& schedule, const Share& share,
+                                const RowBorders& borders) const {
     kernels::Range range{0, schedule.steps, 0, schedule.rows, 0, shape_.blocks()};
-    if (plan.split_units) {
+    if (!plan.split_units) {
+      range.row_begin = borders.begin(share);
+      range.row_end = borders.end(share);
+    } else {
       const kernels::TransposedShape shape = transposed(shape_, kernels::recurrent_part(shape_));
       range.block_begin = shape.group_begin(share.begin(shape.groups()));
       range.block_end = shape.group_begin(share.end(shape.groups()));

@@ -1,4 +1,4 @@
-/// The rows of a batch in runs, one for each thread, and where the recurrence's memory of each run lies.
+/// The rows of a batch in runs, one for each thread: which rows, and where the recurrence's memory of each run lies.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/base/thread_pool.hpp"
+#include "pylstm/layers/walk.hpp"
 
 namespace pylstm::layers {
 
@@ -72,6 +73,43 @@ struct RowShares {
     return all.period * most_rows() +
            (count > 1 ? (page + all.row_width - 1) / std::max<std::size_t>(all.row_width, 1) : 0);
   }
+};
+
+/// Which rows each thread goes through.  Of sequences of one length, those whose memory lies together.  Where sequences
+/// end one after the other, those left are shared anew every now and then: their memory is one run.
+class RowBorders {
+ public:
+  RowBorders(const RowShares& shares, const Schedule& schedule, std::size_t threads)
+      : shares_(&shares), schedule_(&schedule) {
+    const std::size_t runs = schedule.lengths == nullptr ? shares.count : threads;
+    for (std::size_t i = 0; i < runs; ++i) borders_.push_back(shares.begin(i));
+    borders_.push_back(shares.rows);
+  }
+
+  /// Before the steps of a segment.
+  void share_out(const Segment& segment) {
+    const std::size_t runs = borders_.size() - 1;
+    if (schedule_->lengths == nullptr || runs == 1) return;
+    const std::size_t rows = schedule_->active_at(segment.begin);
+    std::size_t all = 0, sum = 0, i = 1;
+    for (std::size_t n = 0; n < rows; ++n) all += segment.steps_of(*schedule_, n);
+    for (std::size_t n = 0; n < rows; n += shares_->together) {
+      std::size_t steps = 0;
+      for (std::size_t m = n; m < std::min(n + shares_->together, rows); ++m) steps += segment.steps_of(*schedule_, m);
+      // Run i begins where half of what comes next belongs to it.
+      for (; i < runs && (2 * sum + steps) * runs >= 2 * all * i; ++i) borders_[i] = n;
+      sum += steps;
+    }
+    std::fill(borders_.begin() + static_cast<std::ptrdiff_t>(i), borders_.end(), shares_->rows);
+  }
+
+  std::size_t begin(const Share& share) const { return borders_[share.begin(borders_.size() - 1)]; }
+  std::size_t end(const Share& share) const { return borders_[share.end(borders_.size() - 1)]; }
+
+ private:
+  const RowShares* shares_;
+  const Schedule* schedule_;
+  std::vector<std::size_t> borders_;  ///< the first row of each run, and the number of rows
 };
 
 }  // namespace pylstm::layers

@@ -19,6 +19,11 @@ struct Segment {
   std::size_t first_row(const Schedule& schedule, std::size_t t) const {
     return reach == 0 ? 0 : schedule.active_at(t + reach);
   }
+  /// Steps of a row in the segment.
+  std::size_t steps_of(const Schedule& schedule, std::size_t n) const {
+    const std::size_t length = schedule.length(n), last = std::clamp(length, begin, end);
+    return last - std::clamp(reach == 0 ? begin : length - std::min(length, reach), begin, last);
+  }
 };
 
 /// A walk cut into segments of `length` steps, but for the first one, or counted from the beginning the last one.

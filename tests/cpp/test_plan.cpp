@@ -1,0 +1,83 @@
+/// How calls are shared among threads: how many, along which axis, and which rows.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "fast_layer.hpp"
+#include "pylstm/base/thread_pool.hpp"
+#include "pylstm/layers/plan.hpp"
+#include "pylstm/layers/row_shares.hpp"
+#include "pylstm/layers/schedule.hpp"
+#include "pylstm/layers/walk.hpp"
+
+using namespace pylstm::testing;
+using pylstm::Schedule;
+using pylstm::Share;
+using namespace pylstm::layers;
+
+TEST_CASE("more threads in the pool never mean fewer in a call") {
+  using pylstm::kernels::PanelShape;
+  const auto shape = [](std::size_t inputs, std::size_t units) {
+    return PanelShape{.inputs = inputs,
+                      .units = units,
+                      .recurrent = units,
+                      .lanes = 16,
+                      .input_slots = 4,
+                      .recurrent_slots = 4,
+                      .slots = 4,
+                      .bias_slots = 4};
+  };
+  for (const std::size_t rows : {1U, 4U, 20U, 32U, 128U})
+    for (const std::size_t units : {16U, 64U, 256U, 512U, 1500U}) {
+      CAPTURE(rows);
+      CAPTURE(units);
+      std::size_t forward = 1, backward = 1;
+      for (std::size_t threads = 1; threads <= 64; ++threads) {
+        CAPTURE(threads);
+        const Threads scope(threads);
+        const Schedule schedule{.steps = 50, .rows = rows};
+        const Plan f = plan_forward(shape(64, units), schedule, sizeof(float), false, false),
+                   b = plan_backward(shape(64, units), schedule, sizeof(float), false);
+        CHECK(f.threads <= threads);
+        CHECK(b.product_threads <= threads);
+        if (f.split_units) CHECK(f.threads <= (units + 15) / 16);
+        // Where one axis gives way to the other, fewer may do more.
+        if (rows == 1) CHECK(f.threads >= forward);
+        if (rows == 1) CHECK(b.threads >= backward);
+        if (threads > 1 && rows * units > 512 * 4) CHECK(std::min(f.threads, b.threads) > 1);
+        forward = f.threads, backward = b.threads;
+      }
+    }
+}
+
+TEST_CASE("rows that end one after the other are shared by their steps") {
+  std::vector<std::size_t> lengths;
+  for (std::size_t n = 0; n < 90; ++n) lengths.push_back(1 + n * n % 50);
+  const BatchOrder order(50, lengths, false);
+  const Schedule schedule = order.schedule();
+  for (const std::size_t together : {1U, 6U})
+    for (const std::size_t threads : {1U, 2U, 3U, 16U}) {
+      const RowShares shares{.rows = 90, .together = together};
+      RowBorders borders(shares, schedule, threads);
+      for (const Segment segment : {Segment{0, 50}, {10, 18}, {30, 50}, {0, 20, 7}}) {
+        borders.share_out(segment);
+        std::size_t most = 0, all = 0, row = 0;
+        for (std::size_t i = 0; i < threads; ++i) {
+          const Share share{i, threads};
+          CHECK(borders.begin(share) == row);  // one after the other, and none is left out
+          CHECK(borders.begin(share) % together == 0);
+          std::size_t steps = 0;
+          for (; row < borders.end(share); ++row) steps += segment.steps_of(schedule, row);
+          most = std::max(most, steps);
+          all += steps;
+        }
+        CHECK(row == 90);
+        std::size_t visited = 0;
+        for_each_step(schedule, segment, [&](std::size_t, std::size_t) { ++visited; });
+        CHECK(all == visited);
+        CHECK(most <= all / threads + together * segment.steps());
+      }
+    }
+}
