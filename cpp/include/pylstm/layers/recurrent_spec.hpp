@@ -1,0 +1,123 @@
+/// What the passes of a recurrent layer know of it: the cell's kernels, the sizes, and where its memory lies.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "pylstm/base/errors.hpp"
+#include "pylstm/base/sequence.hpp"
+#include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/operands.hpp"
+#include "pylstm/layers/plan.hpp"
+#include "pylstm/layers/row_shares.hpp"
+
+namespace pylstm::layers {
+
+template <class T>
+struct RecurrentSpec {
+  const kernels::CellKernels<T>* cell;
+  kernels::PanelShape shape, projection;
+  kernels::CellOptions<T> options;
+
+  /// `projected`: P, the width of h; 0: none.
+  static RecurrentSpec of(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
+                          const kernels::CellOptions<T>& options, std::size_t projected) {
+    cell.equations_for(options);
+    if (options.activations) {
+      for (const auto& function : {options.activations->f, options.activations->g, options.activations->h}) {
+        cells::check<T>(function);
+      }
+    }
+    require(projected == 0 || !cell.has_shortcut, "a cell whose h enters the next h directly has no projection");
+    RecurrentSpec spec{.cell = &cell,
+                       .shape = {.inputs = inputs,
+                                 .units = units,
+                                 .recurrent = projected > 0 ? projected : units,
+                                 .lanes = cell.lanes,
+                                 .input_slots = cell.input_slots,
+                                 .recurrent_slots = cell.recurrent_slots,
+                                 .slots = cell.slots,
+                                 .bias_slots = cell.bias_slots,
+                                 .unit_weights = cell.unit_weights,
+                                 .reset_slots = cell.reset_slots},
+                       .projection = {.inputs = units,
+                                      .units = projected,
+                                      .recurrent = 0,
+                                      .lanes = cell.lanes,
+                                      .input_slots = 1,
+                                      .recurrent_slots = 1,
+                                      .slots = 1,
+                                      .bias_slots = 0},
+                       .options = options};
+    checked_product(sizeof(T), inputs + spec.shape.recurrent + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
+    checked_product(sizeof(T), units, projected + cell.lanes);
+    return spec;
+  }
+
+  bool projected() const { return projection.units > 0; }
+  bool resets_state() const { return shape.reset_slots > 0; }
+  /// Width of h: H, or P with a projection.
+  std::size_t outputs() const { return shape.recurrent; }
+  /// Elements of the rows of h, of those of c and m, of those of the gates in a block, and of what the equations keep.
+  std::size_t h_width() const { return shape.padded_recurrent(); }
+  std::size_t width() const { return shape.padded_units(); }
+  std::size_t gate_width() const { return shape.slots * shape.lanes; }
+  std::size_t kept_width() const { return (cell->kept_of_row + shape.blocks() * cell->kept) * shape.lanes; }
+
+  /// How a call is cut.
+  Plan forward_plan(const Schedule& schedule) const {
+    return plan_forward(shape, schedule, sizeof(T), cell->whole_rows, projected());
+  }
+  Plan backward_plan(const Schedule& schedule) const {
+    return plan_backward(shape, schedule, sizeof(T), cell->whole_rows || projected());
+  }
+  RowShares row_shares(const Plan& plan, const Schedule& schedule) const {
+    const bool one = plan.split_units || schedule.lengths != nullptr;
+    return {.rows = schedule.rows, .together = cell->dweights_rows, .count = one ? 1 : plan.threads};
+  }
+
+  kernels::Projection<T> projection_of(const T* panels, const T* transposed_panels) const {
+    return {projection, projected() ? panels + shape.size() : nullptr, transposed_panels};
+  }
+
+  /// One of a tape's histories of states, before each step and after the last.
+  History<const T> states_on(const Tape<T>& tape, const Buffer<T>& buffer, std::size_t row_width) const {
+    return on_tape(tape, buffer, tape.segment.steps() + 1, row_width);
+  }
+  /// And of what it has of each step.
+  History<const T> steps_on(const Tape<T>& tape, const Buffer<T>& buffer, std::size_t row_width) const {
+    return on_tape(tape, buffer, std::max<std::size_t>(tape.segment.steps(), 1), row_width);
+  }
+
+  /// Calls visit(history) for the states that one step hands to the next: m is h unless a dropout comes between.
+  template <class U, class Visit>
+  void for_each_state(const History<U>& h, const History<U>& c, const History<U>& m,
+                      const kernels::StateNoise<T>& noise, Visit visit) const {
+    visit(h);
+    if (cell->has_memory) visit(c);
+    if (noise.drops()) visit(m);
+  }
+
+  /// Calls copy(state, at, size) for the states before step t of a run's rows, of those before `active`; `at` is their
+  /// place among the `RecurrentLayer::border_size` elements between two segments.
+  template <class U, class Copy>
+  void copy_run(const RowShares& shares, std::size_t i, const History<U>& h, const History<U>& c, const History<U>& m,
+                const kernels::StateNoise<T>& noise, std::size_t t, std::size_t active, Copy copy) const {
+    const std::size_t begin = shares.begin(i), end = std::clamp(active, begin, shares.end(i));
+    std::size_t at = 0;
+    for_each_state(h, c, m, noise, [&](const History<U>& all) {
+      copy(shares.of(all, i).row(t, begin), at + begin * all.row_width, (end - begin) * all.row_width);
+      at += shares.rows * all.row_width;
+    });
+  }
+
+ private:
+  static History<const T> on_tape(const Tape<T>& tape, const Buffer<T>& buffer, std::size_t period,
+                                  std::size_t row_width) {
+    History<const T> all = tape.shares.template history<const T>(period, row_width, tape.segment.begin);
+    all.data = buffer.data();
+    return all;
+  }
+};
+
+}  // namespace pylstm::layers
