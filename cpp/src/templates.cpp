@@ -3,6 +3,10 @@
 
 namespace pylstm {
 
+template class layers::ForwardPass<float>;
+template class layers::ForwardPass<double>;
+template class layers::BackwardPass<float>;
+template class layers::BackwardPass<double>;
 template class layers::RecurrentLayer<float>;
 template class layers::RecurrentLayer<double>;
 template class layers::StackLayer<float>;

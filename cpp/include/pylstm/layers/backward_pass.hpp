@@ -273,4 +273,9 @@ class BackwardPass {
   ThreadPool& pool_ = ThreadPool::instance();
 };
 
+#if defined(PYLSTM_DISPATCH)  // compiled there
+extern template class BackwardPass<float>;
+extern template class BackwardPass<double>;
+#endif
+
 }  // namespace pylstm::layers

@@ -250,4 +250,9 @@ class ForwardPass {
   std::vector<kernels::ForwardOperands<T>> runs_;
 };
 
+#if defined(PYLSTM_DISPATCH)  // compiled there
+extern template class ForwardPass<float>;
+extern template class ForwardPass<double>;
+#endif
+
 }  // namespace pylstm::layers
