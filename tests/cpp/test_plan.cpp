@@ -17,7 +17,7 @@ using pylstm::Schedule;
 using pylstm::Share;
 using namespace pylstm::layers;
 
-TEST_CASE("more threads in the pool never mean fewer in a call") {
+TEST_CASE("more threads in the pool never mean fewer for one row, nor one alone for much work") {
   using pylstm::kernels::PanelShape;
   const auto shape = [](std::size_t inputs, std::size_t units) {
     return PanelShape{.inputs = inputs,

@@ -50,8 +50,8 @@ class BackwardPass {
     for (std::size_t end = segment_.end; end > segment_.begin && !interrupt.poll();) {
       const std::size_t begin = std::max(end - std::min(plan_.chunk_steps, end), segment_.begin);
       const Segment chunk{.begin = begin, .end = end, .reach = segment_.reach};
-      borders.share_out(chunk);
       if (!plan_.split_units) {
+        borders.share_out(chunk);
         share_steps(borders, begin, end);
       } else {
         for (std::size_t t = end; t-- > begin;) share_steps(borders, t, t + 1);

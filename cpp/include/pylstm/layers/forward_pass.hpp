@@ -114,8 +114,11 @@ class ForwardPass {
         polled = std::min(begin + plan_.call_steps, segment_.end);
       }
       const std::size_t end = plan_.split_units ? begin + 1 : rows_change(begin, polled);
-      queue.fill(spec_.shape.blocks());
-      borders.share_out({.begin = begin, .end = end});
+      if (plan_.split_units) {
+        queue.fill(spec_.shape.blocks());
+      } else {
+        borders.share_out({.begin = begin, .end = end});
+      }
       ThreadPool::instance().run(plan_.threads, [&](const Share& share) {
         if (plan_.split_units) {
           run_units(queue, share, begin, end);
