@@ -116,7 +116,7 @@ PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range&
   const TransposedShape shape = transposed(a.shape, recurrent_part(a.shape));
   const std::size_t block_begin = a.projection ? 0 : range.block_begin,
                     block_end = a.projection ? shape.blocks() : range.block_end;
-  const bool streams = shape.block_size() * (block_end - block_begin) * sizeof(T) > resident_bytes;
+  const bool asks = asks_ahead<V>(shape.block_size() * (block_end - block_begin) * sizeof(T));
   const std::size_t begin = range.row_begin;
   for_each_transposed_group(
       shape, block_begin, block_end,
@@ -134,9 +134,9 @@ PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range&
               const std::size_t chunk = j_end - j_begin;
               before(n, R, block, NV);
               backward_tile<V, R, NV>(a, dy, dgates, dh, n, block, j_begin, j_end,
-                                      streams ? Ahead<T>::template share<R>(next, chunk * shape.gates * NV * V::lanes,
-                                                                            n - begin, row_end - begin, chunk)
-                                              : Ahead<T>{next, 0});
+                                      asks ? Ahead<T>::template share<R>(next, chunk * shape.gates * NV * V::lanes,
+                                                                         n - begin, row_end - begin, chunk)
+                                           : Ahead<T>{next, 0});
             });
         after(block, NV);
       });

@@ -73,9 +73,10 @@ struct ForwardStep {
 };
 
 /// Recurrent inputs whose weights make a chunk; where that is not all of them, `gates` holds the sums in between.
-template <class T>
+template <class V, class T>
 PYLSTM_INLINE std::size_t forward_depth(const PanelShape& shape, std::size_t blocks) {
-  return chunk_depth(shape.recurrent, blocks * shape.recurrent_slots * shape.lanes * sizeof(T), shape.lanes);
+  return chunk_depth(shape.recurrent, blocks * shape.recurrent_slots * shape.lanes * sizeof(T), shape.lanes,
+                     recurrent_chunk_bytes<V>);
 }
 
 /// What a product must know of a cell.
@@ -239,7 +240,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   constexpr std::size_t wide = std::max<std::size_t>(1, 4 / sums);  // blocks that give a tile four vectors
   constexpr std::size_t most = max_rows<Isa>(wide * sums);
   const std::size_t K = a.shape.recurrent, per_k = G * V::lanes;
-  const bool streams = K * per_k * a.shape.blocks() * sizeof(T) > resident_bytes;
+  const bool asks = asks_ahead<V>(K * per_k * a.shape.blocks() * sizeof(T));
   const bool requests = a.keep_gates && a.gates.block_stride * a.shape.blocks() * sizeof(T) > resident_bytes;
   const auto recurrent_panel = [&](std::size_t block) {
     return a.panels + block * a.shape.block_size() + a.shape.recurrent_offset();
@@ -273,7 +274,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       if (rows == 1) few_rows(one, twice);
     }
     const auto all_rows = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) {
-      const std::size_t depth = forward_depth<T>(a.shape, P);
+      const std::size_t depth = forward_depth<V, T>(a.shape, P);
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         const std::size_t next_block = block + P < a.shape.blocks() ? block + P : range.block_begin;
@@ -289,9 +290,9 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
                 }
                 forward_tile<Layout, fused, V, R, P>(
                     a, step, gates, first, block, k, end,
-                    streams && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows,
-                                                                    (end - k + unrolled - 1) / unrolled)
-                                      : Ahead<T>{next, 0});
+                    asks && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows,
+                                                                 (end - k + unrolled - 1) / unrolled)
+                                   : Ahead<T>{next, 0});
               });
         }
         if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);

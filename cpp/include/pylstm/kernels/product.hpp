@@ -103,7 +103,7 @@ void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10;
   const simd::FlushDenormals flush;
-  const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group);
+  const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group, chunk_bytes);
   constexpr std::size_t whole_tiles = 6, least = 4 * whole_tiles;  // rows; tiles have 6 or 3
   const std::size_t strip =
       std::max(least, rows_bytes / (depth * a.shape.gates * sizeof(T)) / whole_tiles * whole_tiles);

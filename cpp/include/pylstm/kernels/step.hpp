@@ -151,8 +151,11 @@ template <auto slot, class V, std::size_t Slots, class T>
   const auto add_squares = [&](std::size_t k, auto wide) PYLSTM_INLINE_LAMBDA {
 #pragma GCC unroll 4
     for (std::size_t g = 0; g < G; ++g) {
+      const T* const first = matrix + g * gate_stride + k;
+#pragma GCC unroll 16
+      for (std::size_t s = 0; s < S; ++s) __builtin_prefetch(first + s * K + 4 * S);
       V square[S];
-      load_square(square, matrix + g * gate_stride + k, K, units, wide);
+      load_square(square, first, K, units, wide);
       transpose_square(square);
 #pragma GCC unroll 16
       for (std::size_t l = 0; l < S; ++l) {

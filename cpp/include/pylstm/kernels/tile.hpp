@@ -45,14 +45,30 @@ struct Ahead {
   }
 };
 
+/// A vector is a cache line.  Machines with such have 1 MiB of L2 or more.
+template <class V>
+inline constexpr bool whole_lines = sizeof(V) == 64;
+
 /// Weights up to this size stay in L2 from step to step.
 constexpr std::size_t resident_bytes = 512 << 10;
 
-/// Long sums go in chunks of so many k that the weights of a chunk and of the next stay in L2 while all rows pass: a
-/// multiple of `lanes`, and even.  Between chunks the sums wait in memory, which rounds nothing.
-PYLSTM_INLINE std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::size_t lanes) {
-  constexpr std::size_t chunk_bytes = 64 << 10;
-  const std::size_t chunks = std::max<std::size_t>(1, (depth * bytes_per_k + chunk_bytes / 2) / chunk_bytes);
+/// Recurrent products ask for the weights that come next from beyond L2; machines with whole lines do it by themselves.
+template <class V>
+constexpr bool asks_ahead(std::size_t weights_bytes) {
+  return !whole_lines<V> && weights_bytes > resident_bytes;
+}
+
+/// Weights of a chunk of a long sum: they and the next chunk's stay in L2 while all rows pass.
+constexpr std::size_t chunk_bytes = 64 << 10;
+/// Of recurrent products, in which few rows pass.
+template <class V>
+inline constexpr std::size_t recurrent_chunk_bytes = whole_lines<V> ? 4 * chunk_bytes : chunk_bytes;
+
+/// Long sums go in chunks of so many k, of about `bytes` of weights: a multiple of `lanes`, and even.  Between chunks
+/// the sums wait in memory, which rounds nothing.
+PYLSTM_INLINE std::size_t chunk_depth(std::size_t depth, std::size_t bytes_per_k, std::size_t lanes,
+                                      std::size_t bytes) {
+  const std::size_t chunks = std::max<std::size_t>(1, (depth * bytes_per_k + bytes / 2) / bytes);
   const std::size_t even = (depth + chunks - 1) / chunks;
   return (even + lanes - 1) / lanes * lanes;
 }
@@ -267,8 +283,8 @@ inline constexpr std::size_t transposed_rows = NV < 3 || Isa::registers > 16 ? 6
 
 /// Units whose weights of `vectors` vectors make a chunk.
 template <class T>
-PYLSTM_INLINE std::size_t transposed_depth(const TransposedShape& shape, std::size_t vectors) {
-  return chunk_depth(shape.units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes);
+PYLSTM_INLINE std::size_t transposed_depth(const TransposedShape& shape, std::size_t vectors, std::size_t bytes) {
+  return chunk_depth(shape.units, shape.gates * vectors * shape.lanes * sizeof(T), shape.lanes, bytes);
 }
 
 /// One group's chunks of units, and tiles over rows [begin, end) in each: calls tile(R, first row, first unit, end of
@@ -276,7 +292,7 @@ PYLSTM_INLINE std::size_t transposed_depth(const TransposedShape& shape, std::si
 template <class Isa, class T, std::size_t NV, class Tile>
 PYLSTM_INLINE void for_each_transposed_tile(const TransposedShape& shape, std::integral_constant<std::size_t, NV>,
                                             std::size_t begin, std::size_t end, Tile tile) {
-  const std::size_t depth = transposed_depth<T>(shape, NV);
+  const std::size_t depth = transposed_depth<T>(shape, NV, recurrent_chunk_bytes<typename Isa::template vec<T>>);
   for (std::size_t j = 0; j < shape.units; j += depth) {
     const std::size_t j_end = std::min(j + depth, shape.units);
     for_each_tile<transposed_rows<Isa, NV>>(begin, end,
