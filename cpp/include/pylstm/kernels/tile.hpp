@@ -45,7 +45,7 @@ struct Ahead {
   }
 };
 
-/// A vector is a cache line.  Machines with such have 1 MiB of L2 or more.
+/// A vector is a cache line: AVX-512, whose servers have 1 MiB of L2 or more (some laptops half of it).
 template <class V>
 inline constexpr bool whole_lines = sizeof(V) == 64;
 
