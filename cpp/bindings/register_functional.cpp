@@ -360,7 +360,6 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
     Scratch<T> scratch;
     if (training) tape->panels = Buffer<T>(layer.size());
     T* const panels = training ? tape->panels.data() : scratch.panels(layer.size());
-    layer.pack(weights_view, panels);
     if (training) {
       tape->x = Buffer<T>(checked_product(a.N, a.T, a.I));
       const Sequence<const T> source{input.data, input.step_stride, input.row_stride, nullptr};
@@ -370,8 +369,8 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
     }
     zero_padding(y_data, schedule, layer.outputs());
-    layer.forward(panels, schedule, input, output, states, training ? &tape->states : nullptr, scratch.workspace(),
-                  interrupt);
+    layer.pack_and_forward(weights_view, panels, schedule, input, output, states, training ? &tape->states : nullptr,
+                           scratch.workspace(), interrupt);
   });
   py::object handle = py::none();
   if (training) handle = py::cast(Tape{a.cell.family(), std::shared_ptr<const LayerTape<T>>(std::move(tape))});
@@ -439,10 +438,9 @@ py::tuple step(const Arguments& a) {
   with_or_without_gil(products(layer, a.N, 1), [&](Interrupt& interrupt) {
     if (unpacked) return layer.step(weights_view, input.data, states.h0, states.c0, states.h_n, states.c_n);
     Scratch<T> scratch;
-    T* const panels = scratch.panels(layer.size());
-    layer.pack(weights_view, panels);
     const Schedule schedule{.steps = 1, .rows = a.N};
-    layer.forward(panels, schedule, input, {}, states, nullptr, scratch.workspace(), interrupt);
+    layer.pack_and_forward(weights_view, scratch.panels(layer.size()), schedule, input, {}, states, nullptr,
+                           scratch.workspace(), interrupt);
   });
   return py::make_tuple(h, c);
 }

@@ -68,31 +68,21 @@ class FastLayer {
  public:
   FastLayer(const kernels::KernelTable<T>& table, const reference::Problem<T>& p)
       : layer_(table.cell(choice_of(p)), p.I, p.H, {.clip = p.clip}, p.P), panels_(layer_.size(), nan) {
-    layer_.pack({.weight_ih = or_null(p.weight_ih),
-                 .weight_hh = or_null(p.weight_hh),
-                 .bias = or_null(p.bias),
-                 .bias_recurrent = or_null(p.bias_recurrent),
-                 .unit_weights = or_null(p.unit_weights),
-                 .weight_hr = or_null(p.weight_hr)},
-                panels_.data());
+    layer_.pack(weights_of(p), panels_.data());
   }
 
   bool has_memory() const { return layer_.has_memory(); }
 
+  const Buffer<T>& panels() const { return panels_; }
+  layers::Plan forward_plan(const Schedule& schedule) const { return layer_.forward_plan(schedule); }
+
   LayerOutputs<T> forward(const reference::Problem<T>& p, Mode mode) {
-    const layers::BatchOrder order = order_of(p);
-    const Schedule schedule = order.schedule();
-    LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.width(), untouched),
-                      .h_n = std::vector<T>(p.N * p.width(), untouched),
-                      .c_n = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)};
-    poison();
-    Interrupt never;
-    layer_.forward(panels_.data(), schedule, time_major<const T>(p.x, p.N, p.I, schedule),
-                   time_major<T>(r.y, p.N, p.width(), schedule),
-                   {.h0 = or_null(p.h0), .c0 = or_null(p.c0), .h_n = r.h_n.data(), .c_n = r.c_n.data()},
-                   mode == Mode::training ? &tape_ : nullptr, work_, never, noise_of(p, schedule));
-    r.written_past_end = clear_padding(p, r.y, p.width());
-    return r;
+    return outputs(p, mode, [&](auto&&... operands) { layer_.forward(panels_.data(), operands...); });
+  }
+  LayerOutputs<T> pack_and_forward(const reference::Problem<T>& p, Mode mode) {
+    std::fill(panels_.begin(), panels_.end(), nan);
+    return outputs(p, mode,
+                   [&](auto&&... operands) { layer_.pack_and_forward(weights_of(p), panels_.data(), operands...); });
   }
 
   /// Of the last forward pass in training mode; with `threads` a segment of the steps on each of these numbers.
@@ -140,13 +130,7 @@ class FastLayer {
                                    .unit_weights = g.d.unit_weights.data(),
                                    .weight_hr = g.d.weight_hr.data()});
     Buffer<T> packed(dpanels.size(), nan);
-    layer_.pack({.weight_ih = or_null(g.d.weight_ih),
-                 .weight_hh = or_null(g.d.weight_hh),
-                 .bias = or_null(g.d.bias),
-                 .bias_recurrent = or_null(g.d.bias_recurrent),
-                 .unit_weights = or_null(g.d.unit_weights),
-                 .weight_hr = or_null(g.d.weight_hr)},
-                packed.data());
+    layer_.pack(weights_of(g.d), packed.data());
     g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
     g.written_past_end = clear_padding(p, g.d.x, p.I);
     return g;
@@ -154,6 +138,34 @@ class FastLayer {
 
  private:
   static constexpr T untouched = T(-12345), nan = std::numeric_limits<T>::quiet_NaN();
+
+  /// Of a problem, or of its gradients.
+  template <class P>
+  static layers::LayerWeights<const T> weights_of(const P& p) {
+    return {.weight_ih = or_null(p.weight_ih),
+            .weight_hh = or_null(p.weight_hh),
+            .bias = or_null(p.bias),
+            .bias_recurrent = or_null(p.bias_recurrent),
+            .unit_weights = or_null(p.unit_weights),
+            .weight_hr = or_null(p.weight_hr)};
+  }
+
+  template <class Forward>
+  LayerOutputs<T> outputs(const reference::Problem<T>& p, Mode mode, Forward forward) {
+    const layers::BatchOrder order = order_of(p);
+    const Schedule schedule = order.schedule();
+    LayerOutputs<T> r{.y = std::vector<T>(p.T * p.N * p.width(), untouched),
+                      .h_n = std::vector<T>(p.N * p.width(), untouched),
+                      .c_n = std::vector<T>(layer_.has_memory() ? p.N * p.H : 0, untouched)};
+    poison();
+    Interrupt never;
+    const layers::States<T> states{.h0 = or_null(p.h0), .c0 = or_null(p.c0), .h_n = r.h_n.data(), .c_n = r.c_n.data()};
+    layers::Tape<T>* const tape = mode == Mode::training ? &tape_ : nullptr;
+    forward(schedule, time_major<const T>(p.x, p.N, p.I, schedule), time_major<T>(r.y, p.N, p.width(), schedule),
+            states, tape, work_, never, noise_of(p, schedule));
+    r.written_past_end = clear_padding(p, r.y, p.width());
+    return r;
+  }
 
   /// From the reference's order of rows and times to that of the walk.
   kernels::StateNoise<T> noise_of(const reference::Problem<T>& p, const Schedule& schedule) {

@@ -336,6 +336,43 @@ TEST_CASE_TEMPLATE("the number of threads changes no bit", T, float, double) {
       }
 }
 
+TEST_CASE_TEMPLATE("packing on the way, and blocks that threads share by rows, change no bit", T, float, double) {
+  const std::string isa = pylstm::available_isas().front();
+  // The last is too large for a cache, so that threads share its units: an odd number of blocks, and rows enough.
+  const std::vector<Sizes> sizes{{3, 5, 50, 20}, {9, 2, 49, 33}, {3, 33, 50, 513}};
+  std::uint64_t seed = 0;
+  std::size_t on_the_way = 0, by_units = 0;
+  for (const Sizes& s : sizes)
+    for (const Combination& combination : s.H < 100 ? combinations_for_threads : combinations_on_record) {
+      CAPTURE(name(s));
+      CAPTURE(name(combination));
+      const Case<T> a = random_case<T>(s, combination, ++seed);
+      FastLayer<T> packed(table<T>(isa), a.problem), packs(table<T>(isa), a.problem);
+      const auto alone = [&] {
+        const Threads one(1);
+        return packed.forward(a.problem, Mode::training);
+      };
+      const LayerOutputs<T> expected = alone();
+      for (const std::size_t threads : {1U, 2U, 3U, 4U}) {
+        CAPTURE(threads);
+        const Threads scope(threads);
+        const pylstm::Schedule schedule{.steps = s.T, .rows = s.N};
+        const pylstm::layers::Plan plan = packs.forward_plan(schedule);
+        on_the_way += plan.packs_on_the_way(schedule);
+        by_units += plan.split_units;
+        for (const Mode mode : {Mode::training, Mode::inference}) {
+          const LayerOutputs<T> r = packs.pack_and_forward(a.problem, mode);
+          CHECK(same_bits(r.y, expected.y));
+          CHECK(same_bits(r.h_n, expected.h_n));
+          CHECK(same_bits(r.c_n, expected.c_n));
+          CHECK(std::equal(packs.panels().begin(), packs.panels().end(), packed.panels().begin()));
+        }
+      }
+    }
+  CHECK(on_the_way > 0);
+  CHECK(by_units > 0);
+}
+
 TEST_CASE_TEMPLATE("a tape of any number of threads serves any other, and every segment of it another", T, float,
                    double) {
   const std::string isa = pylstm::available_isas().front();

@@ -152,6 +152,13 @@ void copy_outputs(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::
   }
 }
 
+/// Asks for where `copy_outputs` will write.
+template <class T>
+PYLSTM_INLINE void request_outputs(const ForwardStep<T>& step, std::size_t row_begin, std::size_t row_end,
+                                   std::size_t j) {
+  for (std::size_t n = row_begin; n < row_end; ++n) __builtin_prefetch(step.y.row(n) + j, 1, 2);
+}
+
 /// What the regularisers make of the states of rows and blocks of one step.
 template <class V, class T>
 void disturb(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin, std::size_t end,
@@ -218,11 +225,11 @@ void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_
                     });
 }
 
-/// Asks for where the products and the equations of rows and a block will write on a tape: memory that has long left
-/// the cache.  Out of line: every tile's code would have a copy.
+/// Asks for what the products and the equations of rows and a block will read and write: a tape, or the product of the
+/// input, which have long left the cache.  Out of line: every tile's code would have a copy.
 template <class V, class T>
-[[gnu::noinline]] void request_tape(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
-                                    std::size_t block) {
+[[gnu::noinline]] void request_gates(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
+                                     std::size_t block) {
   asm volatile("");  // or GCC drops the calls: to it a prefetch has no effect
   constexpr std::size_t line = 64 / sizeof(T);
   const std::size_t row = a.gates.row_width, width = a.shape.padded_units(), at = block * V::lanes;
@@ -241,7 +248,8 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
   constexpr std::size_t most = max_rows<Isa>(wide * sums);
   const std::size_t K = a.shape.recurrent, per_k = G * V::lanes;
   const bool asks = asks_ahead<V>(K * per_k * a.shape.blocks() * sizeof(T));
-  const bool requests = a.keep_gates && a.gates.block_stride * a.shape.blocks() * sizeof(T) > resident_bytes;
+  const std::size_t cached_bytes = a.keep_gates ? resident_bytes : 8 * resident_bytes;  // without a tape they are new
+  const bool requests = a.gates.block_stride * a.shape.blocks() * sizeof(T) > cached_bytes;
   const auto recurrent_panel = [&](std::size_t block) {
     return a.panels + block * a.shape.block_size() + a.shape.recurrent_offset();
   };
@@ -277,6 +285,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       const std::size_t depth = forward_depth<V, T>(a.shape, P);
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
+        if (step.y && !a.projection) request_outputs(step, n, row_end, block * V::lanes);
         const std::size_t next_block = block + P < a.shape.blocks() ? block + P : range.block_begin;
         const bool last = block + P >= range.block_end;
         const std::size_t asked_t = last ? t + 1 : t, asked_block = last ? range.block_begin : block + P;
@@ -286,7 +295,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
           for_each_tile<max_rows<Isa>(P * sums)>(
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
                 if (requests && k == 0 && asked_t < range.step_end) {
-                  request_tape<V>(a, asked_t, first, first + R, asked_block);
+                  request_gates<V>(a, asked_t, first, first + R, asked_block);
                 }
                 forward_tile<Layout, fused, V, R, P>(
                     a, step, gates, first, block, k, end,

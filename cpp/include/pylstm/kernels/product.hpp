@@ -24,6 +24,8 @@ struct AffineOperands {
   std::size_t out_block_stride;
   std::size_t columns;  ///< elements of the last block's rows that exist
   std::size_t block_begin, block_end;
+  const Stretch<T>* wanted = nullptr;  ///< asked for while the first block's products run
+  std::size_t wanted_count = 0;
 };
 
 template <class T, class Isa, std::size_t Slots, auto slot, bool biased>
@@ -46,6 +48,7 @@ void affine(const AffineOperands<T>& a) {
   }();
   constexpr std::size_t sums = held.size(), most = max_rows<Isa>(sums);
   const simd::FlushDenormals flush;
+  Wanted<T> wanted(a.wanted, a.wanted_count, (a.n + most - 1) / most);
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
     const T* const panel = a.panels + block * a.shape.block_size();
     const std::size_t columns = block + 1 < a.shape.blocks() ? Slots * S : a.columns;
@@ -57,7 +60,8 @@ void affine(const AffineOperands<T>& a) {
       for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
         acc[r][i] = biased ? V::load(panel + a.shape.bias_offset() + i * S) : V::zero();
       });
-      accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0, {panel, 0});
+      accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0,
+                                  wanted.next(panel, a.shape.inputs / unrolled + 1));
       for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
         constexpr auto at = held;
         const std::size_t to = at[i] * S;

@@ -45,6 +45,39 @@ struct Ahead {
   }
 };
 
+/// Memory that somebody needs next.
+template <class T>
+struct Stretch {
+  const T* at;
+  std::size_t size;
+};
+
+/// Stretches of memory handed out to tiles, in order.
+template <class T>
+class Wanted {
+ public:
+  PYLSTM_INLINE Wanted(const Stretch<T>* list, std::size_t count, std::size_t tiles) : next_(list), end_(list + count) {
+    if (tiles <= count) next_ = end_;
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < count; ++i) size += list[i].size;
+    if (next_ != end_) share_ = size / (tiles - count) + 1;  // each stretch ends with a smaller one
+  }
+
+  /// What a tile asks for in `turns` requests; at `none`, nothing.
+  PYLSTM_INLINE Ahead<T> next(const T* none, std::size_t turns) {
+    if (next_ == end_) return {none, 0};
+    const std::size_t size = std::min(share_, next_->size - done_);
+    const Ahead<T> ahead{next_->at + done_, (size + turns - 1) / turns};
+    done_ += size;
+    if (done_ == next_->size) ++next_, done_ = 0;
+    return ahead;
+  }
+
+ private:
+  const Stretch<T>*next_, *end_;
+  std::size_t share_ = 0, done_ = 0;
+};
+
 /// A vector is a cache line: AVX-512, whose servers have 1 MiB of L2 or more (some laptops half of it).
 template <class V>
 inline constexpr bool whole_lines = sizeof(V) == 64;

@@ -12,6 +12,7 @@
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/block_queue.hpp"
 #include "pylstm/layers/operands.hpp"
+#include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/recurrent_spec.hpp"
 #include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
@@ -22,16 +23,19 @@ namespace pylstm::layers {
 template <class T>
 class ForwardPass {
  public:
-  /// On a tape, if it is not null: the pass can be differentiated then.
+  /// On a tape, if it is not null: the pass can be differentiated then.  `packing`: matrices that the panels lack yet,
+  /// where one product of the input is all that precedes the recurrence (`packs_on_the_way`).
   ForwardPass(const RecurrentSpec<T>& spec, const Segment& segment, const T* panels, const Schedule& schedule,
               Sequence<const T> x, Sequence<T> y, Tape<T>* tape, Workspace<T>& work,
-              const kernels::StateNoise<T>& noise)
+              const kernels::StateNoise<T>& noise, const PackingOnTheWay<T>* packing = nullptr)
       : spec_(spec),
         segment_(segment),
         schedule_(schedule),
         plan_(spec.forward_plan(schedule)),
+        whole_blocks_(whole_blocks(plan_, spec.shape.blocks(), schedule.rows)),
         shares_(spec.row_shares(plan_, schedule)),
         noise_(noise),
+        packing_(packing),
         work_(work) {
     require(!spec.projected() || (!noise.drops() && !noise.holds()),
             "a projected state takes neither dropout nor zoneout");
@@ -106,6 +110,9 @@ class ForwardPass {
       work_.in.resize(most_listed() * lists);
       work_.out.resize(most_listed() * lists);
     }
+    if (packing_ != nullptr) {
+      for (std::size_t block = whole_blocks_; block < spec_.shape.blocks(); ++block) packing_->pack(block);
+    }
     BlockQueue queue(plan_.split_units ? plan_.threads : 0);
     RowBorders borders(shares_, schedule_, plan_.threads);
     for (std::size_t begin = segment_.begin, polled = begin; begin < segment_.end;) {
@@ -115,7 +122,7 @@ class ForwardPass {
       }
       const std::size_t end = plan_.split_units ? begin + 1 : rows_change(begin, polled);
       if (plan_.split_units) {
-        queue.fill(spec_.shape.blocks());
+        queue.fill(whole_blocks_);
       } else {
         borders.share_out({.begin = begin, .end = end});
       }
@@ -177,6 +184,13 @@ class ForwardPass {
     std::fill(to + given, to + width, T(0));
   }
 
+  /// Where there are rows enough, threads share by rows the blocks that would be left over: 41 blocks are 20 and a half
+  /// for each of two.
+  static std::size_t whole_blocks(const Plan& plan, std::size_t blocks, std::size_t rows) {
+    constexpr std::size_t least_rows = 8;  // of each: fewer take a tile no less time
+    return plan.split_units && rows >= least_rows * plan.threads ? blocks / plan.threads * plan.threads : blocks;
+  }
+
   /// A step up to which nearly as many rows run as at `begin`: those that threads share.
   std::size_t rows_change(std::size_t begin, std::size_t end) const {
     if (schedule_.lengths == nullptr || plan_.threads == 1) return end;
@@ -199,6 +213,13 @@ class ForwardPass {
 
   void run_units(BlockQueue& queue, const Share& share, std::size_t begin, std::size_t end) const {
     kernels::Range range = all();
+    if (whole_blocks_ < range.block_end) {
+      range.block_begin = whole_blocks_;
+      range.row_begin = share.begin(schedule_.active_at(begin));
+      range.row_end = share.end(schedule_.active_at(begin));
+      run_steps(runs_[0], range, begin, end, share.index * most_listed());
+      range = all();
+    }
     while (queue.take(share.index, range.block_begin, range.block_end)) {
       run_steps(runs_[0], range, begin, end, share.index * most_listed());
     }
@@ -227,15 +248,26 @@ class ForwardPass {
         work_.out[n] = a.gates.row(t, row);
       }
     }
-    spec_.cell->input.affine({.shape = spec_.shape,
-                              .panels = a.panels,
-                              .in = work_.in.data() + first,
-                              .out = work_.out.data() + first,
-                              .n = n - first,
-                              .out_block_stride = a.gates.block_stride,
-                              .columns = a.gates.row_width,
-                              .block_begin = range.block_begin,
-                              .block_end = range.block_end});
+    kernels::AffineOperands<T> product{.shape = spec_.shape,
+                                       .panels = a.panels,
+                                       .in = work_.in.data() + first,
+                                       .out = work_.out.data() + first,
+                                       .n = n - first,
+                                       .out_block_stride = a.gates.block_stride,
+                                       .columns = a.gates.row_width,
+                                       .block_begin = range.block_begin,
+                                       .block_end = range.block_end};
+    if (packing_ == nullptr || range.block_begin >= whole_blocks_) return spec_.cell->input.affine(product);
+    for (std::size_t block = range.block_begin; block < range.block_end; ++block) {
+      packing_->pack(block);
+      std::vector<kernels::Stretch<T>> next;
+      if (block + 1 < range.block_end) next = packing_->stretches(block + 1);
+      product.block_begin = block;
+      product.block_end = block + 1;
+      product.wanted = next.data();
+      product.wanted_count = next.size();
+      spec_.cell->input.affine(product);
+    }
   }
 
   kernels::Range all() const { return {0, schedule_.steps, 0, schedule_.rows, 0, spec_.shape.blocks()}; }
@@ -245,8 +277,10 @@ class ForwardPass {
   const Segment segment_;
   const Schedule& schedule_;
   const Plan plan_;
+  const std::size_t whole_blocks_;  ///< those that threads take whole where they share the units
   const RowShares shares_;
   const kernels::StateNoise<T>& noise_;
+  const PackingOnTheWay<T>* const packing_;
   Workspace<T>& work_;
   History<T> h_, c_, m_, c_new_, gates_, kept_, h_reset_;  ///< of all runs
   bool gates_kept_ = false;

@@ -1,7 +1,9 @@
-/// Packing whole parts of the panels, shared by threads where a part is large.
+/// Packing parts of the panels: whole ones, shared by threads where they are large, or block by block on the way.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
@@ -32,5 +34,42 @@ void unpack(const kernels::PanelKernels<T>& kernel, const kernels::PanelShape& s
     kernel.unpack({shape, part, matrix, panels, begin, end});
   });
 }
+
+/// Matrices that a pass packs on its way, each block of units right before its first use.
+template <class T>
+class PackingOnTheWay {
+ public:
+  PackingOnTheWay(const kernels::PanelKernels<T>& kernel, const kernels::PanelShape& shape, T* panels)
+      : kernel_(&kernel), shape_(shape), panels_(panels) {}
+
+  void add(const kernels::PanelPart& part, const T* matrix) { matrices_.push_back({part, matrix}); }
+
+  void pack(std::size_t block) const {
+    for (const Matrix& m : matrices_) kernel_->pack({shape_, m.part, m.data, panels_, block, block + 1});
+  }
+
+  /// What `pack` will read and write.
+  std::vector<kernels::Stretch<T>> stretches(std::size_t block) const {
+    std::vector<kernels::Stretch<T>> list{{panels_ + block * shape_.block_size(), shape_.block_size()}};
+    const std::size_t first = block * shape_.lanes, units = std::min(shape_.lanes, shape_.units - first);
+    for (const Matrix& m : matrices_) {
+      for (std::size_t gate = 0; m.data != nullptr && gate < m.part.gates; ++gate) {
+        list.push_back({m.data + (gate * shape_.units + first) * m.part.columns, units * m.part.columns});
+      }
+    }
+    return list;
+  }
+
+ private:
+  struct Matrix {
+    kernels::PanelPart part;
+    const T* data;  ///< null counts as zeros
+  };
+
+  const kernels::PanelKernels<T>* kernel_;
+  kernels::PanelShape shape_;
+  T* panels_;
+  std::vector<Matrix> matrices_;
+};
 
 }  // namespace pylstm::layers

@@ -19,6 +19,12 @@ struct Plan {
   bool input_product = false;       ///< W x for a chunk of steps in one product before the recurrence
   std::size_t chunk_steps = 1;      ///< steps that share a product: forward of the input, backward of the weights
   std::size_t call_steps = 1;  ///< forward: steps between two looks at the interrupt; by rows, of a call of the threads
+
+  /// Forward: whether each thread may pack the blocks of units it takes, right before the one product of their input.
+  bool packs_on_the_way(const Schedule& schedule) const {
+    const bool once = schedule.rows > 0 && schedule.steps > 0 && chunk_steps >= schedule.steps;
+    return input_product && once && (split_units || product_threads == 1);
+  }
 };
 
 /// Real steps of all rows.
@@ -72,8 +78,13 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
     plan.chunk_steps = std::clamp<std::size_t>(chunk_bytes * plan.threads / step_bytes, 1, 64);
     // At least a few tiles of rows per pass over the weights, and many where they come from beyond L2.
     const std::size_t weights_bytes = shape.inputs * shape.padded_units() * shape.input_slots * scalar_size;
-    const std::size_t least_rows = weights_bytes > (1 << 20) ? 256 : 48;
+    // Many of a short sequence make one pass.
+    const bool streams = weights_bytes > (1 << 20);
+    const std::size_t least_rows = streams ? 256 : 48;
     plan.chunk_steps = std::max(plan.chunk_steps, (least_rows + rows - 1) / rows);
+    if (streams && rows * schedule.steps <= 1024 && step_bytes * schedule.steps <= (32 << 20)) {
+      plan.chunk_steps = schedule.steps;
+    }
   }
   const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
   plan.chunk_steps = std::min(plan.chunk_steps, steps);

@@ -50,18 +50,15 @@ class RecurrentLayer {
 
   /// Weights to panels, and gradients back.
   void pack(const LayerWeights<const T>& weights, T* panels) const {
-    for_each_part(weights, [&](const kernels::PanelPart& part, const T* matrix) {
-      layers::pack(spec_.cell->input, shape(), part, matrix, panels);
-    });
-    if (projected()) {
-      layers::pack(spec_.cell->input, projection_shape(), kernels::input_part(projection_shape()), weights.weight_hr,
-                   panels + shape().size());
-    }
+    for_each_matrix(weights, packing_to(panels));
+    pack_rest(weights, panels);
   }
   void unpack(const T* panels, const LayerWeights<T>& weights) const {
-    for_each_part(weights, [&](const kernels::PanelPart& part, T* matrix) {
+    const auto unpack = [&](const kernels::PanelPart& part, T* matrix) {
       if (matrix != nullptr) layers::unpack(spec_.cell->input, shape(), part, panels, matrix);
-    });
+    };
+    for_each_matrix(weights, unpack);
+    for_each_vector(weights, unpack);
     if (projected() && weights.weight_hr != nullptr) {
       layers::unpack(spec_.cell->input, projection_shape(), kernels::input_part(projection_shape()),
                      panels + shape().size(), weights.weight_hr);
@@ -93,6 +90,23 @@ class RecurrentLayer {
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
                const kernels::StateNoise<T>& noise = {}) const {
     forward_segment(Segment::all(schedule), nullptr, panels, schedule, x, y, states, tape, work, interrupt, noise);
+  }
+
+  /// `pack`, then `forward`.
+  void pack_and_forward(const LayerWeights<const T>& weights, T* panels, const Schedule& schedule, Sequence<const T> x,
+                        Sequence<T> y, const States<T>& states, Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
+                        const kernels::StateNoise<T>& noise = {}) const {
+    if (!forward_plan(schedule).packs_on_the_way(schedule)) {
+      pack(weights, panels);
+      return forward(panels, schedule, x, y, states, tape, work, interrupt, noise);
+    }
+    PackingOnTheWay<T> packing(spec_.cell->input, shape(), panels);
+    for_each_matrix(weights, [&](const kernels::PanelPart& part, const T* matrix) { packing.add(part, matrix); });
+    pack_rest(weights, panels);
+    ForwardPass<T> pass(spec_, Segment::all(schedule), panels, schedule, x, y, tape, work, noise, &packing);
+    pass.begin(states);
+    pass.run(interrupt);
+    pass.end(states);
   }
 
   /// As `forward`, of a segment of the walk, on a tape: it begins with `before`, what `copy_border` took from the
@@ -148,14 +162,31 @@ class RecurrentLayer {
   }
 
  private:
+  auto packing_to(T* panels) const {
+    return [this, panels](const kernels::PanelPart& part, const T* matrix) {
+      layers::pack(spec_.cell->input, shape(), part, matrix, panels);
+    };
+  }
+  /// All but what `for_each_matrix` visits.
+  void pack_rest(const LayerWeights<const T>& weights, T* panels) const {
+    for_each_vector(weights, packing_to(panels));
+    if (projected()) {
+      layers::pack(spec_.cell->input, projection_shape(), kernels::input_part(projection_shape()), weights.weight_hr,
+                   panels + shape().size());
+    }
+  }
+
   template <class U, class Visit>
-  void for_each_part(const LayerWeights<U>& weights, Visit visit) const {
+  void for_each_matrix(const LayerWeights<U>& weights, Visit visit) const {
     visit(kernels::input_part(shape()), weights.weight_ih);
     visit(kernels::recurrent_part(shape()), weights.weight_hh);
     if (resets_state()) {
       visit(kernels::reset_part(shape()),
             shifted(weights.weight_hh, shape().recurrent_slots * shape().units * outputs()));
     }
+  }
+  template <class U, class Visit>
+  void for_each_vector(const LayerWeights<U>& weights, Visit visit) const {
     visit(kernels::bias_part(shape()), weights.bias);
     visit(kernels::recurrent_bias_part(shape()), weights.bias_recurrent);
     visit(kernels::unit_weights_part(shape()), weights.unit_weights);
