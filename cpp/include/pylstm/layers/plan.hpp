@@ -65,13 +65,25 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   plan.threads = plan.split_units ? by_units : by_rows;
 }
 
+/// Whether the product of the input is worth passes of its own, rather than a longer sum in each step's tiles: where
+/// few rows share a pass over many weights, and with vectors shorter than a cache line.
+inline bool multiplies_input_apart(const Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule,
+                                   std::size_t scalar_size) {
+  constexpr std::size_t least_inputs = 48, least_rows = 3;
+  constexpr std::size_t row_bytes = 256 << 10;  // of weights that come by while a row is computed
+  if (shape.inputs < least_inputs || schedule.steps < 2) return false;
+  const std::size_t rows = schedule.rows / (plan.split_units ? 1 : plan.threads),
+                    bytes = shape.size() * scalar_size / (plan.split_units ? plan.threads : 1);
+  const bool whole_lines = shape.lanes * scalar_size >= 64;
+  return !whole_lines || rows < least_rows || bytes > rows * row_bytes;
+}
+
 inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
                          bool whole_rows, bool projected) {
-  constexpr std::size_t least_inputs = 48;
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
   Plan plan;
   plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows || projected ? 1 : (shape.blocks() + 1) / 2);
-  plan.input_product = whole_rows || (shape.inputs >= least_inputs && schedule.steps > 1);
+  plan.input_product = whole_rows || multiplies_input_apart(plan, shape, schedule, scalar_size);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   if (plan.input_product) {
     const std::size_t step_bytes = rows * shape.padded_units() * shape.slots * scalar_size;
