@@ -152,13 +152,6 @@ void copy_outputs(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::
   }
 }
 
-/// Asks for where `copy_outputs` will write.
-template <class T>
-PYLSTM_INLINE void request_outputs(const ForwardStep<T>& step, std::size_t row_begin, std::size_t row_end,
-                                   std::size_t j) {
-  for (std::size_t n = row_begin; n < row_end; ++n) __builtin_prefetch(step.y.row(n) + j, 1, 2);
-}
-
 /// What the regularisers make of the states of rows and blocks of one step.
 template <class V, class T>
 void disturb(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_t begin, std::size_t end,
@@ -239,6 +232,13 @@ template <class V, class T>
   for (std::size_t n = begin; a.c_new && n < end; ++n) __builtin_prefetch(a.c_new.at(t + 1) + n * width + at, 1, 2);
 }
 
+/// As `request_gates`, for where `copy_outputs` will write.
+template <class V, class T>
+[[gnu::noinline]] void request_outputs(const Rows<T>& y, std::size_t row_begin, std::size_t row_end, std::size_t j) {
+  asm volatile("");
+  for (std::size_t n = row_begin; n < row_end; ++n) __builtin_prefetch(y.row(n) + j, 1, 2);
+}
+
 /// Runs the steps of a range.  Rows that have ended are not touched.
 template <class Layout, bool fused, class Isa, class T>
 PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range) {
@@ -285,7 +285,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       const std::size_t depth = forward_depth<V, T>(a.shape, P);
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
-        if (step.y && !a.projection) request_outputs(step, n, row_end, block * V::lanes);
+        if (step.y && !a.projection) request_outputs<V>(step.y, n, row_end, block * V::lanes);
         const std::size_t next_block = block + P < a.shape.blocks() ? block + P : range.block_begin;
         const bool last = block + P >= range.block_end;
         const std::size_t asked_t = last ? t + 1 : t, asked_block = last ? range.block_begin : block + P;

@@ -48,7 +48,7 @@ void affine(const AffineOperands<T>& a) {
   }();
   constexpr std::size_t sums = held.size(), most = max_rows<Isa>(sums);
   const simd::FlushDenormals flush;
-  Wanted<T> wanted(a.wanted, a.wanted_count, (a.n + most - 1) / most);
+  Wanted<V, T> wanted(a.wanted, a.wanted_count, (a.n + most - 1) / most);
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
     const T* const panel = a.panels + block * a.shape.block_size();
     const std::size_t columns = block + 1 < a.shape.blocks() ? Slots * S : a.columns;

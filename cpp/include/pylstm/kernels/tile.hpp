@@ -52,11 +52,12 @@ struct Stretch {
   std::size_t size;
 };
 
-/// Stretches of memory handed out to tiles, in order.
-template <class T>
+/// Stretches of memory handed out to tiles, in order.  Out of line: every tile's code would have a copy.
+template <class V, class T>
 class Wanted {
  public:
-  PYLSTM_INLINE Wanted(const Stretch<T>* list, std::size_t count, std::size_t tiles) : next_(list), end_(list + count) {
+  [[gnu::noinline]] Wanted(const Stretch<T>* list, std::size_t count, std::size_t tiles)
+      : next_(list), end_(list + count) {
     if (tiles <= count) next_ = end_;
     std::size_t size = 0;
     for (std::size_t i = 0; i < count; ++i) size += list[i].size;
@@ -64,7 +65,7 @@ class Wanted {
   }
 
   /// What a tile asks for in `turns` requests; at `none`, nothing.
-  PYLSTM_INLINE Ahead<T> next(const T* none, std::size_t turns) {
+  [[gnu::noinline]] Ahead<T> next(const T* none, std::size_t turns) {
     if (next_ == end_) return {none, 0};
     const std::size_t size = std::min(share_, next_->size - done_);
     const Ahead<T> ahead{next_->at + done_, (size + turns - 1) / turns};
