@@ -23,11 +23,10 @@ namespace pylstm::layers {
 template <class T>
 class ForwardPass {
  public:
-  /// On a tape, if it is not null: the pass can be differentiated then.  `packing`: matrices that the panels lack yet,
-  /// where one product of the input is all that precedes the recurrence (`packs_on_the_way`).
+  /// On a tape, if it is not null: the pass can be differentiated then.
   ForwardPass(const RecurrentSpec<T>& spec, const Segment& segment, const T* panels, const Schedule& schedule,
               Sequence<const T> x, Sequence<T> y, Tape<T>* tape, Workspace<T>& work,
-              const kernels::StateNoise<T>& noise, const PackingOnTheWay<T>* packing = nullptr)
+              const kernels::StateNoise<T>& noise)
       : spec_(spec),
         segment_(segment),
         schedule_(schedule),
@@ -35,7 +34,6 @@ class ForwardPass {
         whole_blocks_(whole_blocks(plan_, spec.shape.blocks(), schedule.rows)),
         shares_(spec.row_shares(plan_, schedule)),
         noise_(noise),
-        packing_(packing),
         work_(work) {
     require(!spec.projected() || (!noise.drops() && !noise.holds()),
             "a projected state takes neither dropout nor zoneout");
@@ -104,7 +102,12 @@ class ForwardPass {
     }
   }
 
-  void run(Interrupt& interrupt) {
+  /// Of the pass's own plan: the number of threads may be another one now.
+  bool packs_on_the_way() const { return plan_.packs_on_the_way(schedule_); }
+
+  /// `packing`: matrices that the panels lack yet, if the pass packs on the way.
+  void run(Interrupt& interrupt, const PackingOnTheWay<T>* packing = nullptr) {
+    packing_ = packing;
     if (plan_.input_product) {
       const std::size_t lists = plan_.split_units ? plan_.threads : 1;
       work_.in.resize(most_listed() * lists);
@@ -280,7 +283,7 @@ class ForwardPass {
   const std::size_t whole_blocks_;  ///< those that threads take whole where they share the units
   const RowShares shares_;
   const kernels::StateNoise<T>& noise_;
-  const PackingOnTheWay<T>* const packing_;
+  const PackingOnTheWay<T>* packing_ = nullptr;
   Workspace<T>& work_;
   History<T> h_, c_, m_, c_new_, gates_, kept_, h_reset_;  ///< of all runs
   bool gates_kept_ = false;

@@ -96,16 +96,17 @@ class RecurrentLayer {
   void pack_and_forward(const LayerWeights<const T>& weights, T* panels, const Schedule& schedule, Sequence<const T> x,
                         Sequence<T> y, const States<T>& states, Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
                         const kernels::StateNoise<T>& noise = {}) const {
-    if (!forward_plan(schedule).packs_on_the_way(schedule)) {
-      pack(weights, panels);
-      return forward(panels, schedule, x, y, states, tape, work, interrupt, noise);
-    }
+    ForwardPass<T> pass(spec_, Segment::all(schedule), panels, schedule, x, y, tape, work, noise);
     PackingOnTheWay<T> packing(spec_.cell->input, shape(), panels);
-    for_each_matrix(weights, [&](const kernels::PanelPart& part, const T* matrix) { packing.add(part, matrix); });
+    const bool on_the_way = pass.packs_on_the_way();
+    if (on_the_way) {
+      for_each_matrix(weights, [&](const kernels::PanelPart& part, const T* matrix) { packing.add(part, matrix); });
+    } else {
+      for_each_matrix(weights, packing_to(panels));
+    }
     pack_rest(weights, panels);
-    ForwardPass<T> pass(spec_, Segment::all(schedule), panels, schedule, x, y, tape, work, noise, &packing);
     pass.begin(states);
-    pass.run(interrupt);
+    pass.run(interrupt, on_the_way ? &packing : nullptr);
     pass.end(states);
   }
 
