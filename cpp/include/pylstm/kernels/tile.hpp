@@ -52,21 +52,30 @@ struct Stretch {
   std::size_t size;
 };
 
-/// Stretches of memory handed out to tiles, in order.  Out of line: every tile's code would have a copy.
+/// Stretches of memory handed out to tiles, in order.  Where there are none, as in every step of a stream, one
+/// comparison; the rest is out of line, or every tile's code would have a copy.
 template <class V, class T>
 class Wanted {
  public:
-  [[gnu::noinline]] Wanted(const Stretch<T>* list, std::size_t count, std::size_t tiles)
-      : next_(list), end_(list + count) {
-    if (tiles <= count) next_ = end_;
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < count; ++i) size += list[i].size;
-    if (next_ != end_) share_ = size / (tiles - count) + 1;  // each stretch ends with a smaller one
+  PYLSTM_INLINE Wanted(const Stretch<T>* list, std::size_t count, std::size_t tiles)
+      : next_(list), end_(list + (tiles > count ? count : 0)) {
+    if (next_ != end_) share_out(tiles - count);
   }
 
   /// What a tile asks for in `turns` requests; at `none`, nothing.
-  [[gnu::noinline]] Ahead<T> next(const T* none, std::size_t turns) {
+  PYLSTM_INLINE Ahead<T> next(const T* none, std::size_t turns) {
     if (next_ == end_) return {none, 0};
+    return take(turns);
+  }
+
+ private:
+  /// A stretch's last share is smaller: `shares` is one less for each.
+  [[gnu::noinline]] void share_out(std::size_t shares) {
+    std::size_t size = 0;
+    for (const Stretch<T>* stretch = next_; stretch != end_; ++stretch) size += stretch->size;
+    share_ = size / shares + 1;
+  }
+  [[gnu::noinline]] Ahead<T> take(std::size_t turns) {
     const std::size_t size = std::min(share_, next_->size - done_);
     const Ahead<T> ahead{next_->at + done_, (size + turns - 1) / turns};
     done_ += size;
@@ -74,7 +83,6 @@ class Wanted {
     return ahead;
   }
 
- private:
   const Stretch<T>*next_, *end_;
   std::size_t share_ = 0, done_ = 0;
 };

@@ -263,12 +263,12 @@ class ForwardPass {
     if (packing_ == nullptr || range.block_begin >= whole_blocks_) return spec_.cell->input.affine(product);
     for (std::size_t block = range.block_begin; block < range.block_end; ++block) {
       packing_->pack(block);
-      std::vector<kernels::Stretch<T>> next;
+      typename PackingOnTheWay<T>::Stretches next;
       if (block + 1 < range.block_end) next = packing_->stretches(block + 1);
       product.block_begin = block;
       product.block_end = block + 1;
-      product.wanted = next.data();
-      product.wanted_count = next.size();
+      product.wanted = next.list.data();
+      product.wanted_count = next.count;
       spec_.cell->input.affine(product);
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -48,16 +49,27 @@ class PackingOnTheWay {
     for (const Matrix& m : matrices_) kernel_->pack({shape_, m.part, m.data, panels_, block, block + 1});
   }
 
+  /// Of a block.  No memory of its own: a thread's share must not throw.
+  struct Stretches {
+    std::array<kernels::Stretch<T>, 1 + 3 * 4> list;  ///< the panel, and of three matrices the rows of four gates
+    std::size_t count = 0;
+
+    void add(const T* at, std::size_t size) {
+      if (count < list.size()) list[count++] = {at, size};
+    }
+  };
+
   /// What `pack` will read and write.
-  std::vector<kernels::Stretch<T>> stretches(std::size_t block) const {
-    std::vector<kernels::Stretch<T>> list{{panels_ + block * shape_.block_size(), shape_.block_size()}};
+  Stretches stretches(std::size_t block) const {
+    Stretches stretches;
+    stretches.add(panels_ + block * shape_.block_size(), shape_.block_size());
     const std::size_t first = block * shape_.lanes, units = std::min(shape_.lanes, shape_.units - first);
     for (const Matrix& m : matrices_) {
       for (std::size_t gate = 0; m.data != nullptr && gate < m.part.gates; ++gate) {
-        list.push_back({m.data + (gate * shape_.units + first) * m.part.columns, units * m.part.columns});
+        stretches.add(m.data + (gate * shape_.units + first) * m.part.columns, units * m.part.columns);
       }
     }
-    return list;
+    return stretches;
   }
 
  private:

@@ -90,10 +90,10 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
     plan.chunk_steps = std::clamp<std::size_t>(chunk_bytes * plan.threads / step_bytes, 1, 64);
     // At least a few tiles of rows per pass over the weights, and many where they come from beyond L2.
     const std::size_t weights_bytes = shape.inputs * shape.padded_units() * shape.input_slots * scalar_size;
-    // Many of a short sequence make one pass.
     const bool streams = weights_bytes > (1 << 20);
     const std::size_t least_rows = streams ? 256 : 48;
     plan.chunk_steps = std::max(plan.chunk_steps, (least_rows + rows - 1) / rows);
+    // A short sequence makes one pass.
     if (streams && rows * schedule.steps <= 1024 && step_bytes * schedule.steps <= (32 << 20)) {
       plan.chunk_steps = schedule.steps;
     }
