@@ -432,9 +432,9 @@ TEST_CASE_TEMPLATE("neither threads nor the ISA change a bit of three epochs of 
 }
 
 // Across architectures there is no other run to compare with: AVX2, AVX-512 and NEON have to meet these numbers.
-// A change of the order of a sum changes them, and is a change of the contract.
+// A change of the order of a sum, or of exp, changes them, and is a change of the contract.
 TEST_CASE_TEMPLATE("the bits are those on record", T, float, double) {
-  constexpr std::uint64_t on_record = sizeof(T) == 4 ? 0x5980f50b2d57544au : 0x8239f261199238d3u;
+  constexpr std::uint64_t on_record = sizeof(T) == 4 ? 0x28f7454f06a3b228u : 0x0cd62a3bead03a1fu;
   for (const std::string& isa : isas_with_fma()) {
     CAPTURE(isa);
     std::uint64_t digest = 0xcbf29ce484222325u;

@@ -52,7 +52,19 @@ void check() {
       for (std::size_t o = 0; o < O; ++o) CHECK(same_bits(a[o], b[o]));
     }
   };
+  const auto same_blocks = [&](std::uint64_t seed) {
+    const std::vector<T> x = random_values<T>(20 * I, seed);
+    std::vector<T> a(20 * O), b(20 * O);
+    std::size_t done = 0;
+    for (const std::size_t steps : {0U, 1U, 12U, 7U}) {
+      fixed.run(x.data() + done * I, a.data() + done * O, steps);
+      done += steps;
+    }
+    for (std::size_t t = 0; t < 20; ++t) stream.step(x.data() + t * I, b.data() + t * O);
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(same_bits(a[i], b[i]));
+  };
   same_steps(5);
+  same_blocks(9);
   fixed.reset();
   stream.reset();
   same_steps(6);
@@ -74,6 +86,7 @@ template <class T, CellChoice choice>
 void check_sizes() {
   CAPTURE(static_cast<int>(choice.kind));
   check<T, 1, 8, 1, choice>();
+  check<T, 3, 16, 17, choice>();
   check<T, 2, 37, 19, choice>();
   check<T, 1, 130, 3, choice>();
 }

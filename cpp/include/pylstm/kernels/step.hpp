@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 #include "pylstm/base/inline.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/cells/cell.hpp"
 #include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/panel.hpp"
+#include "pylstm/kernels/product.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
 #include "pylstm/simd/several.hpp"
@@ -116,11 +118,36 @@ PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
   }
 }
 
+/// out = bias + W in, of one row that a step has just stored.  Loads of single numbers from a vector on its way to the
+/// cache come one in two cycles, and the next step's would wait for these: here they are taken out of whole vectors.
+template <class V, class T>
+PYLSTM_INLINE void dense_row(const PanelShape& shape, const T* panels, const T* in, T* out) {
+  constexpr std::size_t S = V::lanes;
+  const std::size_t K = shape.inputs;
+  for (std::size_t block = 0; block < shape.blocks(); ++block) {
+    const T* w = panels + block * shape.block_size();
+    V sum = V::load(w + shape.bias_offset());
+    for (std::size_t k = 0; k < K; k += S, w += S * S) {
+      const V numbers = load_within<V>(in + k, K - k);
+      [&]<std::size_t... lane>(std::index_sequence<lane...>) PYLSTM_INLINE_LAMBDA {
+        (void)((k + lane < K && (sum = fma(broadcast<lane>(numbers), V::load(w + lane * S), sum), true)) && ...);
+      }(std::make_index_sequence<S>{});
+    }
+    store_within(sum, out + block * S, shape.units - block * S);
+  }
+}
+
 /// `step` of run-time sizes, for the table of kernels.
 template <class T, class Isa, class Cell>
 void step_of_panels(const PanelShape& shape, const StepOperands<T>& a) {
   const simd::FlushDenormals flush;
   step<T, Isa, Cell>(shape, a);
+}
+
+template <class T, class Isa>
+void dense_of_row(const AffineOperands<T>& a) {
+  const simd::FlushDenormals flush;
+  dense_row<typename Isa::template vec<T>>(a.shape, a.panels, a.in[0], a.out[0]);
 }
 
 /// Weights in the public layout; null counts as zeros.  States are [H], without padding.

@@ -86,6 +86,7 @@ struct KernelTable {
   CellKernels<T> lstm[4], coupled_lstm[4];  ///< plain, with peepholes, clipping, both
   CellKernels<T> gru, gru_reset_before, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru;
   PanelKernels<T> dense;
+  void (*dense_of_row)(const AffineOperands<T>&);  ///< `dense.affine` of one row that was just stored
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*update_sgd)(const UpdateOperands<T>&);
   void (*update_adam)(const UpdateOperands<T>&);
@@ -229,6 +230,7 @@ constexpr KernelTable<T> kernel_table() {
   table.layer_norm_lstm = cell_kernels<T, Isa, cells::LayerNorm<cells::Lstm<>>, void>();
   table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>, void>();
   table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
+  table.dense_of_row = dense_of_row<T, Isa>;
   table.sum_rows = sum_rows<T, Isa>;
   table.update_sgd = update_sgd<T, Isa>;
   table.update_adam = update_adam<T, Isa>;

@@ -23,7 +23,7 @@ template <>
 struct avx2::vector<float> {
   using scalar = float;
   static constexpr std::size_t lanes = 8;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   __m256 v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -77,6 +77,10 @@ struct avx2::vector<float> {
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 23))};
   }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {_mm256_permutevar8x32_ps(a.v, _mm256_set1_epi32(lane))};
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
   }
@@ -89,7 +93,7 @@ template <>
 struct avx2::vector<double> {
   using scalar = double;
   static constexpr std::size_t lanes = 4;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   __m256d v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {_mm256_loadu_pd(p)}; }
@@ -137,6 +141,10 @@ struct avx2::vector<double> {
   }
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a.v), 52))};
+  }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {_mm256_permute4x64_pd(a.v, lane * 0x55)};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};

@@ -31,7 +31,7 @@ struct avx512::vector<float> {
   using scalar = float;
   using mask = __mmask16;
   static constexpr std::size_t lanes = 16;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   __m512 v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -69,6 +69,10 @@ struct avx512::vector<float> {
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 23))};
   }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {_mm512_permutexvar_ps(_mm512_set1_epi32(lane), a.v)};
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return {_mm512_permutex2var_ps(a.v, order, b.v)};
@@ -84,7 +88,7 @@ struct avx512::vector<double> {
   using scalar = double;
   using mask = __mmask8;
   static constexpr std::size_t lanes = 8;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   __m512d v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
@@ -123,6 +127,10 @@ struct avx512::vector<double> {
   }
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {_mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a.v), 52))};
+  }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {_mm512_permutexvar_pd(_mm512_set1_epi64(lane), a.v)};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};

@@ -36,7 +36,7 @@ struct generic::vector {
   using scalar = T;
   using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   static constexpr std::size_t lanes = generic_bytes<T> / sizeof(T);
-  static constexpr bool unrolls = false;
+  static constexpr bool unrolls = false, fuses = false;
   typedef T floats __attribute__((vector_size(generic_bytes<T>)));
   typedef integer integers __attribute__((vector_size(generic_bytes<T>)));
   typedef std::make_unsigned_t<integer> unsigned_integers __attribute__((vector_size(generic_bytes<T>)));
@@ -79,6 +79,10 @@ struct generic::vector {
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     constexpr int mantissa = std::numeric_limits<T>::digits - 1;
     return {floats(unsigned_integers(a.v) << mantissa)};
+  }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return set1(a.v[lane]);
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return zip(a, b, 0); }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return zip(a, b, lanes / 2); }

@@ -24,7 +24,7 @@ template <>
 struct neon::vector<float> {
   using scalar = float;
   static constexpr std::size_t lanes = 4;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   float32x4_t v;
 
   PYLSTM_INLINE static vector load(const float* p) { return {vld1q_f32(p)}; }
@@ -62,6 +62,10 @@ struct neon::vector<float> {
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a.v), 23))};
   }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {vdupq_laneq_f32(a.v, lane)};
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f32(a.v, b.v)}; }
 };
@@ -70,7 +74,7 @@ template <>
 struct neon::vector<double> {
   using scalar = double;
   static constexpr std::size_t lanes = 2;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   float64x2_t v;
 
   PYLSTM_INLINE static vector load(const double* p) { return {vld1q_f64(p)}; }
@@ -107,6 +111,10 @@ struct neon::vector<double> {
   }
   PYLSTM_INLINE friend vector low_bits_to_exponent(vector a) {
     return {vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(a.v), 52))};
+  }
+  template <std::size_t lane>
+  PYLSTM_INLINE friend vector broadcast(vector a) {
+    return {vdupq_laneq_f64(a.v, lane)};
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f64(a.v, b.v)}; }

@@ -13,6 +13,7 @@ namespace pylstm::simd {
 template <class V, std::size_t N>
 struct Several {
   using scalar = typename V::scalar;
+  static constexpr bool fuses = V::fuses;
   V v[N];
 
   template <class Make>

@@ -15,11 +15,13 @@ namespace pylstm::simd {
 /// `low_bits_to_exponent(a)` shifts the low bits of a's mantissa to the place of the sign and the exponent, all others
 /// out. `add_product(a, b, sum)` is fma(a, b, sum) in the register of `sum`, and a and b are in registers too.
 /// `zip_low(a, b)` is a0 b0 a1 b1 ... of the lower halves, `zip_high` of the upper ones.
-/// `unrolls`: several products of a tile go in one turn of its loop, which costs code.
+/// `broadcast<lane>(a)` has that number of a everywhere.
+/// `unrolls`: several products of a tile go in one turn of its loop, which costs code.  `fuses`: fma rounds once.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
   { V::lanes } -> std::convertible_to<std::size_t>;
   { V::unrolls } -> std::convertible_to<bool>;
+  { V::fuses } -> std::convertible_to<bool>;
   { V::load(in) } -> std::same_as<V>;
   { V::load_first(in, n) } -> std::same_as<V>;
   { V::set1(*in) } -> std::same_as<V>;
@@ -34,7 +36,7 @@ concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar*
   { zero_unless_less(a, a, a) } -> std::same_as<V>;
   { sqrt(abs(a)) } -> std::same_as<V>;
   { copysign(a, low_bits_to_exponent(a)) } -> std::same_as<V>;
-  { zip_low(a, zip_high(a, a)) } -> std::same_as<V>;
+  { broadcast<0>(zip_low(a, zip_high(a, a))) } -> std::same_as<V>;
 };
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
@@ -45,6 +47,20 @@ using native = avx2;
 using native = neon;
 #else
 using native = generic;
+#endif
+
+/// For n numbers in one step, Isa or one of half as wide vectors if two of them hold all: no part of a vector is idle,
+/// divisions take half the time, and what is stored is read again sooner.
+template <class Isa, class T, std::size_t n>
+struct Fitting {
+  using type = Isa;
+};
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+template <class T, std::size_t n>
+  requires(n <= 2 * avx2::vec<T>::lanes)
+struct Fitting<avx512, T, n> {
+  using type = avx2;
+};
 #endif
 
 }  // namespace pylstm::simd

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "pylstm/base/inline.hpp"
 #include "pylstm/cells/coupled_lstm.hpp"
 #include "pylstm/cells/gru.hpp"
 #include "pylstm/cells/lstm.hpp"
@@ -68,18 +69,19 @@ class StaticStream {
   /// y [O] after one more step x [I].
   void step(const T* x, T* y) noexcept {
     const simd::FlushDenormals flush;
-    T *const h_prev = h_[parity_], *const h = h_[1 - parity_];
-    kernels::step<T, Isa, Cell>(
-        layer, {.panels = panels_, .x = x, .h_prev = h_prev, .h = h, .c = c_, .clip = 0, .descending = parity_ != 0});
-    V sums[1][head_blocks];
-    for (std::size_t p = 0; p < head_blocks; ++p) {
-      sums[0][p] = V::load(head_panels_ + p * head.block_size() + head.bias_offset());
+    advance(x);
+    read(h_[parity_], y);
+  }
+
+  /// y [steps][O] after each of several more steps x [steps][I]: what `step` would give, sooner.
+  void run(const T* x, T* y, std::size_t steps) noexcept {
+    const simd::FlushDenormals flush;
+    for (std::size_t t = 0; t < steps; ++t) {
+      advance(x + t * I);
+      // One step late: the processor takes the head's sums up where the next step's equations leave it room.
+      if (t > 0) read(h_[1 - parity_], y + (t - 1) * O);
     }
-    const T* const in[1] = {h};
-    kernels::accumulate<1, kernels::all_slots<1>(), 1, head_blocks>(sums, in, H, head_panels_, head.block_size(),
-                                                                    {head_panels_, 0});
-    for (std::size_t p = 0; p < head_blocks; ++p) kernels::store_within(sums[0][p], y + p * S, O - p * S);
-    parity_ = 1 - parity_;
+    if (steps > 0) read(h_[parity_], y + (steps - 1) * O);
   }
 
   void reset() noexcept {
@@ -99,9 +101,11 @@ class StaticStream {
   }
 
  private:
-  using V = typename Isa::template vec<T>;
+  using LayerIsa = typename simd::Fitting<Isa, T, H>::type;
+  using HeadIsa = typename simd::Fitting<Isa, T, O>::type;
   using Cell = typename decltype(cell_of<choice>())::type;
-  static constexpr std::size_t S = V::lanes, padded = (H + S - 1) / S * S, head_blocks = (O + S - 1) / S;
+  static constexpr std::size_t S = LayerIsa::template vec<T>::lanes, head_S = HeadIsa::template vec<T>::lanes,
+                               padded = (H + S - 1) / S * S, head_padded = (O + head_S - 1) / head_S * head_S;
   static constexpr kernels::PanelShape layer{.inputs = I,
                                              .units = H,
                                              .recurrent = H,
@@ -114,11 +118,25 @@ class StaticStream {
   static constexpr kernels::PanelShape head{.inputs = H,
                                             .units = O,
                                             .recurrent = 0,
-                                            .lanes = S,
+                                            .lanes = head_S,
                                             .input_slots = 1,
                                             .recurrent_slots = 1,
                                             .slots = 1,
                                             .bias_slots = 1};
+
+  PYLSTM_INLINE void advance(const T* x) noexcept {
+    kernels::step<T, LayerIsa, Cell>(layer, {.panels = panels_,
+                                             .x = x,
+                                             .h_prev = h_[parity_],
+                                             .h = h_[1 - parity_],
+                                             .c = c_,
+                                             .clip = 0,
+                                             .descending = parity_ != 0});
+    parity_ = 1 - parity_;
+  }
+  PYLSTM_INLINE void read(const T* h, T* y) const noexcept {
+    kernels::dense_row<typename HeadIsa::template vec<T>>(head, head_panels_, h, y);
+  }
 
   /// A parameter to its place in the panels.
   static void place(const kernels::PanelShape& shape, const kernels::PanelPart& part, const T* values, T* panels) {
@@ -131,7 +149,7 @@ class StaticStream {
 
   alignas(64) T panels_[padded * (I * Cell::input_slots.size() + H * Cell::recurrent_slots.size() + Cell::unit_weights +
                                   Cell::slots)] = {};
-  alignas(64) T head_panels_[head_blocks * S * (H + 1)] = {};
+  alignas(64) T head_panels_[head_padded * (H + 1)] = {};
   alignas(64) T h_[2][padded] = {};
   alignas(64) T c_[padded] = {};
   std::size_t parity_ = 0;

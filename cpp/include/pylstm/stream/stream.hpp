@@ -208,7 +208,7 @@ class Stream {
       x = {read, 0, static_cast<std::ptrdiff_t>(width), nullptr};
     }
     const kernels::PanelShape& shape = network_->head().shape();
-    affine_ = network_->table().dense.affine;
+    affine_ = rows_ == 1 ? network_->table().dense_of_row : network_->table().dense.affine;
     head_ = {.shape = shape,
              .panels = network_->panels(layers_.size()),
              .in = nullptr,
