@@ -63,7 +63,7 @@ class Parameters:
     solver: str = "adam"
     alpha: float | str = "auto"
     batch_size: int = 32
-    learning_rate: str = "constant"
+    learning_rate: str = "plateau"
     learning_rate_init: float = 3e-3
     max_iter: int = 200
     shuffle: bool = True

@@ -295,7 +295,7 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         samples and much noise make it large. 0 for "adamw" and `partial_fit`.
     batch_size : int, default=32
         Sequences per update.
-    learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="constant"
+    learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="plateau"
         What becomes of the learning rate over `max_iter` epochs: it stays; it falls to a hundredth, along half a cosine
         or by the same factor every epoch; it falls to a tenth after each third; it is halved whenever
         ``n_iter_no_change / 2`` epochs in a row brought no improvement; or it climbs for 30 % of the epochs and then
