@@ -247,14 +247,21 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
                           PYLSTM_INLINE_LAMBDA { acc[i][g] = fresh ? V::zero() : V::load(dw + (i * G + g) * S); });
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
                           PYLSTM_INLINE_LAMBDA { __builtin_prefetch(dw + ((KT + i) * G + g) * S, 1, 2); });
-#pragma GCC unroll 4
-  for (std::size_t row = 0; row < n; ++row) {
+  const auto add = [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
     const T* const gradient = d[row] + d_offset;
     const T* const inputs = input(row);
     add_products<V, KT, G>([&](std::size_t i) { return V::set1(inputs[i]); },
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
                            [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; }, Fma{});
-    keep_loads_apart();
+  };
+  if constexpr (V::unrolls && !whole_lines<V>) {
+#pragma GCC unroll 4
+    for (std::size_t row = 0; row < n; ++row) {
+      add(row);
+      keep_loads_apart();
+    }
+  } else {
+    for (std::size_t row = 0; row < n; ++row) add(row);
   }
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
                           PYLSTM_INLINE_LAMBDA { acc[i][g].store(dw + (i * G + g) * S); });
@@ -266,8 +273,10 @@ template <class T, class Isa, auto slot>
 void outer(const OuterOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t G = slot.size(), most = max_rows<Isa>(G);
-  constexpr std::size_t strip = 128;  // rows whose gradients of one block stay in L1: 128 x 4 x 64 bytes
-  constexpr std::size_t copy_bytes = 32 << 10, depth = copy_bytes / (strip * sizeof(T)) / most * most;
+  // Rows of which gradients of one block stay in L1 (128 x 4 x 32 bytes), or come from L2 while six inputs meet them:
+  // the longer the strip, the less often the sums go to memory and back.
+  constexpr std::size_t strip = whole_lines<V> ? 256 : 128;
+  constexpr std::size_t copy_bytes = strip * 256, depth = copy_bytes / (strip * sizeof(T)) / most * most;
   constexpr std::size_t few_blocks = 4;
   const simd::FlushDenormals flush;
   // Tiles of inputs [k_begin, k_end), n rows and one block; tile_inputs(size, k) gives the inputs of a row.
