@@ -62,6 +62,12 @@ void check() {
     }
     for (std::size_t t = 0; t < 20; ++t) stream.step(x.data() + t * I, b.data() + t * O);
     for (std::size_t i = 0; i < a.size(); ++i) CHECK(same_bits(a[i], b[i]));
+    if constexpr (O <= I) {
+      std::vector<T> in_place = x;
+      fixed.run(in_place.data(), in_place.data(), 20);
+      for (std::size_t t = 0; t < 20; ++t) stream.step(x.data() + t * I, b.data() + t * O);
+      for (std::size_t i = 0; i < b.size(); ++i) CHECK(same_bits(in_place[i], b[i]));
+    }
   };
   same_steps(5);
   same_blocks(9);

@@ -129,8 +129,11 @@ PYLSTM_INLINE void dense_row(const PanelShape& shape, const T* panels, const T* 
     V sum = V::load(w + shape.bias_offset());
     for (std::size_t k = 0; k < K; k += S, w += S * S) {
       const V numbers = load_within<V>(in + k, K - k);
+      const auto add = [&]<std::size_t lane>(std::integral_constant<std::size_t, lane>) PYLSTM_INLINE_LAMBDA {
+        if (k + lane < K) sum = fma(broadcast<lane>(numbers), V::load(w + lane * S), sum);
+      };
       [&]<std::size_t... lane>(std::index_sequence<lane...>) PYLSTM_INLINE_LAMBDA {
-        (void)((k + lane < K && (sum = fma(broadcast<lane>(numbers), V::load(w + lane * S), sum), true)) && ...);
+        (add(std::integral_constant<std::size_t, lane>{}), ...);
       }(std::make_index_sequence<S>{});
     }
     store_within(sum, out + block * S, shape.units - block * S);

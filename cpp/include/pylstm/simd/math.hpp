@@ -77,7 +77,7 @@ PYLSTM_INLINE ExpParts<V> exp_parts(V x, V argument, typename V::scalar factor) 
   return {low_bits_to_exponent(shifted), fma(s2, fma(q, s, V::set1(C::q[last])), r)};
 }
 
-/// exp(x) for |x| <= `largest`; x beyond it counts as `largest` (the argument of a sigmoid, never a result).
+/// exp(x) for |x| <= `largest`; x beyond it counts as `largest`.
 template <class V>
 PYLSTM_INLINE V exp_clamped(V x) {
   using C = ExpConstants<typename V::scalar>;
@@ -86,7 +86,7 @@ PYLSTM_INLINE V exp_clamped(V x) {
   return fma(e.p, e.power, e.power);
 }
 
-/// 1 / (1 + exp(-x)).
+/// 1 / (1 + exp(-x)); 1 + exp is one multiply-add of the parts.
 template <class V>
 PYLSTM_INLINE V sigmoid(V x) {
   using C = ExpConstants<typename V::scalar>;
@@ -96,7 +96,7 @@ PYLSTM_INLINE V sigmoid(V x) {
   return one / fma(e.p, e.power, e.power + one);
 }
 
-/// expm1(2|x|) / (expm1(2|x|) + 2), with the sign of x.
+/// expm1(2|x|) / (exp(2|x|) + 1), with the sign of x.
 template <class V>
 PYLSTM_INLINE V tanh(V x) {
   using C = ExpConstants<typename V::scalar>;

@@ -73,7 +73,8 @@ class StaticStream {
     read(h_[parity_], y);
   }
 
-  /// y [steps][O] after each of several more steps x [steps][I]: what `step` would give, sooner.
+  /// y [steps][O] after each of several more steps x [steps][I]: what `step` would give, sooner.  In place, y = x, if
+  /// O <= I.
   void run(const T* x, T* y, std::size_t steps) noexcept {
     const simd::FlushDenormals flush;
     for (std::size_t t = 0; t < steps; ++t) {
