@@ -11,6 +11,7 @@ from cpython.buffer cimport (
     PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
@@ -28,6 +29,7 @@ cdef extern from "stream_interface.h" nogil:
         int is_double
         size_t rows, inputs, outputs, step_products, parts, state_size
         void step(void* self, const void* x, void* outputs) noexcept nogil
+        void run(void* self, const void* x, void* outputs, size_t steps) noexcept nogil
         void reset(void* self, size_t row) noexcept
         const char* part_name(void* self, size_t part) noexcept
         size_t part_width(void* self, size_t part) noexcept
@@ -36,6 +38,8 @@ cdef extern from "stream_interface.h" nogil:
 
 # Multiply-adds, about 50 us: steps below it keep the GIL, since to get it back may take longer than they do.
 cdef size_t LONG_STEP = 1_000_000
+# And about 50 ms: so often a run asks for signals.
+cdef size_t BETWEEN_SIGNALS = 1_000_000_000
 
 cdef object empty = np.empty
 
@@ -71,7 +75,8 @@ cdef class Stream:
     Notes
     -----
     Steps of more than a million multiply-adds release the GIL. One stream is for one thread at a time. Cython code steps
-    without the GIL: ``from pylstm.streaming cimport Stream``, methods ``step_float`` and ``step_double``.
+    without the GIL: ``from pylstm.streaming cimport Stream``, methods ``step_float``, ``step_double``, ``run_float`` and
+    ``run_double``.
 
     Examples
     --------
@@ -101,6 +106,7 @@ cdef class Stream:
         self._interface = interface
         self._self = interface.self
         self._step = interface.step
+        self._run = interface.run
         self.batch_size = interface.rows
         self.n_features = interface.inputs
         self.n_outputs = interface.outputs
@@ -156,6 +162,58 @@ cdef class Stream:
                 PyBuffer_Release(&y)
         finally:
             PyBuffer_Release(&x)
+        return out
+
+    def run(self, x, out=None):
+        """Take several time steps: what `step` would give for one after the other, and sooner.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_timesteps, batch_size, n_features)
+            Of any real type; of the stream's own type it is read in place. A stream of one row takes (n_timesteps,
+            n_features) too, and with one feature (n_timesteps,).
+        out : ndarray of shape (n_timesteps, batch_size, n_outputs), optional
+            Of the stream's type, C-contiguous: where the outputs go, of the shape that is returned without it. It may be
+            `x` itself. Default: a new array.
+
+        Returns
+        -------
+        outputs : ndarray of shape (n_timesteps, batch_size, n_outputs), (n_timesteps, n_outputs) or (n_timesteps,)
+            Of the stream's type, after each step; `out` if given. Of as many dimensions as `x`, but (n_timesteps,
+            n_outputs) for an `x` of one dimension if there are several outputs.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not of real numbers, or `out` is of another type.
+        ValueError
+            If a shape is wrong.
+        KeyboardInterrupt
+            About 50 ms after Ctrl-C, between two steps: those before it have been taken.
+        """
+        cdef Py_buffer values, outputs
+        self._check_idle()
+        array = _real_array("x", x)
+        shape = self._run_shape(array.shape)
+        array = np.ascontiguousarray(array, self.dtype)
+        if out is None:
+            out = empty(shape, self.dtype)
+        elif not isinstance(out, np.ndarray) or out.dtype != self.dtype:
+            self._refuse_type(out)
+        elif out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+            msg = f"out has shape {out.shape}, expected {shape}, C-contiguous and writable"
+            raise ValueError(msg)
+        elif np.may_share_memory(array, out):
+            array = array.copy()
+        PyObject_GetBuffer(array, &values, PyBUF_C_CONTIGUOUS)
+        try:
+            PyObject_GetBuffer(out, &outputs, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            try:
+                self._take(<const char*>values.buf, <char*>outputs.buf, len(array))
+            finally:
+                PyBuffer_Release(&outputs)
+        finally:
+            PyBuffer_Release(&values)
         return out
 
     def reset(self, rows=None):
@@ -272,6 +330,37 @@ cdef class Stream:
         self._step(self._self, x, outputs)
         return 0
 
+    cdef int run_float(self, const float* x, float* outputs, size_t steps) noexcept nogil:
+        if self.is_double:
+            return -1
+        self._run(self._self, x, outputs, steps)
+        return 0
+
+    cdef int run_double(self, const double* x, double* outputs, size_t steps) noexcept nogil:
+        if not self.is_double:
+            return -1
+        self._run(self._self, x, outputs, steps)
+        return 0
+
+    cdef int _take(self, const char* x, char* outputs, size_t steps) except -1:
+        cdef size_t number = sizeof(double) if self.is_double else sizeof(float)
+        cdef size_t x_step = number * self.batch_size * self.n_features
+        cdef size_t y_step = number * self.batch_size * self.n_outputs
+        cdef size_t products = (<pylstm_stream*>self._interface).step_products
+        cdef size_t most = max(<size_t>1, BETWEEN_SIGNALS // max(<size_t>1, products)), done = 0, now
+        while done < steps:
+            now = min(most, steps - done)
+            if now * products > LONG_STEP:
+                self._busy = True
+                with nogil:
+                    self._run(self._self, x + done * x_step, outputs + done * y_step, now)
+                self._busy = False
+            else:
+                self._run(self._self, x + done * x_step, outputs + done * y_step, now)
+            done += now
+            PyErr_CheckSignals()
+        return 0
+
     cdef int _advance(self, const void* x, void* outputs) except -1:
         if not self._long_steps:
             self._step(self._self, x, outputs)
@@ -333,11 +422,30 @@ cdef class Stream:
             raise ValueError(msg)
         return np.asarray(array, self.dtype, order="C")
 
+    def _run_shape(self, shape):
+        # That of the outputs of steps x of this shape.
+        width = (self.batch_size, self.n_features)
+        if len(shape) == 3 and shape[1:] == width:
+            return (shape[0], *self._shape)
+        if self.batch_size == 1 and len(shape) == 2 and shape[1:] == width[1:]:
+            return (shape[0], *self._row_shape)
+        if self.batch_size == 1 and len(shape) == 1 and self.n_features == 1:
+            return shape if self.n_outputs == 1 else (shape[0], *self._row_shape)
+        either = f" or (n_timesteps, {self.n_features})" if self.batch_size == 1 else ""
+        msg = (
+            f"x has shape {shape}, expected (n_timesteps, {self.batch_size}, {self.n_features}){either}: "
+            "steps, batch_size, n_features"
+        )
+        raise ValueError(msg)
+
+    def _refuse_type(self, out):
+        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        msg = f"out is {got}, expected an array of {self.dtype}"
+        raise TypeError(msg)
+
     def _refuse(self, out):
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
-            got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
-            msg = f"out is {got}, expected an array of {self.dtype}"
-            raise TypeError(msg)
+            self._refuse_type(out)
         either = f" or {self._row_shape}" if self.batch_size == 1 else ""
         msg = f"out has shape {out.shape}, expected {self._shape}{either}, C-contiguous and writable"
         raise ValueError(msg)

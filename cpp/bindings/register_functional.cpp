@@ -125,7 +125,11 @@ struct Arguments {
     constexpr T least = std::numeric_limits<T>::min();  // less would be flushed to zero
     require(clip >= static_cast<double>(least), "cell_clip is ", clip, ", expected at least ", least,
             " for this dtype");
-    return {active_kernels<T>().cell(choice()), I, H, {.clip = static_cast<T>(clip), .activations = activations}, P};
+    return {active_kernels<T>().fitting(H).cell(choice()),
+            I,
+            H,
+            {.clip = static_cast<T>(clip), .activations = activations},
+            P};
   }
 };
 

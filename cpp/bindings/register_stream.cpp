@@ -37,6 +37,8 @@ struct OpenStream {
         .state_size = stream.state_size(),
         .step = [](void* self, const void* x,
                    void* outputs) { of(self).stream.step(static_cast<const T*>(x), static_cast<T*>(outputs)); },
+        .run = [](void* self, const void* x, void* outputs,
+                  size_t steps) { of(self).stream.run(static_cast<const T*>(x), static_cast<T*>(outputs), steps); },
         .reset = [](void* self, std::size_t row) { of(self).stream.reset(row); },
         .part_name = [](void* self, std::size_t part) { return of(self).parts[part].name.c_str(); },
         .part_width = [](void* self, std::size_t part) { return of(self).parts[part].width; },

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Of the capsules that pylstm._core.open_stream returns.  The number changes with the struct. */
-#define PYLSTM_STREAM_CAPSULE "pylstm.stream.1"
+#define PYLSTM_STREAM_CAPSULE "pylstm.stream.2"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +20,7 @@ struct pylstm_stream {
   size_t step_products;     /* multiply-adds of a step */
   size_t parts, state_size; /* arrays of the state; their elements */
   void (*step)(void* self, const void* x, void* outputs);
+  void (*run)(void* self, const void* x, void* outputs, size_t steps);
   void (*reset)(void* self, size_t row);
   const char* (*part_name)(void* self, size_t part);
   size_t (*part_width)(void* self, size_t part);

@@ -280,6 +280,29 @@ TEST_CASE_TEMPLATE("without dropout a pass in training has the bits of a predict
     }
 }
 
+TEST_CASE_TEMPLATE("layers that half a vector holds give the bits of whole vectors", T, float, double) {
+  const kernels::KernelTable<T>& table = pylstm::active_kernels<T>();
+  CHECK((table.half != nullptr) == (std::string(table.isa) == "avx512"));
+  kernels::KernelTable<T> whole = table;
+  whole.half = nullptr;
+  std::vector<Config> mixed = all_networks();
+  for (const auto& [name, cell] : kernels::cell_names)  // narrow below wide and above
+    mixed.push_back({.cell = cell, .inputs = 2, .hidden_sizes = {4, 21, 3}, .outputs = 9, .bidirectional = true});
+  for (const Config& config : mixed) {
+    CAPTURE(name(config));
+    Network<T> a(config), b(config, whole);
+    a.initialize(1);
+    b.initialize(1);
+    randomize_biases(a, 2);
+    randomize_biases(b, 2);
+    CHECK(parameters_of(a) == parameters_of(b));
+    Batch<T> batch = random_batch<T>(config, 5, 7, 3);
+    batch.lengths = {4, 5, 0, 1, 5, 2, 3};
+    CHECK(outputs(a, batch, As::prediction) == outputs(b, batch, As::prediction));
+    CHECK(unpacked(a, gradients(a, batch)) == unpacked(b, gradients(b, batch)));
+  }
+}
+
 TEST_CASE("the number of threads changes no bit of outputs and gradients") {
   for (const bool bidirectional : {false, true})
     for (const Merge merge : {Merge::concat, Merge::sum})

@@ -144,6 +144,40 @@ TEST_CASE_TEMPLATE("every step has the bits of the prediction for the steps so f
     }
 }
 
+TEST_CASE_TEMPLATE("a run has the bits of its steps, in place too, and leaves their state", T, float, double) {
+  for (const Config& config : streamed_networks())
+    for (const std::size_t rows : {1U, 3U}) {
+      CAPTURE(name(config));
+      CAPTURE(rows);
+      const auto network = random_network<T>(config);
+      const Batch<T> batch = random_batch<T>(config, 12, rows, 2);
+      const std::size_t inputs = rows * config.features(), outputs = rows * config.outputs;
+      Stream<T> one(network, rows), several(network, rows);
+      std::size_t done = 0;
+      for (const std::size_t steps : {0U, 1U, 7U, 4U}) {
+        std::vector<T> expected, all(steps * std::max(inputs, outputs));
+        for (std::size_t t = done; t < done + steps; ++t) {
+          const std::vector<T> step = stepped(one, x_of(*network, batch, t));
+          expected.insert(expected.end(), step.begin(), step.end());
+        }
+        const T* x = x_of(*network, batch, done);
+        if (outputs <= inputs) {
+          std::copy_n(x, steps * inputs, all.begin());
+          x = all.data();
+        }
+        several.run(x, all.data(), steps);
+        all.resize(expected.size());
+        CHECK(same(all, expected));
+        done += steps;
+      }
+      State<T> a, b;
+      one.save_state(a);
+      several.save_state(b);
+      CHECK(a.steps == b.steps);
+      CHECK(same(a.values, b.values));
+    }
+}
+
 TEST_CASE_TEMPLATE("so it is with denormal, huge and missing inputs", T, float, double) {
   for (const Config& config : streamed_networks()) {
     if (config.vocabulary > 0) continue;  // tokens are none of these
@@ -327,7 +361,7 @@ TEST_CASE_TEMPLATE("steps, resets and states of the right size allocate nothing"
       const std::size_t before = allocations;
       CHECK((before > at_first || !PYLSTM_TEST_COUNTS_ALLOCATIONS));
       for (std::size_t t = 0; t < (quick() ? 100 : 2000); ++t) {
-        static_assert(noexcept(stream.step(nullptr, nullptr)));
+        static_assert(noexcept(stream.step(nullptr, nullptr)) && noexcept(stream.run(nullptr, nullptr, 0)));
         stream.step(x_of(*network, batch, t % 4), outputs.data());
         if (t % 16 == 0) stream.reset(t % rows);
         if (t % 32 == 0) stream.save_state(state);

@@ -71,6 +71,63 @@ def test_a_state_names_its_arrays_and_is_a_copy() -> None:
     assert set(Stream(fitted(cell="gru")).state) == {"layers.0.h", "n_steps"}
 
 
+@pytest.mark.parametrize("options", COMBINATIONS, ids=name_of)
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_run_has_the_bits_of_its_steps(options: dict[str, Any], batch_size: int) -> None:
+    model = fitted(**options)
+    X = np.ascontiguousarray(sequences(batch_size, dtype=options.get("dtype", "float32")).swapaxes(0, 1))
+    stream, steps = Stream(model, batch_size), Stream(model, batch_size)
+    expected = np.stack([steps.step(x) for x in X])
+    assert same_bits(np.concatenate([stream.run(X[:4]), stream.run(X[4:4]), stream.run(X[4:])]), expected)
+    assert stream.n_steps.tolist() == [len(X)] * batch_size
+    assert all(same_bits(array, steps.state[name]) for name, array in stream.state.items())
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_run_of_one_row_may_have_fewer_dimensions(n_outputs: int) -> None:
+    model = fitted(n_features=1, n_outputs=n_outputs)
+    x = np.linspace(-1, 1, 9)
+    expected = Stream(model).run(x[:, None, None])
+    assert expected.shape == (9, 1, n_outputs)
+    assert same_bits(Stream(model).run(x[:, None]), expected[:, 0])
+    assert same_bits(Stream(model).run(x), expected[:, 0, 0] if n_outputs == 1 else expected[:, 0])
+
+
+def test_a_run_reads_any_layout_and_type_and_fills_out() -> None:
+    model = fitted(n_outputs=3)
+    X = np.ascontiguousarray(sequences(2).swapaxes(0, 1))
+    expected = Stream(model, 2).run(X)
+    for given in (np.asfortranarray(X), X.astype(np.float64), X.astype(X.dtype.newbyteorder()), X.tolist()):
+        assert same_bits(Stream(model, 2).run(given), expected)
+    out = np.empty_like(expected)
+    assert Stream(model, 2).run(X, out) is out
+    assert same_bits(out, expected)
+    assert same_bits(Stream(model, 2).run(X, X), expected)  # in place
+
+
+@pytest.mark.parametrize(
+    ("x", "out", "error", "message"),
+    [
+        (np.zeros((4, 2, 4)), None, ValueError, r"x has shape \(4, 2, 4\), expected \(n_timesteps, 2, 3\): steps"),
+        (np.zeros((2, 3)), None, ValueError, r"x has shape \(2, 3\)"),
+        (np.zeros((4, 2, 3), complex), None, TypeError, "x has dtype complex128"),
+        (np.zeros((4, 2, 3)), np.empty((4, 2, 2)), TypeError, "out is float64, expected an array of float32"),
+        (
+            np.zeros((4, 2, 3)),
+            np.empty((4, 2), np.float32),
+            ValueError,
+            r"out has shape \(4, 2\), expected \(4, 2, 2\)",
+        ),
+        (np.zeros((4, 2, 3)), np.empty((4, 2, 4), np.float32)[..., ::2], ValueError, "C-contiguous"),
+    ],
+)
+def test_an_unfit_run_is_an_error_and_no_step_is_taken(x: Any, out: Any, error: type[Exception], message: str) -> None:
+    stream = Stream(fitted(), 2)
+    with pytest.raises(error, match=message):
+        stream.run(x, out)
+    assert stream.n_steps.tolist() == [0, 0]
+
+
 def test_the_layers_own_state_can_be_read_from_another_stream_row_by_row() -> None:
     model = fitted()
     X = sequences(3)

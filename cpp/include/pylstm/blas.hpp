@@ -127,6 +127,7 @@ void replace(kernels::KernelTable<T>& table) {
 /// A table with the large products of `Blas`.  It has to outlive its networks.
 template <class Blas, class T>
 kernels::KernelTable<T> kernel_table(kernels::KernelTable<T> table) {
+  table.half = nullptr;  // its products would be its own
   switch (table.lanes * sizeof(T)) {
     case 16:
       replace<Blas, T, 16 / sizeof(T)>(table);

@@ -89,19 +89,15 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   step_units<Units, Cell>(sums, a.h_prev, a.c, a.h, a.c, a.clip, load, store, weight);
 }
 
-/// All blocks: so many at a time that their chains hide the latency of an FMA, and fit the registers.
-template <class T, class Isa, class Cell>
-PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
-  using V = typename Isa::template vec<T>;
-  constexpr std::size_t most = std::max<std::size_t>(1, 8 / Cell::slots);
-  constexpr std::size_t l1_bytes = 32 << 10;
-  const std::size_t blocks = shape.blocks(), groups = blocks / most;
-  const bool descending = a.descending && shape.size() * sizeof(T) > l1_bytes;
+/// All blocks, in groups of P and then of what is left.  Calls between(i, n) after the i-th of n.
+template <class V, class Cell, std::size_t P, class T, class Between>
+PYLSTM_INLINE void step_groups(const PanelShape& shape, const StepOperands<T>& a, bool descending, Between between) {
+  const std::size_t blocks = shape.blocks(), groups = blocks / P;
   const auto rest = [&]() PYLSTM_INLINE_LAMBDA {
-    std::size_t block = groups * most;
-    const auto take = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) PYLSTM_INLINE_LAMBDA {
-      if constexpr (P < most) {
-        for (; block + P <= blocks; block += P) step_blocks<V, Cell, P>(shape, a, block);
+    std::size_t block = groups * P;
+    const auto take = [&]<std::size_t fewer>(std::integral_constant<std::size_t, fewer>) PYLSTM_INLINE_LAMBDA {
+      if constexpr (fewer < P) {
+        for (; block + fewer <= blocks; block += fewer) step_blocks<V, Cell, fewer>(shape, a, block);
       }
     };
     take(std::integral_constant<std::size_t, 4>{});
@@ -111,11 +107,29 @@ PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
   for (std::size_t i = 0; i <= groups; ++i) {
     const std::size_t group = descending ? groups - i : i;
     if (group < groups) {
-      step_blocks<V, Cell, most>(shape, a, group * most);
+      step_blocks<V, Cell, P>(shape, a, group * P);
     } else {
       rest();
     }
+    between(i, groups + 1);
   }
+}
+
+struct Nothing {
+  PYLSTM_INLINE void operator()(std::size_t, std::size_t) const {}
+};
+
+/// So many blocks at a time that their chains hide the latency of an FMA, and fit the registers.  Half as many where
+/// whole lines come from L2, which takes longer: of the last, smaller group more is still in L1.
+template <class T, class Isa, class Cell, class Between = Nothing>
+PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a, Between between = {}) {
+  using V = typename Isa::template vec<T>;
+  constexpr std::size_t most = std::max<std::size_t>(1, 8 / Cell::slots), l1_bytes = 32 << 10;
+  const bool exceeds_l1 = shape.size() * sizeof(T) > l1_bytes, descending = a.descending && exceeds_l1;
+  if constexpr (whole_lines<V>) {
+    if (exceeds_l1) return step_groups<V, Cell, std::max<std::size_t>(1, most / 2)>(shape, a, descending, between);
+  }
+  step_groups<V, Cell, most>(shape, a, descending, between);
 }
 
 /// out = bias + W in, of one row that a step has just stored.  Loads of single numbers from a vector on its way to the
@@ -140,16 +154,15 @@ PYLSTM_INLINE void dense_row(const PanelShape& shape, const T* panels, const T* 
   }
 }
 
-/// `step` of run-time sizes, for the table of kernels.
+/// `step` and `dense_row` of run-time sizes, for the table of kernels.  Denormals are the caller's to flush, once for
+/// many steps: to ask for the mode waits for all arithmetic before it.
 template <class T, class Isa, class Cell>
 void step_of_panels(const PanelShape& shape, const StepOperands<T>& a) {
-  const simd::FlushDenormals flush;
   step<T, Isa, Cell>(shape, a);
 }
 
 template <class T, class Isa>
 void dense_of_row(const AffineOperands<T>& a) {
-  const simd::FlushDenormals flush;
   dense_row<typename Isa::template vec<T>>(a.shape, a.panels, a.in[0], a.out[0]);
 }
 

@@ -58,7 +58,8 @@ struct CellKernels {
   std::size_t dweights_rows;      ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
-  /// One row, one step, with the cell's own activations; null: of a cell that needs whole rows.
+  /// One row, one step, with the cell's own activations; the caller flushes denormals.  Null: of a cell that needs
+  /// whole rows.
   void (*step)(const PanelShape&, const StepOperands<T>&);
   void (*step_of_matrices)(const PanelShape&, const MatrixStepOperands<T>&);
   void (*backward_steps)(const BackwardOperands<T>&, const Range&);
@@ -83,10 +84,12 @@ template <class T>
 struct KernelTable {
   const char* isa;
   std::size_t lanes;
+  const KernelTable* half;                  ///< the same on half as wide vectors, or null
   CellKernels<T> lstm[4], coupled_lstm[4];  ///< plain, with peepholes, clipping, both
   CellKernels<T> gru, gru_reset_before, rnn_tanh, rnn_relu, layer_norm_lstm, layer_norm_gru;
   PanelKernels<T> dense;
-  void (*dense_of_row)(const AffineOperands<T>&);  ///< `dense.affine` of one row that was just stored
+  /// `dense.affine` of one row that was just stored; the caller flushes denormals.
+  void (*dense_of_row)(const AffineOperands<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*update_sgd)(const UpdateOperands<T>&);
   void (*update_adam)(const UpdateOperands<T>&);
@@ -95,6 +98,14 @@ struct KernelTable {
   void (*sigmoid)(const T* in, T* out, std::size_t n);
   void (*tanh)(const T* in, T* out, std::size_t n);
   void (*exp)(const T* in, T* out, std::size_t n);
+
+  /// The table for a layer of so many units: where half a vector holds them all, a whole one would be half idle.  The
+  /// bits are the same.
+  const KernelTable& fitting(std::size_t units) const {
+    return half != nullptr && units <= half->lanes ? *half : *this;
+  }
+  /// That of a panel with so many lanes.
+  const KernelTable& with_lanes(std::size_t n) const { return half != nullptr && n == half->lanes ? *half : *this; }
 
   const CellKernels<T>& cell(const CellChoice& choice) const {
     const std::size_t variant = (choice.options.peepholes ? 1 : 0) + (choice.options.clips ? 2 : 0);
@@ -212,11 +223,12 @@ constexpr void for_each_variant(const Visit& visit) {
 }
 
 template <class T, class Isa>
-constexpr KernelTable<T> kernel_table() {
+constexpr KernelTable<T> kernel_table(const KernelTable<T>* half = nullptr) {
   using V = typename Isa::template vec<T>;
   KernelTable<T> table{};
   table.isa = Isa::name;
   table.lanes = V::lanes;
+  table.half = half;
   for_each_variant([&]<cells::LstmOptions options>(std::size_t variant) {
     using cells::Chosen, cells::CoupledLstm, cells::Lstm, cells::Saturating;
     table.lstm[variant] = cell_kernels<T, Isa, Lstm<Saturating, options>, Lstm<Chosen, options>>();

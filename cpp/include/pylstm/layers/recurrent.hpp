@@ -25,6 +25,7 @@ class RecurrentLayer {
                  const kernels::CellOptions<T>& options = {}, std::size_t projection = 0)
       : spec_(RecurrentSpec<T>::of(cell, inputs, units, options, projection)) {}
 
+  const kernels::CellKernels<T>& cell() const { return *spec_.cell; }
   const kernels::PanelShape& shape() const { return spec_.shape; }
 
   bool has_memory() const { return spec_.cell->has_memory; }

@@ -67,9 +67,11 @@ class Network {
       : config_(std::move(config)),
         table_(&table),
         layers_(make_layers(config_, table)),
-        head_(table, layers_.back().width(), config_.outputs) {
+        head_(table.fitting(config_.outputs), layers_.back().width(), config_.outputs) {
     if (config_.vocabulary > 0) layout_.add_embedding(config_.vocabulary, config_.inputs, table.lanes);
+    constexpr std::size_t line = 64 / sizeof(T);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
+      layout_.align(line);
       first_part_.push_back(layout_.parts().size());
       const std::string name = "layers." + std::to_string(l) + ".";
       const layers::RecurrentLayer<T>& direction = layers_[l].direction();
@@ -80,6 +82,7 @@ class Network {
     }
     attention_part_ = layout_.parts().size();
     if (config_.pooling == Pooling::attention) layout_.add_attention(layers_.back().width(), table.lanes);
+    layout_.align(line);
     first_part_.push_back(layout_.parts().size());
     layout_.add_head(head_.shape());
     if (with_memory) parameters_ = Buffer<T>(layout_.size(), T(0));
@@ -116,12 +119,12 @@ class Network {
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
     const Parameter& p = layout_.parameters()[index];
     const Part& part = parts()[p.part];
-    layers::unpack(table_->dense, part.shape, p.place, flat.data() + part.offset, values);
+    layers::unpack(table_->with_lanes(part.shape.lanes).dense, part.shape, p.place, flat.data() + part.offset, values);
   }
   void set(std::size_t index, Buffer<T>& flat, const T* values) const {
     const Parameter& p = layout_.parameters()[index];
     const Part& part = parts()[p.part];
-    layers::pack(table_->dense, part.shape, p.place, values, flat.data() + part.offset);
+    layers::pack(table_->with_lanes(part.shape.lanes).dense, part.shape, p.place, values, flat.data() + part.offset);
   }
 
   /// Sets all parameters to their `initial_values`.  Same seed, same bits.
@@ -229,7 +232,7 @@ class Network {
                                               .residual = config.residual && !made.empty(),
                                               .recurrent_dropout = config.recurrent_dropout,
                                               .zoneout = config.zoneout};
-      made.emplace_back(table.cell(config.cell), inputs, hidden, options);
+      made.emplace_back(table.fitting(hidden).cell(config.cell), inputs, hidden, options);
       inputs = made.back().width();
     }
     return made;

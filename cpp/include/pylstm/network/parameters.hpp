@@ -42,6 +42,9 @@ struct Parameter {
 /// Parts one after the other, and the parameters in them.
 class ParameterLayout {
  public:
+  /// What is added next begins at a multiple of `line` elements.
+  void align(std::size_t line) { size_ = (size_ + line - 1) / line * line; }
+
   /// One direction of a layer; `projection`: the shape of its projection, or of nothing.
   void add_recurrent(const std::string& name, kernels::CellKind cell, const kernels::PanelShape& shape,
                      const kernels::PanelShape& projection) {

@@ -78,9 +78,21 @@ class StaticStream {
   void run(const T* x, T* y, std::size_t steps) noexcept {
     const simd::FlushDenormals flush;
     for (std::size_t t = 0; t < steps; ++t) {
-      advance(x + t * I);
-      // One step late: the processor takes the head's sums up where the next step's equations leave it room.
-      if (t > 0) read(h_[1 - parity_], y + (t - 1) * O);
+      // The head goes one step late, and in parts: the processor takes its sums up where equations leave it room.
+      if constexpr (head_padded == head_S) {
+        using V = typename HeadIsa::template vec<T>;
+        const T* const h = h_[parity_];
+        V sum = V::load(head_panels_ + head.bias_offset());
+        advance(x + t * I, [&](std::size_t part, std::size_t parts) PYLSTM_INLINE_LAMBDA {
+          for (std::size_t k = H * part / parts; k < H * (part + 1) / parts; ++k) {
+            sum = fma(V::set1(h[k]), V::load(head_panels_ + k * head_S), sum);
+          }
+        });
+        if (t > 0) kernels::store_within(sum, y + (t - 1) * O, O);
+      } else {
+        advance(x + t * I);
+        if (t > 0) read(h_[1 - parity_], y + (t - 1) * O);
+      }
     }
     if (steps > 0) read(h_[parity_], y + (steps - 1) * O);
   }
@@ -125,14 +137,17 @@ class StaticStream {
                                             .slots = 1,
                                             .bias_slots = 1};
 
-  PYLSTM_INLINE void advance(const T* x) noexcept {
-    kernels::step<T, LayerIsa, Cell>(layer, {.panels = panels_,
-                                             .x = x,
-                                             .h_prev = h_[parity_],
-                                             .h = h_[1 - parity_],
-                                             .c = c_,
-                                             .clip = 0,
-                                             .descending = parity_ != 0});
+  template <class Between = kernels::Nothing>
+  PYLSTM_INLINE void advance(const T* x, Between between = {}) noexcept {
+    kernels::step<T, LayerIsa, Cell>(layer,
+                                     {.panels = panels_,
+                                      .x = x,
+                                      .h_prev = h_[parity_],
+                                      .h = h_[1 - parity_],
+                                      .c = c_,
+                                      .clip = 0,
+                                      .descending = parity_ != 0},
+                                     between);
     parity_ = 1 - parity_;
   }
   PYLSTM_INLINE void read(const T* h, T* y) const noexcept {

@@ -22,6 +22,7 @@
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/row_shares.hpp"
 #include "pylstm/network/network.hpp"
+#include "pylstm/simd/denormals.hpp"
 
 namespace pylstm::stream {
 
@@ -65,6 +66,9 @@ class Stream {
     memory_ = Buffer<T>(measure.used, T(0));
     Memory memory{memory_.data()};
     place(memory);
+    by_rows_ = embedded_ == nullptr && pooled_ == nullptr && std::ranges::all_of(layers_, [](const Layer& layer) {
+                 return layer.step != nullptr && !layer.residual;
+               });
   }
 
   Stream(Stream&&) noexcept = default;
@@ -75,26 +79,27 @@ class Stream {
   std::uint64_t steps(std::size_t row = 0) const { return steps_[row]; }  ///< since the row was reset
 
   /// outputs [rows][O] after one more step x [rows][I], or [rows] tokens; one that is none makes its row NaN.
-  void step(const T* x, T* outputs) noexcept {
-    const std::size_t t = parity_;
-    layers_.front().forward.x.data = embedded_ == nullptr ? x : embed(x);
-    for (Layer& layer : layers_) {
-      if (layer.step != nullptr) {
-        take_step(layer, t);
-      } else {
-        if (layer.affine != nullptr) multiply_input(layer, t);
-        layer.forward_steps(layer.forward, {t, t + 1, 0, rows_, 0, layer.blocks});
-      }
-      if (layer.residual) add_input(layer, t);
+  void step(const T* x, T* outputs) noexcept { run(x, outputs, 1); }
+
+  /// outputs [steps][rows][O] after each of several more steps x [steps][rows][I], or [steps][rows] tokens: what `step`
+  /// would give, and sooner for one row.  In place, outputs = x, if O is no more than the numbers of x.
+  void run(const T* x, T* outputs, std::size_t steps) noexcept {
+    const network::Config& config = network_->config();
+    const std::size_t x_width = rows_ * (config.vocabulary > 0 ? 1 : config.inputs), y_width = rows_ * config.outputs;
+    if (!by_rows_) {
+      for (std::size_t t = 0; t < steps; ++t) advance(x + t * x_width, outputs + t * y_width);
+      return;
     }
-    if (pooled_ != nullptr) pool(layers_.back().outputs(t));
-    for (std::size_t n = 0; n < rows_; ++n) {
-      head_out_[n] = outputs + n * network_->config().outputs;
-      ++steps_[n];
+    const simd::FlushDenormals flush;
+    for (std::size_t t = 0; t < steps; ++t) {
+      layers_.front().forward.x.data = x + t * x_width;
+      for (Layer& layer : layers_) take_step(layer, parity_);
+      parity_ = 1 - parity_;
+      // One step late: the processor takes the head's sums up where the next step's equations leave it room.
+      if (t > 0) read(parity_, outputs + (t - 1) * y_width);
     }
-    head_.in = head_in_[t].data();
-    affine_(head_);
-    parity_ = 1 - t;
+    if (steps > 0) read(1 - parity_, outputs + (steps - 1) * y_width);
+    steps_[0] += steps;
   }
 
   /// Forgets all steps: of every row, or of one.
@@ -190,12 +195,11 @@ class Stream {
 
   void place(Memory& memory) {
     const network::Config& config = network_->config();
-    const kernels::CellKernels<T>& cell = network_->table().cell(config.cell);
     Sequence<const T> x{nullptr, 0, static_cast<std::ptrdiff_t>(config.inputs), nullptr};
     if (config.vocabulary > 0) embedded_ = memory.take(checked_product(rows_, config.inputs));
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const bool residual = config.residual && l > 0;
-      place(memory, layers_[l], cell, network_->stack()[l].direction(), network_->panels(l), x, residual);
+      place(memory, layers_[l], network_->stack()[l].direction(), network_->panels(l), x, residual);
       layers_[l].name_h = "layers." + std::to_string(l) + ".h";
       layers_[l].name_c = "layers." + std::to_string(l) + ".c";
       x = layers_[l].outputs();
@@ -208,7 +212,8 @@ class Stream {
       x = {read, 0, static_cast<std::ptrdiff_t>(width), nullptr};
     }
     const kernels::PanelShape& shape = network_->head().shape();
-    affine_ = rows_ == 1 ? network_->table().dense_of_row : network_->table().dense.affine;
+    const kernels::KernelTable<T>& table = network_->table().fitting(shape.units);
+    affine_ = rows_ == 1 ? table.dense_of_row : table.dense.affine;
     head_ = {.shape = shape,
              .panels = network_->panels(layers_.size()),
              .in = nullptr,
@@ -223,8 +228,9 @@ class Stream {
     }
   }
 
-  void place(Memory& memory, Layer& layer, const kernels::CellKernels<T>& cell,
-             const layers::RecurrentLayer<T>& recurrent, const T* panels, Sequence<const T> x, bool residual) {
+  void place(Memory& memory, Layer& layer, const layers::RecurrentLayer<T>& recurrent, const T* panels,
+             Sequence<const T> x, bool residual) {
+    const kernels::CellKernels<T>& cell = recurrent.cell();
     const kernels::PanelShape& shape = recurrent.shape();
     const std::size_t gate_width = shape.slots * shape.lanes, width = shape.padded_units();
     const std::size_t gate_blocks = cell.whole_rows ? shape.blocks() : std::min(shape.blocks(), kernels::most_blocks);
@@ -303,6 +309,34 @@ class Stream {
     return embedded_;
   }
 
+  /// One step of any rows.
+  void advance(const T* x, T* outputs) noexcept {
+    const std::size_t t = parity_;
+    layers_.front().forward.x.data = embedded_ == nullptr ? x : embed(x);
+    for (Layer& layer : layers_) {
+      if (layer.step != nullptr) {
+        const simd::FlushDenormals flush;
+        take_step(layer, t);
+      } else {
+        if (layer.affine != nullptr) multiply_input(layer, t);
+        layer.forward_steps(layer.forward, {t, t + 1, 0, rows_, 0, layer.blocks});
+      }
+      if (layer.residual) add_input(layer, t);
+    }
+    if (pooled_ != nullptr) pool(layers_.back().outputs(t));
+    for (std::size_t n = 0; n < rows_; ++n) ++steps_[n];
+    const simd::FlushDenormals flush;
+    read(t, outputs);
+    parity_ = 1 - t;
+  }
+
+  /// The head after step t.
+  void read(std::size_t t, T* outputs) noexcept {
+    for (std::size_t n = 0; n < rows_; ++n) head_out_[n] = outputs + n * network_->config().outputs;
+    head_.in = head_in_[t].data();
+    affine_(head_);
+  }
+
   static void take_step(Layer& layer, std::size_t t) noexcept {
     const kernels::ForwardOperands<T>& a = layer.forward;
     T *const even = a.h.data, *const odd = even + a.h.row_width;
@@ -363,6 +397,7 @@ class Stream {
 
   std::shared_ptr<const network::Network<T>> network_;
   std::size_t rows_, parity_ = 0;
+  bool by_rows_ = false;  ///< a step is the layers' `step`, one after the other, and the head
   std::vector<Layer> layers_;
   std::vector<std::uint64_t> steps_;
   Buffer<T> memory_;

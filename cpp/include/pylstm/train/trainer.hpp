@@ -188,7 +188,7 @@ class Trainer {
       : network_(&network),
         config_(config),
         optimiser_(config.optimiser, network.parameters().size(), network.table()),
-        gradients_(network.parameters().size()) {
+        gradients_(network.parameters().size(), T(0)) {
     config.loss.check(network.config().outputs);
     require(config.averaging >= 0 && config.averaging < 1, "averaging is ", config.averaging,
             ", expected a number in [0, 1)");
