@@ -341,12 +341,13 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
   using Row = ForwardRow<V, Cell, T>;
   using Groups = NormGroups<Cell>;
   constexpr std::size_t S = V::lanes;
+  constexpr auto count = Groups::count;
   const UnitSums<V> over(a.shape.units);
   for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
     const std::size_t rows = std::min(norm_rows, a.shape.rows - begin);
     Normal<T, Groups::size> normal[norm_rows];
     over.normalize(
-        rows, Groups::count,
+        rows, count,
         [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
           return [=, &shape = a.shape, sums = a.gates + (begin + row) * Cell::slots * S](std::size_t block, auto take)
                      PYLSTM_INLINE_LAMBDA {
@@ -492,9 +493,10 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
       return [&over, mean, along, row = Row(a, begin + row)](std::size_t block, auto add)
                  PYLSTM_INLINE_LAMBDA { row.update(over, mean, along, block, add); };
     });
+    constexpr auto count = Row::Groups::count;
     for (auto& row : means) {
       for (std::size_t n = 0; n < 2 * Row::groups; ++n) {
-        row[n] /= static_cast<T>(Row::Groups::count[n / 2] * over.units);
+        row[n] /= static_cast<T>(count[n / 2] * over.units);
       }
     }
 
