@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -429,6 +430,46 @@ TEST_CASE_TEMPLATE("neither threads nor the ISA change a bit of three epochs of 
       if (isa != "generic") CHECK(same_bits(trained<T>(isas[0], 1, solver), alone));
     }
   }
+}
+
+TEST_CASE_TEMPLATE("a few outputs are chains of inputs, added in halves, on every ISA", T, float, double) {
+  constexpr std::size_t chains = 64 / sizeof(T);
+  for (const std::string& isa : pylstm::available_isas())
+    for (const std::size_t K : {1U, 5U, 8U, 15U, 16U, 17U, 40U, 129U})
+      for (const std::size_t O : {1U, 2U, 3U, 4U})
+        for (const std::size_t n : {1U, 2U, 9U}) {
+          CAPTURE(isa);
+          CAPTURE(K);
+          CAPTURE(O);
+          CAPTURE(n);
+          Random random(K * 100 + O * 10 + n);
+          const auto values = [&](std::size_t size) {
+            std::vector<T> all(size);
+            for (T& value : all) value = static_cast<T>(random.uniform());
+            return all;
+          };
+          const std::vector<T> W = values(O * K), bias = values(O);
+          std::vector<std::vector<T>> h(n), y(n, std::vector<T>(O)), expected(n, std::vector<T>(O));
+          std::vector<const T*> in;
+          std::vector<T*> out;
+          for (std::size_t i = 0; i < n; ++i) {
+            h[i] = values(K);
+            in.push_back(h[i].data());
+            out.push_back(y[i].data());
+            for (std::size_t o = 0; o < O; ++o) {
+              T sums[chains] = {};
+              for (std::size_t k = 0; k < K; ++k) {
+                T& sum = sums[k % chains];
+                sum = isa == "generic" ? h[i][k] * W[o * K + k] + sum : std::fma(h[i][k], W[o * K + k], sum);
+              }
+              for (std::size_t half = chains / 2; half > 0; half /= 2)
+                for (std::size_t c = 0; c < half; ++c) sums[c] += sums[c + half];
+              expected[i][o] = sums[0] + bias[o];
+            }
+          }
+          table<T>(isa).few_outputs({W.data(), bias.data(), K, O, in.data(), out.data(), n});
+          for (std::size_t i = 0; i < n; ++i) CHECK(same_bits(y[i], expected[i]));
+        }
 }
 
 // Across architectures there is no other run to compare with: AVX2, AVX-512 and NEON have to meet these numbers.

@@ -155,14 +155,18 @@ struct FewColumnsOperands {
 /// A vector of so few columns would be padding for the most part: vectors of units instead.
 inline constexpr std::size_t few_columns = 4;
 
-/// Lane r: the sum of the lanes of rows[r], halves first.
-template <class V>
+/// Chains of a sum that has no vectors of its own.
+template <class T>
+inline constexpr std::size_t chains = 64 / sizeof(T);
+
+/// Lane r: the sum of the lanes of rows[r], halves first.  Rows from `used` on are zeros.
+template <std::size_t used, class V>
 PYLSTM_INLINE V sum_of_lanes(V (&rows)[V::lanes]) {
 #pragma GCC unroll 8
   for (std::size_t half = V::lanes / 2; half > 0; half /= 2) {
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < half; ++i) {
-      rows[i] = zip_low(rows[i], rows[i + half]) + zip_high(rows[i], rows[i + half]);
+      if (i < used) rows[i] = zip_low(rows[i], rows[i + half]) + zip_high(rows[i], rows[i + half]);
     }
   }
   return rows[0];
@@ -173,8 +177,8 @@ PYLSTM_INLINE V sum_of_lanes(V (&rows)[V::lanes]) {
 template <class T, class Isa>
 void few_columns_product(const FewColumnsOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  constexpr std::size_t S = V::lanes, chains = 64 / sizeof(T), N = chains / S;
-  static_assert(chains % S == 0);
+  constexpr std::size_t S = V::lanes, N = chains<T> / S;
+  static_assert(chains<T> % S == 0);
   const simd::FlushDenormals flush;
   const std::size_t columns = a.part.columns, G = a.gates.count, blocks = a.shape.blocks();
   constexpr std::size_t most_rows = std::min<std::size_t>(4, max_rows<Isa>(N));
@@ -215,7 +219,7 @@ void few_columns_product(const FewColumnsOperands<T>& a) {
 #pragma GCC unroll 16
       for (std::size_t l = 0; l < S; ++l) rows[l] = i + l < R * columns ? V::load(sums + (i + l) * S) : V::zero();
       // Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
-      (sum_of_lanes(rows) + V::zero()).store(lanes);
+      (sum_of_lanes<S>(rows) + V::zero()).store(lanes);
       for (std::size_t l = 0; l < S && i + l < R * columns; ++l) {
         a.out[first + (i + l) / columns][(i + l) % columns] = lanes[l];
       }

@@ -89,9 +89,9 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   step_units<Units, Cell>(sums, a.h_prev, a.c, a.h, a.c, a.clip, load, store, weight);
 }
 
-/// All blocks, in groups of P and then of what is left.  Calls between(i, n) after the i-th of n.
-template <class V, class Cell, std::size_t P, class T, class Between>
-PYLSTM_INLINE void step_groups(const PanelShape& shape, const StepOperands<T>& a, bool descending, Between between) {
+/// All blocks, in groups of P and then of what is left.
+template <class V, class Cell, std::size_t P, class T>
+PYLSTM_INLINE void step_groups(const PanelShape& shape, const StepOperands<T>& a, bool descending) {
   const std::size_t blocks = shape.blocks(), groups = blocks / P;
   const auto rest = [&]() PYLSTM_INLINE_LAMBDA {
     std::size_t block = groups * P;
@@ -111,25 +111,20 @@ PYLSTM_INLINE void step_groups(const PanelShape& shape, const StepOperands<T>& a
     } else {
       rest();
     }
-    between(i, groups + 1);
   }
 }
 
-struct Nothing {
-  PYLSTM_INLINE void operator()(std::size_t, std::size_t) const {}
-};
-
 /// So many blocks at a time that their chains hide the latency of an FMA, and fit the registers.  Half as many where
 /// whole lines come from L2, which takes longer: of the last, smaller group more is still in L1.
-template <class T, class Isa, class Cell, class Between = Nothing>
-PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a, Between between = {}) {
+template <class T, class Isa, class Cell>
+PYLSTM_INLINE void step(const PanelShape& shape, const StepOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t most = std::max<std::size_t>(1, 8 / Cell::slots), l1_bytes = 32 << 10;
   const bool exceeds_l1 = shape.size() * sizeof(T) > l1_bytes, descending = a.descending && exceeds_l1;
   if constexpr (whole_lines<V>) {
-    if (exceeds_l1) return step_groups<V, Cell, std::max<std::size_t>(1, most / 2)>(shape, a, descending, between);
+    if (exceeds_l1) return step_groups<V, Cell, std::max<std::size_t>(1, most / 2)>(shape, a, descending);
   }
-  step_groups<V, Cell, most>(shape, a, descending, between);
+  step_groups<V, Cell, most>(shape, a, descending);
 }
 
 /// out = bias + W in, of one row that a step has just stored.  Loads of single numbers from a vector on its way to the

@@ -16,6 +16,7 @@
 #include "pylstm/cells/rnn.hpp"
 #include "pylstm/kernels/backward_steps.hpp"
 #include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/few_outputs.hpp"
 #include "pylstm/kernels/forward_steps.hpp"
 #include "pylstm/kernels/layer_norm.hpp"
 #include "pylstm/kernels/optimiser.hpp"
@@ -90,6 +91,8 @@ struct KernelTable {
   PanelKernels<T> dense;
   /// `dense.affine` of one row that was just stored; the caller flushes denormals.
   void (*dense_of_row)(const AffineOperands<T>&);
+  /// In its place for up to `few_columns` outputs, of any rows; the caller flushes denormals.
+  void (*few_outputs)(const FewOutputsOperands<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*update_sgd)(const UpdateOperands<T>&);
   void (*update_adam)(const UpdateOperands<T>&);
@@ -243,6 +246,7 @@ constexpr KernelTable<T> kernel_table(const KernelTable<T>* half = nullptr) {
   table.layer_norm_gru = cell_kernels<T, Isa, cells::LayerNorm<cells::Gru<>>, void>();
   table.dense = panel_kernels<T, Isa, 1, all_slots<1>()>();
   table.dense_of_row = dense_of_row<T, Isa>;
+  table.few_outputs = few_outputs<T, Isa>;
   table.sum_rows = sum_rows<T, Isa>;
   table.update_sgd = update_sgd<T, Isa>;
   table.update_adam = update_adam<T, Isa>;

@@ -1,4 +1,5 @@
-/// The dense layer: outputs = W h + b over many rows.
+/// The dense layer: outputs = W h + b over many rows.  A few outputs are sums over vectors of h
+/// (kernels/few_outputs.hpp), from a copy of the weights by rows.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,7 @@
 
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/simd/denormals.hpp"
 
 namespace pylstm::layers {
 
@@ -14,6 +16,7 @@ class DenseLayer {
  public:
   DenseLayer(const kernels::KernelTable<T>& table, std::size_t inputs, std::size_t units)
       : kernel_(&table.dense),
+        few_outputs_(table.few_outputs),
         sum_rows_(table.sum_rows),
         shape_{.inputs = inputs,
                .units = units,
@@ -28,8 +31,29 @@ class DenseLayer {
 
   const kernels::PanelShape& shape() const { return shape_; }
 
+  bool has_few_outputs() const { return shape_.units <= kernels::few_columns; }
+  /// W [units][inputs], then b [units], out of the panels: what `few_outputs` takes.
+  void copy_rows(const T* panels, T* to) const {
+    for (const kernels::PanelPart& part : {kernels::input_part(shape_), kernels::bias_part(shape_)}) {
+      for (std::size_t unit = 0; unit < shape_.units; ++unit) {
+        for (std::size_t k = 0; k < part.columns; ++k) *to++ = panels[part.index(shape_, 0, unit, k)];
+      }
+    }
+  }
+  std::size_t rows_size() const { return shape_.units * (shape_.inputs + 1); }
+  kernels::FewOutputsOperands<T> few_outputs(const T* rows, const T* const* in, T* const* out, std::size_t n) const {
+    return {rows, rows + shape_.units * shape_.inputs, shape_.inputs, shape_.units, in, out, n};
+  }
+
   /// Rows of `units` elements.
-  void forward(const T* panels, const std::vector<const T*>& in, const std::vector<T*>& out) const {
+  void forward(const T* panels, const std::vector<const T*>& in, const std::vector<T*>& out, Buffer<T>& rows) const {
+    if (has_few_outputs()) {
+      rows.reserve(rows_size());
+      copy_rows(panels, rows.data());
+      const simd::FlushDenormals flush;
+      few_outputs_(few_outputs(rows.data(), in.data(), out.data(), in.size()));
+      return;
+    }
     kernel_->affine({.shape = shape_,
                      .panels = panels,
                      .in = in.data(),
@@ -81,6 +105,7 @@ class DenseLayer {
 
  private:
   const kernels::PanelKernels<T>* kernel_;
+  void (*few_outputs_)(const kernels::FewOutputsOperands<T>&);
   void (*sum_rows_)(const kernels::SumRowsOperands<T>&);
   kernels::PanelShape shape_;
 };

@@ -41,7 +41,7 @@ struct NetworkWorkspace {
   Buffer<T> all_tops;                      ///< those that attention keeps of all segments of a walk
   std::vector<std::size_t> maximum_steps;  ///< [rows][width]
   Buffer<T> shares, dscores;               ///< [steps][rows] of attention
-  Buffer<T> doutputs_padded, head_transposed;
+  Buffer<T> doutputs_padded, head_rows, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };
@@ -420,7 +420,7 @@ class Network {
   void read_out(const Schedule& schedule, const Segment& segment, T* outputs, NetworkWorkspace<T>& work) const {
     list_read(schedule, segment, work);
     list_rows(schedule, segment, outputs, config_.outputs, 0, work.out);
-    head_.forward(panels(layers_.size(), parameters_.data()), work.in, work.out);
+    head_.forward(panels(layers_.size(), parameters_.data()), work.in, work.out, work.head_rows);
   }
 
   void head_backward(const Schedule& schedule, const Segment& segment, bool continues, const T* doutputs, T* gradients,

@@ -15,6 +15,7 @@
 #include "pylstm/cells/lstm.hpp"
 #include "pylstm/cells/rnn.hpp"
 #include "pylstm/kernels/choice.hpp"
+#include "pylstm/kernels/few_outputs.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/step.hpp"
 #include "pylstm/kernels/tile.hpp"
@@ -62,8 +63,12 @@ class StaticStream {
     place(layer, kernels::bias_part(layer), weights.bias, panels_);
     place(layer, kernels::recurrent_bias_part(layer), weights.bias_hn, panels_);
     place(layer, kernels::unit_weights_part(layer), weights.peephole, panels_);
-    place(head, kernels::input_part(head), weights.head_weight, head_panels_);
-    place(head, kernels::bias_part(head), weights.head_bias, head_panels_);
+    if constexpr (few_outputs) {
+      std::copy_n(weights.head_bias, O, std::copy_n(weights.head_weight, O * H, head_));
+    } else {
+      place(head, kernels::input_part(head), weights.head_weight, head_);
+      place(head, kernels::bias_part(head), weights.head_bias, head_);
+    }
   }
 
   /// y [O] after one more step x [I].
@@ -78,21 +83,9 @@ class StaticStream {
   void run(const T* x, T* y, std::size_t steps) noexcept {
     const simd::FlushDenormals flush;
     for (std::size_t t = 0; t < steps; ++t) {
-      // The head goes one step late, and in parts: the processor takes its sums up where equations leave it room.
-      if constexpr (head_padded == head_S) {
-        using V = typename HeadIsa::template vec<T>;
-        const T* const h = h_[parity_];
-        V sum = V::load(head_panels_ + head.bias_offset());
-        advance(x + t * I, [&](std::size_t part, std::size_t parts) PYLSTM_INLINE_LAMBDA {
-          for (std::size_t k = H * part / parts; k < H * (part + 1) / parts; ++k) {
-            sum = fma(V::set1(h[k]), V::load(head_panels_ + k * head_S), sum);
-          }
-        });
-        if (t > 0) kernels::store_within(sum, y + (t - 1) * O, O);
-      } else {
-        advance(x + t * I);
-        if (t > 0) read(h_[1 - parity_], y + (t - 1) * O);
-      }
+      advance(x + t * I);
+      // One step late: the processor takes the head's sums up where the next step's equations leave it room.
+      if (t > 0) read(h_[1 - parity_], y + (t - 1) * O);
     }
     if (steps > 0) read(h_[parity_], y + (steps - 1) * O);
   }
@@ -117,6 +110,7 @@ class StaticStream {
   using LayerIsa = typename simd::Fitting<Isa, T, H>::type;
   using HeadIsa = typename simd::Fitting<Isa, T, O>::type;
   using Cell = typename decltype(cell_of<choice>())::type;
+  static constexpr bool few_outputs = O <= kernels::few_columns;
   static constexpr std::size_t S = LayerIsa::template vec<T>::lanes, head_S = HeadIsa::template vec<T>::lanes,
                                padded = (H + S - 1) / S * S, head_padded = (O + head_S - 1) / head_S * head_S;
   static constexpr kernels::PanelShape layer{.inputs = I,
@@ -137,21 +131,22 @@ class StaticStream {
                                             .slots = 1,
                                             .bias_slots = 1};
 
-  template <class Between = kernels::Nothing>
-  PYLSTM_INLINE void advance(const T* x, Between between = {}) noexcept {
-    kernels::step<T, LayerIsa, Cell>(layer,
-                                     {.panels = panels_,
-                                      .x = x,
-                                      .h_prev = h_[parity_],
-                                      .h = h_[1 - parity_],
-                                      .c = c_,
-                                      .clip = 0,
-                                      .descending = parity_ != 0},
-                                     between);
+  PYLSTM_INLINE void advance(const T* x) noexcept {
+    kernels::step<T, LayerIsa, Cell>(layer, {.panels = panels_,
+                                             .x = x,
+                                             .h_prev = h_[parity_],
+                                             .h = h_[1 - parity_],
+                                             .c = c_,
+                                             .clip = 0,
+                                             .descending = parity_ != 0});
     parity_ = 1 - parity_;
   }
   PYLSTM_INLINE void read(const T* h, T* y) const noexcept {
-    kernels::dense_row<typename HeadIsa::template vec<T>>(head, head_panels_, h, y);
+    if constexpr (few_outputs) {
+      kernels::few_outputs_of_row<typename LayerIsa::template vec<T>, O>(head_, head_ + O * H, h, H, y);
+    } else {
+      kernels::dense_row<typename HeadIsa::template vec<T>>(head, head_, h, y);
+    }
   }
 
   /// A parameter to its place in the panels.
@@ -165,7 +160,8 @@ class StaticStream {
 
   alignas(64) T panels_[padded * (I * Cell::input_slots.size() + H * Cell::recurrent_slots.size() + Cell::unit_weights +
                                   Cell::slots)] = {};
-  alignas(64) T head_panels_[head_padded * (H + 1)] = {};
+  alignas(
+      64) T head_[(few_outputs ? O : head_padded) * (H + 1)] = {};  ///< of a few outputs W and b as they are, or panels
   alignas(64) T h_[2][padded] = {};
   alignas(64) T c_[padded] = {};
   std::size_t parity_ = 0;

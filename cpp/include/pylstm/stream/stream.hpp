@@ -213,6 +213,11 @@ class Stream {
     }
     const kernels::PanelShape& shape = network_->head().shape();
     const kernels::KernelTable<T>& table = network_->table().fitting(shape.units);
+    if (network_->head().has_few_outputs()) {
+      few_outputs_ = table.few_outputs;
+      rows_of_head_ = memory.take(network_->head().rows_size());
+      if (memory.begin != nullptr) network_->head().copy_rows(network_->panels(layers_.size()), rows_of_head_);
+    }
     affine_ = rows_ == 1 ? table.dense_of_row : table.dense.affine;
     head_ = {.shape = shape,
              .panels = network_->panels(layers_.size()),
@@ -333,6 +338,8 @@ class Stream {
   /// The head after step t.
   void read(std::size_t t, T* outputs) noexcept {
     for (std::size_t n = 0; n < rows_; ++n) head_out_[n] = outputs + n * network_->config().outputs;
+    if (few_outputs_ != nullptr)
+      return few_outputs_(network_->head().few_outputs(rows_of_head_, head_in_[t].data(), head_out_.data(), rows_));
     head_.in = head_in_[t].data();
     affine_(head_);
   }
@@ -404,6 +411,8 @@ class Stream {
   std::string name_pooled_ = "pooled";
   T* embedded_ = nullptr;                  ///< [rows][I] of tokens
   T *pooled_ = nullptr, *mean_ = nullptr;  ///< [rows][width]: sums or maxima, and what is read of sums
+  void (*few_outputs_)(const kernels::FewOutputsOperands<T>&) = nullptr;  ///< null: of more, `affine_`
+  T* rows_of_head_ = nullptr;
   void (*affine_)(const kernels::AffineOperands<T>&) = nullptr;
   kernels::AffineOperands<T> head_{};
   std::vector<const T*> head_in_[2];  ///< [rows], after steps t = 0 and 1
