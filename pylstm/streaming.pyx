@@ -38,7 +38,7 @@ cdef extern from "stream_interface.h" nogil:
 
 # Multiply-adds, about 50 us: steps below it keep the GIL, since to get it back may take longer than they do.
 cdef size_t LONG_STEP = 1_000_000
-# And about 50 ms: so often a run asks for signals.
+# And 30 to 130 ms: so often a run asks for signals.
 cdef size_t BETWEEN_SIGNALS = 1_000_000_000
 
 cdef object empty = np.empty
@@ -189,7 +189,7 @@ cdef class Stream:
         ValueError
             If a shape is wrong.
         KeyboardInterrupt
-            About 50 ms after Ctrl-C, between two steps: those before it have been taken.
+            Some 0.1 s after Ctrl-C, between two steps: those before it have been taken.
         """
         cdef Py_buffer values, outputs
         self._check_idle()
@@ -348,17 +348,19 @@ cdef class Stream:
         cdef size_t y_step = number * self.batch_size * self.n_outputs
         cdef size_t products = (<pylstm_stream*>self._interface).step_products
         cdef size_t most = max(<size_t>1, BETWEEN_SIGNALS // max(<size_t>1, products)), done = 0, now
-        while done < steps:
-            now = min(most, steps - done)
-            if now * products > LONG_STEP:
-                self._busy = True
+        if steps <= LONG_STEP // max(<size_t>1, products):
+            self._run(self._self, x, outputs, steps)
+            return 0
+        self._busy = True
+        try:
+            while done < steps:
+                now = min(most, steps - done)
                 with nogil:
                     self._run(self._self, x + done * x_step, outputs + done * y_step, now)
-                self._busy = False
-            else:
-                self._run(self._self, x + done * x_step, outputs + done * y_step, now)
-            done += now
-            PyErr_CheckSignals()
+                done += now
+                PyErr_CheckSignals()
+        finally:
+            self._busy = False
         return 0
 
     cdef int _advance(self, const void* x, void* outputs) except -1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import signal
 import sys
 import threading
 from typing import Any
@@ -103,6 +104,28 @@ def test_a_run_reads_any_layout_and_type_and_fills_out() -> None:
     assert Stream(model, 2).run(X, out) is out
     assert same_bits(out, expected)
     assert same_bits(Stream(model, 2).run(X, X), expected)  # in place
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that interrupt")
+def test_a_run_is_interrupted_between_two_steps() -> None:
+    stream = Stream(fitted(n_features=1, n_outputs=1))
+    values = np.zeros(60_000_000, np.float32)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            stream.run(values)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    (steps,) = stream.n_steps
+    assert 0 < steps < len(values)
+    stream.step(0.0)
+    assert stream.n_steps == steps + 1
 
 
 @pytest.mark.parametrize(
