@@ -36,12 +36,7 @@ PYLSTM_INLINE V dot(const T* a, const T* b, std::size_t K) {
       if (at < K) acc[v] = fma(load_within<V>(a + at, K - at), load_within<V>(b + at, K - at), acc[v]);
     }
   }
-#pragma GCC unroll 4
-  for (std::size_t half = N / 2; half > 0; half /= 2) {
-#pragma GCC unroll 4
-    for (std::size_t v = 0; v < half; ++v) acc[v] = acc[v] + acc[v + half];
-  }
-  return acc[0];
+  return sum_of_vectors(acc);
 }
 
 /// y [O] of one row h [K]; W [O][K].
@@ -53,8 +48,7 @@ PYLSTM_INLINE void few_outputs_of_row(const T* W, const T* bias, const T* h, std
     V rows[S];
 #pragma GCC unroll 16
     for (std::size_t l = 0; l < S; ++l) rows[l] = first + l < O ? dot<V>(h, W + (first + l) * K, K) : V::zero();
-    const V sums = sum_of_lanes<used>(rows) + V::zero();
-    store_within(sums + load_within<V>(bias + first, O - first), y + first, O - first);
+    store_within(sum_of_lanes<used>(rows) + load_within<V>(bias + first, O - first), y + first, O - first);
   }
 }
 
@@ -82,7 +76,7 @@ void few_outputs(const FewOutputsOperands<T>& a) {
     T sums[S];
 #pragma GCC unroll 16
     for (std::size_t l = 0; l < S; ++l) rows[l] = l < count ? V::load(partial + l * S) : V::zero();
-    (sum_of_lanes<S>(rows) + V::zero()).store(sums);
+    sum_of_lanes<S>(rows).store(sums);
     for (std::size_t l = 0; l < count; ++l) a.out[places[l].row][places[l].output] = sums[l] + a.bias[places[l].output];
   }
 }

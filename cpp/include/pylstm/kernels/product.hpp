@@ -159,7 +159,19 @@ inline constexpr std::size_t few_columns = 4;
 template <class T>
 inline constexpr std::size_t chains = 64 / sizeof(T);
 
+/// The sum of all vectors, halves first.
+template <class V, std::size_t N>
+PYLSTM_INLINE V sum_of_vectors(V (&v)[N]) {
+#pragma GCC unroll 4
+  for (std::size_t half = N / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < half; ++i) v[i] = v[i] + v[i + half];
+  }
+  return v[0];
+}
+
 /// Lane r: the sum of the lanes of rows[r], halves first.  Rows from `used` on are zeros.
+/// Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
 template <std::size_t used, class V>
 PYLSTM_INLINE V sum_of_lanes(V (&rows)[V::lanes]) {
 #pragma GCC unroll 8
@@ -169,7 +181,7 @@ PYLSTM_INLINE V sum_of_lanes(V (&rows)[V::lanes]) {
       if (i < used) rows[i] = zip_low(rows[i], rows[i + half]) + zip_high(rows[i], rows[i + half]);
     }
   }
-  return rows[0];
+  return rows[0] + V::zero();
 }
 
 /// out[i][k] as `transposed_product`, with sums that are the same for all vector widths: unit j goes to chain j mod
@@ -205,12 +217,7 @@ void few_columns_product(const FewColumnsOperands<T>& a) {
       }
 #pragma GCC unroll 8
       for (std::size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (std::size_t half = N / 2; half > 0; half /= 2) {
-#pragma GCC unroll 4
-          for (std::size_t v = 0; v < half; ++v) acc[r][v] = acc[r][v] + acc[r][v + half];
-        }
-        acc[r][0].store(sums + (r * columns + k) * S);
+        sum_of_vectors(acc[r]).store(sums + (r * columns + k) * S);
       }
     }
     for (std::size_t i = 0; i < R * columns; i += S) {
@@ -218,8 +225,7 @@ void few_columns_product(const FewColumnsOperands<T>& a) {
       T lanes[S];
 #pragma GCC unroll 16
       for (std::size_t l = 0; l < S; ++l) rows[l] = i + l < R * columns ? V::load(sums + (i + l) * S) : V::zero();
-      // Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
-      (sum_of_lanes<S>(rows) + V::zero()).store(lanes);
+      sum_of_lanes<S>(rows).store(lanes);
       for (std::size_t l = 0; l < S && i + l < R * columns; ++l) {
         a.out[first + (i + l) / columns][(i + l) % columns] = lanes[l];
       }
@@ -280,7 +286,7 @@ void outer(const OuterOperands<T>& a) {
   // Rows of which gradients of one block stay in L1 (128 x 4 x 32 bytes), or come from L2 while six inputs meet them:
   // the longer the strip, the less often the sums go to memory and back.
   constexpr std::size_t strip = whole_lines<V> ? 256 : 128;
-  constexpr std::size_t copy_bytes = strip * 256, depth = copy_bytes / (strip * sizeof(T)) / most * most;
+  constexpr std::size_t depth = 256 / sizeof(T) / most * most;  // inputs of a copy, 32 or 64 KiB with a strip's rows
   constexpr std::size_t few_blocks = 4;
   const simd::FlushDenormals flush;
   // Tiles of inputs [k_begin, k_end), n rows and one block; tile_inputs(size, k) gives the inputs of a row.

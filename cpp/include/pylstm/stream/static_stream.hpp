@@ -160,8 +160,8 @@ class StaticStream {
 
   alignas(64) T panels_[padded * (I * Cell::input_slots.size() + H * Cell::recurrent_slots.size() + Cell::unit_weights +
                                   Cell::slots)] = {};
-  alignas(
-      64) T head_[(few_outputs ? O : head_padded) * (H + 1)] = {};  ///< of a few outputs W and b as they are, or panels
+  /// Of a few outputs W [O][H] and b [O] as they are, or panels.
+  alignas(64) T head_[(few_outputs ? O : head_padded) * (H + 1)] = {};
   alignas(64) T h_[2][padded] = {};
   alignas(64) T c_[padded] = {};
   std::size_t parity_ = 0;

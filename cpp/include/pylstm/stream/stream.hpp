@@ -85,7 +85,7 @@ class Stream {
   /// would give, and sooner for one row.  In place, outputs = x, if O is no more than the numbers of x.
   void run(const T* x, T* outputs, std::size_t steps) noexcept {
     const network::Config& config = network_->config();
-    const std::size_t x_width = rows_ * (config.vocabulary > 0 ? 1 : config.inputs), y_width = rows_ * config.outputs;
+    const std::size_t x_width = rows_ * config.features(), y_width = rows_ * config.outputs;
     if (!by_rows_) {
       for (std::size_t t = 0; t < steps; ++t) advance(x + t * x_width, outputs + t * y_width);
       return;
