@@ -318,6 +318,21 @@ TEST_CASE_TEMPLATE("add_product has the bits of fma, and leaves its arguments al
   for (std::size_t l = 0; l < V::lanes; ++l) CHECK(got[l] == sum[l]);
 }
 
+TEST_CASE_TEMPLATE("sum adds upper halves to lower ones", T, float, double) {
+  using V = typename Isa::template vec<T>;
+  T numbers[V::lanes];
+  for (std::size_t round = 0; round < 100; ++round) {
+    for (std::size_t l = 0; l < V::lanes; ++l) {
+      numbers[l] = std::sin(static_cast<T>(100 * round + 7 * l)) * static_cast<T>(l % 3 + 1);
+    }
+    const T got = sum(V::load(numbers));
+    for (std::size_t half = V::lanes / 2; half > 0; half /= 2) {
+      for (std::size_t l = 0; l < half; ++l) numbers[l] = numbers[l] + numbers[l + half];
+    }
+    CHECK(same_bits(got, numbers[0]));
+  }
+}
+
 TEST_CASE("the caller's treatment of denormals comes back") {
   volatile float smallest = std::numeric_limits<float>::min();
   float flushed = 0;
@@ -335,4 +350,27 @@ TEST_CASE("the caller's treatment of denormals comes back") {
     CHECK(smallest / 2 == flushed);
   }
   CHECK(smallest / 2 > 0);
+}
+
+TEST_CASE("half a mode is not the mode") {
+  using pylstm::simd::FloatControl;
+  const FloatControl::Word before = FloatControl::read();
+  volatile float smallest = std::numeric_limits<float>::min(), denormal = std::numeric_limits<float>::denorm_min();
+  for (FloatControl::Word bit = 1; bit != 0 && bit <= FloatControl::flush; bit *= 2) {
+    if ((FloatControl::flush & bit) == 0) continue;
+    CAPTURE(bit);
+    const FloatControl::Word half = before | bit;
+    FloatControl::write(half);
+    float result = 1, input = 1;
+    {
+      const pylstm::simd::FlushDenormals flush;
+      result = smallest / 2;
+      input = denormal * 0x1p100F;
+    }
+    const FloatControl::Word after = FloatControl::read();
+    FloatControl::write(before);
+    CHECK(result == 0);
+    CHECK(input == 0);
+    CHECK((after & FloatControl::flush) == (half & FloatControl::flush));
+  }
 }

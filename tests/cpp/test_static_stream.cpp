@@ -47,7 +47,12 @@ void check() {
     const std::vector<T> x = random_values<T>(20 * I, seed);
     for (std::size_t t = 0; t < 20; ++t) {
       T a[O], b[O];
-      fixed.step(x.data() + t * I, a);
+      bool in_register = false;
+      if constexpr (O == 1) {
+        in_register = t % 2 == 0;
+        if (in_register) a[0] = fixed.step(x.data() + t * I);
+      }
+      if (!in_register) fixed.step(x.data() + t * I, a);
       stream.step(x.data() + t * I, b);
       for (std::size_t o = 0; o < O; ++o) CHECK(same_bits(a[o], b[o]));
     }

@@ -4,7 +4,6 @@
 /// halves of the chains are added until one is left.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
@@ -42,14 +41,8 @@ PYLSTM_INLINE V dot(const T* a, const T* b, std::size_t K) {
 /// y [O] of one row h [K]; W [O][K].
 template <class V, std::size_t O, class T>
 PYLSTM_INLINE void few_outputs_of_row(const T* W, const T* bias, const T* h, std::size_t K, T* y) {
-  constexpr std::size_t S = V::lanes, used = std::min(S, O);
 #pragma GCC unroll 4
-  for (std::size_t first = 0; first < O; first += S) {
-    V rows[S];
-#pragma GCC unroll 16
-    for (std::size_t l = 0; l < S; ++l) rows[l] = first + l < O ? dot<V>(h, W + (first + l) * K, K) : V::zero();
-    store_within(sum_of_lanes<used>(rows) + load_within<V>(bias + first, O - first), y + first, O - first);
-  }
+  for (std::size_t o = 0; o < O; ++o) y[o] = sum(dot<V>(h, W + o * K, K)) + T(0) + bias[o];
 }
 
 /// Denormals are the caller's to flush.
@@ -76,7 +69,7 @@ void few_outputs(const FewOutputsOperands<T>& a) {
     T sums[S];
 #pragma GCC unroll 16
     for (std::size_t l = 0; l < S; ++l) rows[l] = l < count ? V::load(partial + l * S) : V::zero();
-    sum_of_lanes<S>(rows).store(sums);
+    sum_of_lanes(rows).store(sums);
     for (std::size_t l = 0; l < count; ++l) a.out[places[l].row][places[l].output] = sums[l] + a.bias[places[l].output];
   }
 }

@@ -170,15 +170,15 @@ PYLSTM_INLINE V sum_of_vectors(V (&v)[N]) {
   return v[0];
 }
 
-/// Lane r: the sum of the lanes of rows[r], halves first.  Rows from `used` on are zeros.
+/// Lane r: sum(rows[r]).
 /// Padding adds a positive zero to a chain, or nothing: a zero sum is positive everywhere.
-template <std::size_t used, class V>
+template <class V>
 PYLSTM_INLINE V sum_of_lanes(V (&rows)[V::lanes]) {
 #pragma GCC unroll 8
   for (std::size_t half = V::lanes / 2; half > 0; half /= 2) {
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < half; ++i) {
-      if (i < used) rows[i] = zip_low(rows[i], rows[i + half]) + zip_high(rows[i], rows[i + half]);
+      rows[i] = zip_low(rows[i], rows[i + half]) + zip_high(rows[i], rows[i + half]);
     }
   }
   return rows[0] + V::zero();
@@ -225,7 +225,7 @@ void few_columns_product(const FewColumnsOperands<T>& a) {
       T lanes[S];
 #pragma GCC unroll 16
       for (std::size_t l = 0; l < S; ++l) rows[l] = i + l < R * columns ? V::load(sums + (i + l) * S) : V::zero();
-      sum_of_lanes<S>(rows).store(lanes);
+      sum_of_lanes(rows).store(lanes);
       for (std::size_t l = 0; l < S && i + l < R * columns; ++l) {
         a.out[first + (i + l) / columns][(i + l) % columns] = lanes[l];
       }

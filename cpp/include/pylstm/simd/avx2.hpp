@@ -81,6 +81,11 @@ struct avx2::vector<float> {
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {_mm256_permutevar8x32_ps(a.v, _mm256_set1_epi32(lane))};
   }
+  PYLSTM_INLINE friend float sum(vector a) {
+    __m128 halves = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    halves = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
+    return _mm_cvtss_f32(_mm_add_ss(halves, _mm_movehdup_ps(halves)));
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
   }
@@ -145,6 +150,10 @@ struct avx2::vector<double> {
   template <std::size_t lane>
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {_mm256_permute4x64_pd(a.v, lane * 0x55)};
+  }
+  PYLSTM_INLINE friend double sum(vector a) {
+    const __m128d halves = _mm_add_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)));
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
+#include "pylstm/simd/avx2.hpp"
 
 namespace pylstm::simd {
 
@@ -73,6 +74,9 @@ struct avx512::vector<float> {
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {_mm512_permutexvar_ps(_mm512_set1_epi32(lane), a.v)};
   }
+  PYLSTM_INLINE friend float sum(vector a) {
+    return sum(avx2::vector<float>{_mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1))});
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     return {_mm512_permutex2var_ps(a.v, order, b.v)};
@@ -131,6 +135,9 @@ struct avx512::vector<double> {
   template <std::size_t lane>
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {_mm512_permutexvar_pd(_mm512_set1_epi64(lane), a.v)};
+  }
+  PYLSTM_INLINE friend double sum(vector a) {
+    return sum(avx2::vector<double>{_mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1))});
   }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) {
     return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};

@@ -1,7 +1,9 @@
 /// Flush-to-zero for the time a kernel runs, on this thread only; the caller's mode comes back.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <limits>
 
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
@@ -11,50 +13,79 @@
 
 namespace pylstm::simd {
 
+/// The control register of this thread's arithmetic, and its bits that flush denormals: none where there is no such.
+struct FloatControl {
+#if defined(__SSE2__) || defined(_M_X64)
+  using Word = std::uint32_t;
+  static constexpr Word flush = 0x8040;  // denormal results are zero, denormal inputs are zero
+  PYLSTM_INLINE static Word read() { return _mm_getcsr(); }
+  PYLSTM_INLINE static void write(Word word) { _mm_setcsr(word); }
+
+  /// By arithmetic: to read the register, too, waits for all arithmetic before it.
+  /// Inputs first: where they are no zeros, a denormal result may cost 150 cycles.
+  PYLSTM_INLINE static bool flushes() {
+    float denormal = std::numeric_limits<float>::denorm_min(), smallest = std::numeric_limits<float>::min();
+    hide(denormal);
+    hide(smallest);
+    bool input_is_zero = denormal == 0.0F;
+    hide(input_is_zero);
+    if (!input_is_zero) return false;
+    float half = smallest * 0.5F;
+    hide(half);
+    return std::bit_cast<std::uint32_t>(half) == 0;
+  }
+
+ private:
+  /// To the compiler a value from elsewhere: not known in advance, and not computed again once the register is written.
+  PYLSTM_INLINE static void hide(float& x) { asm volatile("" : "+x"(x)); }
+  PYLSTM_INLINE static void hide(bool& x) { asm volatile("" : "+r"(x)); }
+#else
+#if defined(__aarch64__)
+  using Word = std::uint64_t;
+  static constexpr Word flush = Word{1} << 24;  // FZ
+  PYLSTM_INLINE static Word read() {
+    Word word;
+    asm volatile("mrs %0, fpcr" : "=r"(word));
+    return word;
+  }
+  PYLSTM_INLINE static void write(Word word) { asm volatile("msr fpcr, %0" : : "r"(word)); }
+#elif defined(__arm__) && defined(__ARM_FP)
+  using Word = std::uint32_t;
+  static constexpr Word flush = Word{1} << 24;  // FZ
+  PYLSTM_INLINE static Word read() {
+    Word word;
+    asm volatile("vmrs %0, fpscr" : "=r"(word));
+    return word;
+  }
+  PYLSTM_INLINE static void write(Word word) { asm volatile("vmsr fpscr, %0" : : "r"(word)); }
+#else
+  using Word = std::uint32_t;
+  static constexpr Word flush = 0;
+  PYLSTM_INLINE static Word read() { return 0; }
+  PYLSTM_INLINE static void write(Word) {}
+#endif
+  PYLSTM_INLINE static bool flushes() { return (read() & flush) == flush; }
+#endif
+};
+
 /// Denormal results are zero and denormal inputs count as zero while one of these lives.
 /// A mode that is set already is left alone: writing it makes x86 wait for all arithmetic before it.
 class FlushDenormals {
  public:
-#if defined(__SSE2__) || defined(_M_X64)
-  PYLSTM_INLINE FlushDenormals() : saved_(_mm_getcsr()) {
-    if (!already_set()) _mm_setcsr(static_cast<unsigned>(saved_) | mode);
+  PYLSTM_INLINE FlushDenormals() : already_(FloatControl::flushes()) {
+    if (already_) return;
+    saved_ = FloatControl::read();
+    FloatControl::write(saved_ | FloatControl::flush);
   }
   PYLSTM_INLINE ~FlushDenormals() {
-    if (!already_set()) _mm_setcsr(static_cast<unsigned>(saved_));
+    if (!already_) FloatControl::write(saved_);
   }
-#elif defined(__aarch64__)
-  PYLSTM_INLINE FlushDenormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    if (!already_set()) asm volatile("msr fpcr, %0" : : "r"(saved_ | mode));
-  }
-  PYLSTM_INLINE ~FlushDenormals() {
-    if (!already_set()) asm volatile("msr fpcr, %0" : : "r"(saved_));
-  }
-#elif defined(__arm__) && defined(__ARM_FP)
-  PYLSTM_INLINE FlushDenormals() {
-    std::uint32_t before;
-    asm volatile("vmrs %0, fpscr" : "=r"(before));
-    saved_ = before;
-    if (!already_set()) asm volatile("vmsr fpscr, %0" : : "r"(before | static_cast<std::uint32_t>(mode)));
-  }
-  PYLSTM_INLINE ~FlushDenormals() {
-    if (!already_set()) asm volatile("vmsr fpscr, %0" : : "r"(static_cast<std::uint32_t>(saved_)));
-  }
-#else
-  PYLSTM_INLINE FlushDenormals() {}
-#endif
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
-#if defined(__aarch64__) || defined(__arm__)
-  static constexpr std::uint64_t mode = std::uint64_t{1} << 24;  // FZ
-#else
-  static constexpr unsigned mode = 0x8040;  // flush to zero, denormals are zero
-#endif
-  PYLSTM_INLINE bool already_set() const { return (saved_ & mode) == mode; }
-
-  std::uint64_t saved_ = 0;
+  bool already_;
+  FloatControl::Word saved_ = 0;
 };
 
 }  // namespace pylstm::simd

@@ -84,6 +84,14 @@ struct generic::vector {
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return set1(a.v[lane]);
   }
+  PYLSTM_INLINE friend T sum(vector a) {
+#pragma GCC unroll 4
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+      for (std::size_t s = 0; s < half; ++s) a.v[s] += a.v[s + half];
+    }
+    return a.v[0];
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return zip(a, b, 0); }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return zip(a, b, lanes / 2); }
 

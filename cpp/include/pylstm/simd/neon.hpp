@@ -66,6 +66,10 @@ struct neon::vector<float> {
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {vdupq_laneq_f32(a.v, lane)};
   }
+  PYLSTM_INLINE friend float sum(vector a) {
+    const float32x2_t halves = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
+    return vget_lane_f32(halves, 0) + vget_lane_f32(halves, 1);
+  }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f32(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f32(a.v, b.v)}; }
 };
@@ -116,6 +120,7 @@ struct neon::vector<double> {
   PYLSTM_INLINE friend vector broadcast(vector a) {
     return {vdupq_laneq_f64(a.v, lane)};
   }
+  PYLSTM_INLINE friend double sum(vector a) { return vgetq_lane_f64(a.v, 0) + vgetq_lane_f64(a.v, 1); }
   PYLSTM_INLINE friend vector zip_low(vector a, vector b) { return {vzip1q_f64(a.v, b.v)}; }
   PYLSTM_INLINE friend vector zip_high(vector a, vector b) { return {vzip2q_f64(a.v, b.v)}; }
 };

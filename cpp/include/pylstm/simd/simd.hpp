@@ -15,7 +15,8 @@ namespace pylstm::simd {
 /// `low_bits_to_exponent(a)` shifts the low bits of a's mantissa to the place of the sign and the exponent, all others
 /// out. `add_product(a, b, sum)` is fma(a, b, sum) in the register of `sum`, and a and b are in registers too.
 /// `zip_low(a, b)` is a0 b0 a1 b1 ... of the lower halves, `zip_high` of the upper ones.
-/// `broadcast<lane>(a)` has that number of a everywhere.
+/// `broadcast<lane>(a)` has that number of a everywhere; `sum(a)` adds the upper half of the numbers to the lower until
+/// one is left.
 /// `unrolls`: several products of a tile go in one turn of its loop, which costs code.  `fuses`: fma rounds once.
 template <class V>
 concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar* out, std::size_t n) {
@@ -36,6 +37,7 @@ concept Vector = requires(V a, const typename V::scalar* in, typename V::scalar*
   { zero_unless_less(a, a, a) } -> std::same_as<V>;
   { sqrt(abs(a)) } -> std::same_as<V>;
   { copysign(a, low_bits_to_exponent(a)) } -> std::same_as<V>;
+  { sum(a) } -> std::same_as<typename V::scalar>;
   { broadcast<0>(zip_low(a, zip_high(a, a))) } -> std::same_as<V>;
 };
 

@@ -72,10 +72,16 @@ class StaticStream {
   }
 
   /// y [O] after one more step x [I].
-  void step(const T* x, T* y) noexcept {
-    const simd::FlushDenormals flush;
-    advance(x);
-    read(h_[parity_], y);
+  void step(const T* x, T* y) noexcept { take_step(x, y); }
+
+  /// The one output, in a register: a caller who reads y at once waits for it to come back from memory, and what the
+  /// next step could have begun waits too.
+  T step(const T* x) noexcept
+    requires(O == 1)
+  {
+    T y;
+    take_step(x, &y);
+    return y;
   }
 
   /// y [steps][O] after each of several more steps x [steps][I]: what `step` would give, sooner.  In place, y = x, if
@@ -131,6 +137,11 @@ class StaticStream {
                                             .slots = 1,
                                             .bias_slots = 1};
 
+  PYLSTM_INLINE void take_step(const T* x, T* y) noexcept {
+    const simd::FlushDenormals flush;
+    advance(x);
+    read(h_[parity_], y);
+  }
   PYLSTM_INLINE void advance(const T* x) noexcept {
     kernels::step<T, LayerIsa, Cell>(layer, {.panels = panels_,
                                              .x = x,
