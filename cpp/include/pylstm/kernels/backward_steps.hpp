@@ -87,7 +87,7 @@ PYLSTM_INLINE void backward_tile(const BackwardOperands<T>& a, const Rows<const 
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < R; ++r) rows[r] = dgates + (n + r) * a.dgates.row_width;
   const T* const panel = a.recurrent_transposed + block * a.shape.units * a.shape.recurrent_slots * S;
-  accumulate_gates<R, NV>(dh, rows, a.recurrent_gates, a.dgates.block_stride, j_begin, j_end, panel, ahead);
+  accumulate_gates<R, NV, S>(dh, rows, a.recurrent_gates, a.dgates.block_stride, j_begin, j_end, panel, ahead);
   for_each_sum<R, NV>([&](std::size_t r, std::size_t v)
                           PYLSTM_INLINE_LAMBDA { dh[r][v].store(dh_rows + (n + r) * width + (block + v) * S); });
 }

@@ -8,6 +8,7 @@
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/simd/denormals.hpp"
+#include "pylstm/simd/simd.hpp"
 
 namespace pylstm::kernels {
 
@@ -100,11 +101,36 @@ struct TransposedOperands {
   std::size_t d_block_stride;
 };
 
+/// Rows [begin, end) of columns [block, block + NV) and units [j, j_end).  V may be narrower than the panels.
+template <class Isa, class V, std::size_t NV, class T>
+PYLSTM_INLINE void transposed_tiles(const TransposedOperands<T>& a, std::size_t begin, std::size_t end,
+                                    std::size_t block, std::size_t j, std::size_t j_end) {
+  constexpr std::size_t S = Isa::template vec<T>::lanes;
+  for_each_tile<transposed_rows<Isa, NV>>(
+      begin, end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+        const std::size_t k = block * S, columns = a.shape.columns - k;
+        V acc[R][NV];
+        const T* rows[R];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < R; ++r) rows[r] = a.d[first + r];
+        for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
+          acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
+        });
+        accumulate_gates<R, NV, S>(acc, rows, a.gates, a.d_block_stride, j, j_end,
+                                   a.panels + block * a.shape.block_size(), {a.panels, 0});
+        for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
+          store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
+        });
+      });
+}
+
 /// A chunk of units at a time, for as many rows as keep that part of their gradients in L2: all columns' weights pass,
 /// from L3 where they are many.
 template <class T, class Isa>
 void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
+  using Half =
+      typename simd::Fitting<Isa, T, 1>::type::template vec<T>;  // where the processor takes two of them at once
   constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10;
   const simd::FlushDenormals flush;
   const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group, chunk_bytes);
@@ -115,26 +141,15 @@ void transposed_product(const TransposedOperands<T>& a) {
     const std::size_t end = std::min(begin + strip, a.n);
     for (std::size_t j = 0; j < a.shape.units; j += depth) {
       const std::size_t j_end = std::min(j + depth, a.shape.units);
-      for_each_transposed_group(
-          a.shape, 0, a.shape.blocks(),
-          [&]<std::size_t NV>(std::integral_constant<std::size_t, NV>, std::size_t block) {
-            for_each_tile<transposed_rows<Isa, NV>>(
-                begin, end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-                  const std::size_t k = block * S, columns = a.shape.columns - k;
-                  V acc[R][NV];
-                  const T* rows[R];
-#pragma GCC unroll 8
-                  for (std::size_t r = 0; r < R; ++r) rows[r] = a.d[first + r];
-                  for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
-                    acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
-                  });
-                  accumulate_gates<R, NV>(acc, rows, a.gates, a.d_block_stride, j, j_end,
-                                          a.panels + block * a.shape.block_size(), {a.panels, 0});
-                  for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
-                    store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
-                  });
-                });
-          });
+      for_each_transposed_group(a.shape, 0, a.shape.blocks(),
+                                [&]<std::size_t NV>(std::integral_constant<std::size_t, NV>, std::size_t block) {
+                                  if constexpr (NV == 1 && Half::lanes < S) {
+                                    if (a.shape.columns - block * S <= Half::lanes) {
+                                      return transposed_tiles<Isa, Half, 1>(a, begin, end, block, j, j_end);
+                                    }
+                                  }
+                                  transposed_tiles<Isa, V, NV>(a, begin, end, block, j, j_end);
+                                });
     }
   }
 }

@@ -206,12 +206,11 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
 }
 
 /// acc[r][v] += d[r][j, gate g] * panel[j][g][v], units j in [begin, end) ascending, gates within a unit: an order that
-/// no vector width changes. S divides `begin`.
-template <std::size_t R, std::size_t NV, class V, class T>
+/// no vector width changes. S, the lanes of the panels and of a gate in d, divides `begin`.
+template <std::size_t R, std::size_t NV, std::size_t S, class V, class T>
 PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], const GateRows& gates,
                                     std::size_t block_stride, std::size_t begin, std::size_t end, const T* panel,
                                     Ahead<T> ahead) {
-  constexpr std::size_t S = V::lanes;
   const T* w = panel + begin * gates.count * NV * S;
   const auto add = [&](std::size_t at, const T* weights) PYLSTM_INLINE_LAMBDA {
     add_products<V, R, NV>([&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(d[r][at]); },
