@@ -25,7 +25,7 @@ struct avx512::vector {
   using scalar = T;
   using half = avx2::vector<T>;
   static constexpr std::size_t lanes = 2 * half::lanes;
-  static constexpr bool unrolls = true;
+  static constexpr bool unrolls = true, fuses = true;
   half low, high;
 
   static vector load(const T* p) { return {half::load(p), half::load(p + half::lanes)}; }
@@ -63,6 +63,15 @@ struct avx512::vector {
     return {copysign(magnitude.low, sign.low), copysign(magnitude.high, sign.high)};
   }
   friend vector low_bits_to_exponent(vector a) { return {low_bits_to_exponent(a.low), low_bits_to_exponent(a.high)}; }
+  template <std::size_t lane>
+  friend vector broadcast(vector a) {
+    if constexpr (lane < half::lanes) {
+      return {broadcast<lane>(a.low), broadcast<lane>(a.low)};
+    } else {
+      return {broadcast<lane - half::lanes>(a.high), broadcast<lane - half::lanes>(a.high)};
+    }
+  }
+  friend T sum(vector a) { return sum(a.low + a.high); }
   friend vector zip_low(vector a, vector b) { return {zip_low(a.low, b.low), zip_high(a.low, b.low)}; }
   friend vector zip_high(vector a, vector b) { return {zip_low(a.high, b.high), zip_high(a.high, b.high)}; }
 

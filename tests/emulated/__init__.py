@@ -1,0 +1,1 @@
+"""AVX-512 where there is AVX2 only."""
