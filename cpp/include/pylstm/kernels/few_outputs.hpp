@@ -38,7 +38,7 @@ PYLSTM_INLINE V dot(const T* a, const T* b, std::size_t K) {
   return sum_of_vectors(acc);
 }
 
-/// y [O] of one row h [K]; W [O][K].
+/// y [O] of one row h [K]; W [O][K].  As of `sum_of_lanes`, a zero sum is positive.
 template <class V, std::size_t O, class T>
 PYLSTM_INLINE void few_outputs_of_row(const T* W, const T* bias, const T* h, std::size_t K, T* y) {
 #pragma GCC unroll 4
