@@ -129,8 +129,8 @@ PYLSTM_INLINE void transposed_tiles(const TransposedOperands<T>& a, std::size_t 
 template <class T, class Isa>
 void transposed_product(const TransposedOperands<T>& a) {
   using V = typename Isa::template vec<T>;
-  using Half =
-      typename simd::Fitting<Isa, T, 1>::type::template vec<T>;  // where the processor takes two of them at once
+  // Of half the lanes where there is one: the processor takes two of them at once.
+  using Half = typename simd::Fitting<Isa, T, 1>::type::template vec<T>;
   constexpr std::size_t S = V::lanes, rows_bytes = 256 << 10;
   const simd::FlushDenormals flush;
   const std::size_t depth = transposed_depth<T>(a.shape, TransposedShape::group, chunk_bytes);

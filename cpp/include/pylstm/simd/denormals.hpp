@@ -40,24 +40,25 @@ struct FloatControl {
   PYLSTM_INLINE static void hide(float& x) { asm volatile("" : "+x"(x)); }
   PYLSTM_INLINE static void hide(bool& x) { asm volatile("" : "+r"(x)); }
 #else
+#if defined(__aarch64__) || (defined(__arm__) && defined(__ARM_FP))
+  using Word = std::uintptr_t;                  // as wide as a general register
+  static constexpr Word flush = Word{1} << 24;  // FZ
+  PYLSTM_INLINE static Word read() {
+    Word word;
 #if defined(__aarch64__)
-  using Word = std::uint64_t;
-  static constexpr Word flush = Word{1} << 24;  // FZ
-  PYLSTM_INLINE static Word read() {
-    Word word;
     asm volatile("mrs %0, fpcr" : "=r"(word));
-    return word;
-  }
-  PYLSTM_INLINE static void write(Word word) { asm volatile("msr fpcr, %0" : : "r"(word)); }
-#elif defined(__arm__) && defined(__ARM_FP)
-  using Word = std::uint32_t;
-  static constexpr Word flush = Word{1} << 24;  // FZ
-  PYLSTM_INLINE static Word read() {
-    Word word;
+#else
     asm volatile("vmrs %0, fpscr" : "=r"(word));
+#endif
     return word;
   }
-  PYLSTM_INLINE static void write(Word word) { asm volatile("vmsr fpscr, %0" : : "r"(word)); }
+  PYLSTM_INLINE static void write(Word word) {
+#if defined(__aarch64__)
+    asm volatile("msr fpcr, %0" : : "r"(word));
+#else
+    asm volatile("vmsr fpscr, %0" : : "r"(word));
+#endif
+  }
 #else
   using Word = std::uint32_t;
   static constexpr Word flush = 0;
