@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "pylstm/base/cache_size.hpp"
 #include "pylstm/base/inline.hpp"
 #include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/tile.hpp"
@@ -261,11 +262,14 @@ struct OuterOperands {
   T* dw;                       ///< first block's row k = 0
   std::size_t block_size;
   std::size_t block_begin, block_end;
+  std::size_t l1_bytes = l1_cache_bytes();
 };
 
-/// A tile of KT inputs of one block; input(row) are those of a row.
+/// A tile of KT inputs of one block; input(row) are those of a row.  While it computes it asks for the line at `asked`
+/// of all rows, where that is one instruction beside 24 multiply-adds.
 template <class V, auto slot, std::size_t KT, class T, class Input>
-PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input input, std::size_t n, bool fresh, T* dw) {
+PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, std::size_t asked, Input input, std::size_t n,
+                              bool fresh, T* dw) {
   constexpr std::size_t G = slot.size(), S = V::lanes;
   V acc[KT][G];
   for_each_sum<KT, G>([&](std::size_t i, std::size_t g)
@@ -275,6 +279,7 @@ PYLSTM_INLINE void outer_tile(const T* const* d, std::size_t d_offset, Input inp
   const auto add = [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
     const T* const gradient = d[row] + d_offset;
     const T* const inputs = input(row);
+    if constexpr (whole_lines<V>) __builtin_prefetch(d[row] + asked, 0, 2);
     add_products<V, KT, G>([&](std::size_t i) { return V::set1(inputs[i]); },
                            [&](std::size_t g) { return V::load(gradient + slot[g] * S); },
                            [&](std::size_t i, std::size_t g) -> V& { return acc[i][g]; }, Fma{});
@@ -298,9 +303,10 @@ template <class T, class Isa, auto slot>
 void outer(const OuterOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t G = slot.size(), most = max_rows<Isa>(G);
-  // Rows of which gradients of one block stay in L1 (128 x 4 x 32 bytes), or come from L2 while six inputs meet them:
-  // the longer the strip, the less often the sums go to memory and back.
-  constexpr std::size_t strip = whole_lines<V> ? 256 : 128;
+  // Rows whose gradients of one block take two thirds of L1 at most, as six inputs after the other meet them.  Where
+  // they come from L2 anyway, strips are longer: the sums go to memory and back less often.
+  constexpr std::size_t short_strip = 128, long_strip = 256;
+  const std::size_t strip = short_strip * G * sizeof(V) <= a.l1_bytes / 3 * 2 ? short_strip : long_strip;
   constexpr std::size_t depth = 256 / sizeof(T) / most * most;  // inputs of a copy, 32 or 64 KiB with a strip's rows
   constexpr std::size_t few_blocks = 4;
   const simd::FlushDenormals flush;
@@ -308,10 +314,15 @@ void outer(const OuterOperands<T>& a) {
   const auto tiles = [&](std::size_t row, std::size_t n, std::size_t block, std::size_t k_begin, std::size_t k_end,
                          auto tile_inputs) PYLSTM_INLINE_LAMBDA {
     T* const dw = a.dw + block * a.block_size;
+    const std::size_t offset = block * a.d_block_stride;
+    // The first tiles ask for the next block's gradients, of a slot each.
+    std::size_t asked = block + 1 < a.block_end ? offset + a.d_block_stride : offset;
+    const std::size_t asked_end = asked + slot[G - 1] * V::lanes;
     for_each_tile<most>(k_begin, k_end,
                         [&]<std::size_t KT>(std::integral_constant<std::size_t, KT> size, std::size_t k) {
-                          outer_tile<V, slot, KT>(a.d + row, block * a.d_block_stride, tile_inputs(size, k), n,
+                          outer_tile<V, slot, KT>(a.d + row, offset, asked, tile_inputs(size, k), n,
                                                   a.fresh && row == 0, dw + k * G * V::lanes);
+                          asked = std::min(asked + V::lanes, asked_end);
                         });
   };
   if (a.block_end - a.block_begin < few_blocks) {
@@ -323,7 +334,7 @@ void outer(const OuterOperands<T>& a) {
     }
     return;
   }
-  alignas(64) T copy[strip * depth];
+  alignas(64) T copy[long_strip * depth];
   for (std::size_t row = 0; row == 0 || row < a.n; row += strip) {
     const std::size_t n = std::min(strip, a.n - row);
     for (std::size_t k_begin = a.k_begin; k_begin < a.k_end; k_begin += depth) {

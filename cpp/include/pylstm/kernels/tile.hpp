@@ -26,12 +26,16 @@ constexpr std::size_t max_rows(std::size_t vectors) {
 /// Products in one turn of a tile's loop: all of a unit's gates, or so many k.
 constexpr std::size_t unrolled = 4;
 
-/// Weights that are wanted next: while a tile computes, it asks for its share of them, a cache line in every turn of
-/// its loop.  Weights from beyond L2 so arrive while the arithmetic goes on.
+/// A vector is a cache line: AVX-512, whose servers have 1 MiB of L2 or more (some laptops half of it).
+template <class V>
+inline constexpr bool whole_lines = sizeof(V) == 64;
+
+/// Weights that are wanted next: while a tile computes, it asks for its share of them in every turn of its loop.
+/// Weights from beyond L2 so arrive while the arithmetic goes on.
 template <class T>
 struct Ahead {
   const T* at;       ///< something that may be read
-  std::size_t step;  ///< elements from one request to the next; 0: nothing is wanted
+  std::size_t step;  ///< elements from one turn to the next; 0: nothing is wanted
 
   /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `turns` requests.
   template <std::size_t R>
@@ -39,9 +43,14 @@ struct Ahead {
                                    std::size_t turns) {
     return {next + elements / rows * first, elements / rows * R / turns};
   }
+  /// A turn reads 16 lines of weights with vectors of whole lines, and few rows share them among few tiles: four
+  /// requests, otherwise one.
+  template <class V>
   PYLSTM_INLINE void fetch() {
-    __builtin_prefetch(at, 0, 2);
-    at += step;
+    constexpr std::size_t requests = whole_lines<V> ? 4 : 1;
+    if (requests > 1 && step == 0) return;
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < requests; ++i, at += step / requests) __builtin_prefetch(at, 0, 2);
   }
 };
 
@@ -87,17 +96,13 @@ class Wanted {
   std::size_t share_ = 0, done_ = 0;
 };
 
-/// A vector is a cache line: AVX-512, whose servers have 1 MiB of L2 or more (some laptops half of it).
-template <class V>
-inline constexpr bool whole_lines = sizeof(V) == 64;
-
 /// Weights up to this size stay in L2 from step to step.
 constexpr std::size_t resident_bytes = 512 << 10;
 
-/// Recurrent products ask for the weights that come next from beyond L2; machines with whole lines do it by themselves.
+/// Recurrent products ask for the weights that come next from beyond L2.
 template <class V>
 constexpr bool asks_ahead(std::size_t weights_bytes) {
-  return !whole_lines<V> && weights_bytes > resident_bytes;
+  return weights_bytes > (whole_lines<V> ? 4 : 1) * resident_bytes;
 }
 
 /// Weights of a chunk of a long sum: they and the next chunk's stay in L2 while all rows pass.
@@ -193,7 +198,7 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
   if constexpr (R > 1 && V::unrolls) {
     if (K >= many) {
       for (; k + unrolled <= K; k += unrolled) {
-        ahead.fetch();
+        ahead.template fetch<V>();
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < unrolled; ++i) {
           add(k + i, FmaInPlace{});
@@ -226,7 +231,7 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
     const std::size_t count = G > 0 ? G : gates.count, last = G == unrolled ? (G - 1) * S : gates.last - gates.first;
 #pragma GCC unroll 1
     for (const std::size_t at_end = at + lanes; at < at_end; ++at, w += count * NV * S) {
-      if constexpr (R > 1) ahead.fetch();
+      if constexpr (R > 1) ahead.template fetch<V>();
       if constexpr (G > 0) {
 #pragma GCC unroll 4
         for (std::size_t g = 0; g + 1 < G; ++g) add(at + g * S, w + g * NV * S);
