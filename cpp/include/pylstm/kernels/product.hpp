@@ -315,7 +315,7 @@ void outer(const OuterOperands<T>& a) {
                          auto tile_inputs) PYLSTM_INLINE_LAMBDA {
     T* const dw = a.dw + block * a.block_size;
     const std::size_t offset = block * a.d_block_stride;
-    // The first tiles ask for the next block's gradients, of a slot each.
+    // The first tiles ask for the next block's gradients, of a slot each; later ones for the last slot's again.
     std::size_t asked = block + 1 < a.block_end ? offset + a.d_block_stride : offset;
     const std::size_t asked_end = asked + slot[G - 1] * V::lanes;
     for_each_tile<most>(k_begin, k_end,

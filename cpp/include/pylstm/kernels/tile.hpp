@@ -37,13 +37,13 @@ struct Ahead {
   const T* at;       ///< something that may be read
   std::size_t step;  ///< elements from one turn to the next; 0: nothing is wanted
 
-  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `turns` requests.
+  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `turns` turns.
   template <std::size_t R>
   PYLSTM_INLINE static Ahead share(const T* next, std::size_t elements, std::size_t first, std::size_t rows,
                                    std::size_t turns) {
     return {next + elements / rows * first, elements / rows * R / turns};
   }
-  /// A turn reads 16 lines of weights with vectors of whole lines, and few rows share them among few tiles: four
+  /// With vectors of whole lines a turn reads 16 lines of weights, and few rows make few tiles to share them: four
   /// requests, otherwise one.
   template <class V>
   PYLSTM_INLINE void fetch() {
