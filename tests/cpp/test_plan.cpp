@@ -17,18 +17,22 @@ using pylstm::Schedule;
 using pylstm::Share;
 using namespace pylstm::layers;
 
+namespace {
+
+pylstm::kernels::PanelShape shape(std::size_t inputs, std::size_t units) {
+  return {.inputs = inputs,
+          .units = units,
+          .recurrent = units,
+          .lanes = 16,
+          .input_slots = 4,
+          .recurrent_slots = 4,
+          .slots = 4,
+          .bias_slots = 4};
+}
+
+}  // namespace
+
 TEST_CASE("more threads in the pool never mean fewer for one row, nor one alone for much work") {
-  using pylstm::kernels::PanelShape;
-  const auto shape = [](std::size_t inputs, std::size_t units) {
-    return PanelShape{.inputs = inputs,
-                      .units = units,
-                      .recurrent = units,
-                      .lanes = 16,
-                      .input_slots = 4,
-                      .recurrent_slots = 4,
-                      .slots = 4,
-                      .bias_slots = 4};
-  };
   for (const std::size_t rows : {1U, 4U, 20U, 32U, 128U})
     for (const std::size_t units : {16U, 64U, 256U, 512U, 1500U}) {
       CAPTURE(rows);
@@ -49,6 +53,19 @@ TEST_CASE("more threads in the pool never mean fewer for one row, nor one alone 
         if (threads > 1 && rows * units > 512 * 4) CHECK(std::min(f.threads, b.threads) > 1);
         forward = f.threads, backward = b.threads;
       }
+    }
+}
+
+TEST_CASE("chunks of backpropagation do not depend on the number of threads: segments of other numbers share a ring") {
+  for (const std::size_t rows : {1U, 20U, 32U, 128U})
+    for (const std::size_t units : {16U, 64U, 256U, 1500U}) {
+      CAPTURE(rows);
+      CAPTURE(units);
+      const auto chunk_steps = [&](std::size_t threads) {
+        const Threads scope(threads);
+        return plan_backward(shape(64, units), {.steps = 2000, .rows = rows}, sizeof(float), false).chunk_steps;
+      };
+      for (const std::size_t threads : {2U, 3U, 16U}) CHECK(chunk_steps(threads) == chunk_steps(1));
     }
 }
 
