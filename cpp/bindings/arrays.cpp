@@ -119,6 +119,38 @@ void require_native_float(const py::array& array, const char* name) {
                        ", expected aligned float32 or float64 in native byte order");
 }
 
+/// Where the elements of an array lie.
+struct Extent {
+  const char* begin;
+  std::size_t bytes;
+
+  explicit Extent(const py::array& array) {
+    py::ssize_t first = 0, last = array.itemsize();
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+      const py::ssize_t reach = (array.shape(axis) - 1) * array.strides(axis);
+      (reach < 0 ? first : last) += reach;
+    }
+    begin = static_cast<const char*>(array.data()) + first;
+    bytes = array.size() == 0 ? 0 : static_cast<std::size_t>(last - first);
+  }
+};
+
+/// The file that a numpy.memmap, or a view of one, lies in; an empty one for other arrays, and for mappings of mode
+/// "c", whose changes are in memory only.
+MappedFile mapped_file(const py::array& array) {
+  bool shared = false;
+  for (py::object at = array; !at.is_none(); at = py::getattr(at, "base", py::none())) {
+    if (py::isinstance(at, py::module_::import("numpy").attr("memmap"))) {
+      const py::object mode = at.attr("mode");
+      shared = !mode.is_none() && !mode.equal(py::str("c"));
+    } else if (shared && py::isinstance(at, py::module_::import("mmap").attr("mmap"))) {
+      const py::buffer_info memory = py::reinterpret_borrow<py::buffer>(at).request();
+      return {memory.ptr, static_cast<std::size_t>(memory.size * memory.itemsize)};
+    }
+  }
+  return {};
+}
+
 void list_sequences(const py::list& list, const char* name, Samples& samples) {
   train::SampleView& view = samples.view;
   view.samples = list.size();
@@ -175,7 +207,20 @@ std::unique_ptr<Samples> samples(const py::object& data, const char* name) {
                   .sample_stride = array.strides(0),
                   .step_stride = sequences ? array.strides(1) : 0,
                   .feature_stride = array.strides(array.ndim() - 1)};
+  if (Extent(array).bytes > MappedFile::most_resident) {
+    // Samples that lie all over the file would have it read anew for each batch.
+    const py::array first = array[py::slice(0, 1, 1)];
+    if (Extent(first).bytes <= 2 * static_cast<std::size_t>(first.nbytes())) {
+      result->file = mapped_file(array);
+      result->view.file = &result->file;
+    }
+  }
   return result;
+}
+
+void let_go(const py::array& array) {
+  const Extent extent(array);
+  mapped_file(array).let_go(extent.begin, extent.bytes);
 }
 
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps) {

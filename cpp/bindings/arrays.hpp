@@ -18,6 +18,7 @@
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/interrupt.hpp"
+#include "pylstm/base/mapped_file.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/train/trainer.hpp"
 
@@ -89,6 +90,7 @@ Sequence<U> sequence(U* data, const Array& array, const Schedule& schedule) {
 struct Samples {
   train::SampleView view;
   py::object owner;
+  MappedFile file;
   std::vector<const void*> starts;
   std::vector<std::size_t> lengths;
   bool ragged = false;
@@ -97,6 +99,9 @@ struct Samples {
 /// (n, steps, features), (n, features) as one step, or a list of C-contiguous (steps, features) of one type, all of
 /// native float32 or float64; TypeError or ValueError otherwise.  The view points into the result: it must not move.
 std::unique_ptr<Samples> samples(const py::object& data, const char* name);
+
+/// Lets go of the memory of an array that a file is mapped to; of others nothing.
+void let_go(const py::array& array);
 
 /// Lengths (N,) of integers in [0, steps].
 std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, std::size_t steps);

@@ -314,6 +314,8 @@ class AnyTrainer {
 }  // namespace
 
 void register_network(py::module_& module) {
+  module.def("let_go", &let_go, py::arg("array"));
+
   py::class_<AnyNetwork, std::shared_ptr<AnyNetwork>>(module, "Network")
       .def(py::init([](const std::string& dtype, py::kwargs architecture) {
              if (!architecture.contains("cell")) architecture["cell"] = "lstm";  // files have to name it
@@ -338,25 +340,8 @@ void register_network(py::module_& module) {
                                              : network::Network<double>::parameters_of(config));
           },
           py::kw_only(), py::arg("dtype"))
-      .def_property_readonly("cell", [](const AnyNetwork& n) { return kernels::cell_name(n.config().cell); })
-      .def_property_readonly("dtype", [](const AnyNetwork& n) { return n.net.index() == 0 ? "float32" : "float64"; })
-      .def_property_readonly("n_features", [](const AnyNetwork& n) { return n.config().inputs; })
-      .def_property_readonly("hidden_sizes", [](const AnyNetwork& n) { return n.config().hidden_sizes; })
-      .def_property_readonly("n_outputs", [](const AnyNetwork& n) { return n.config().outputs; })
-      .def_property_readonly("dropout", [](const AnyNetwork& n) { return n.config().dropout; })
-      .def_property_readonly("bidirectional", [](const AnyNetwork& n) { return n.config().bidirectional; })
-      .def_property_readonly("merge",
-                             [](const AnyNetwork& n) { return name_of(network::merge_names, n.config().merge); })
-      .def_property_readonly("residual", [](const AnyNetwork& n) { return n.config().residual; })
       .def_property_readonly("pooling",
                              [](const AnyNetwork& n) { return name_of(network::pooling_names, n.config().pooling); })
-      .def_property_readonly("n_parameters",
-                             [](const AnyNetwork& n) {
-                               std::size_t count = 0;
-                               for (const auto& info : n.infos()) count += info.size();
-                               return count;
-                             })
-      .def_property_readonly("parameter_shapes", [](const AnyNetwork& n) { return shapes(n.infos()); })
       .def(
           "initialize",
           [](AnyNetwork& n, std::uint64_t seed) {

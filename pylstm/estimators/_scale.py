@@ -15,7 +15,8 @@ from pylstm.model._readout import Sequences, for_each
 from pylstm.typing import FloatArray
 
 from ._loss import Loss
-from ._samples import Samples, flat, flat_targets, flat_weights, take
+from ._pieces import chosen_pieces
+from ._samples import Samples, flat, flat_targets, flat_weights
 from ._targets import warn_user
 
 # The mean is a multiple of this share of the spread: equal data in another order, or with other weights of the same
@@ -220,9 +221,7 @@ def _steps(samples: Samples) -> Iterator[tuple[FloatArray, NDArray[np.float64] |
     """
     X, rows, weight = samples.X, samples.rows, samples.weight
     size = max(1, PIECE // X[int(rows[0])].size)  # rows of an array, about so many of a list
-    for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
-        x = take(X, chosen)
+    for chosen, x in chosen_pieces(X, rows, size):
         if weight is None:
             yield flat(x), None
         elif isinstance(weight, np.ndarray) and weight.ndim == 2:

@@ -12,7 +12,8 @@ from pylstm.model._readout import Sequences, TargetForm
 from pylstm.preprocessing._sequences import listed
 from pylstm.typing import FloatArray
 
-from ._validation import as_real, pieces, real_array, require_finite
+from ._pieces import pieces
+from ._validation import as_real, real_array, require_finite
 
 
 def check_targets(

@@ -5,7 +5,6 @@ X is looked at in pieces and handed on as it lies in memory, so that an array la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -17,8 +16,7 @@ from pylstm.model._readout import Sequences, for_each
 from pylstm.preprocessing._sequences import cut_columns, listed, read_real, require_real
 from pylstm.typing import FloatArray
 
-# Elements looked at in one piece: 8 MiB of float64, small beside a training step and large beside a call of NumPy.
-PIECE = 1 << 20
+from ._pieces import pieces
 
 
 class SequenceEstimator(Protocol):
@@ -180,15 +178,6 @@ def require_finite(
     """Raise ValueError at the first element of (n, *axes) that is not finite as `dtype`, nor NaN if that is allowed."""
     for start, piece in pieces(data):
         _require_finite_piece(piece, dtype, name, axes, start, missing_allowed)
-
-
-def pieces(data: Sequences) -> Iterator[tuple[int, FloatArray]]:
-    """Yield (n, ...) pieces of data, and the row that each begins with."""
-    if isinstance(data, list):
-        yield from ((row, item[np.newaxis]) for row, item in enumerate(data))
-        return
-    rows = max(1, PIECE // max(1, data[:1].size))
-    yield from ((start, data[start : start + rows]) for start in range(0, len(data), rows))
 
 
 def _require_finite_piece(

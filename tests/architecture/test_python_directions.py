@@ -21,7 +21,14 @@ ROOMS_USED = {
 }
 """What each room of the package may import of pylstm."""
 
-IMPORTERS_OF_CORE = {"_config.py", "estimators/_engine.py", "model/_document.py", "model/_header.py", "model/_model.py"}
+IMPORTERS_OF_CORE = {
+    "_config.py",
+    "estimators/_engine.py",
+    "estimators/_pieces.py",
+    "model/_document.py",
+    "model/_header.py",
+    "model/_model.py",
+}
 """Besides the files of functional/."""
 
 IMPORTERS_OF_SKLEARN = ("estimators/", "preprocessing/", "_cli.py", "_demo.py")

@@ -35,6 +35,45 @@ def test_an_array_larger_than_memory_trains(run_python, options):
     run_python(textwrap.dedent(code))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident on Linux only")
+@pytest.mark.parametrize(
+    "view",
+    [
+        "mapped",
+        "np.asarray(mapped)",
+        "mapped[100:].reshape(-1, 32, 2, 64).transpose(0, 1, 3, 2)[:, :, :, 0]",
+        "make_windows(mapped.reshape(-1, 64), 40)[0][::16]",
+    ],
+)
+def test_a_mapped_file_does_not_stay_resident(run_python, view):
+    code = f"""
+    import numpy as np
+    from pylstm import LSTMRegressor, make_windows
+
+    def resident(name):
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
+
+    mapped = np.memmap("X.bin", np.float32, "w+", shape=(16384, 64, 128))  # 512 MiB that are never written
+    X = {view}
+    y = np.zeros(len(X))
+    LSTMRegressor(2, max_iter=1).fit(X[:64], y[:64])
+    open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
+    before = resident("VmRSS")
+    LSTMRegressor(2, batch_size=256, early_stopping=True, max_iter=1).fit(X, y).predict(X)
+    assert resident("VmHWM") - before < 224 << 20
+    """
+    run_python(textwrap.dedent(code))
+
+
+def test_changes_to_a_private_map_are_kept(tmp_path):
+    X = np.memmap(tmp_path / "X.bin", np.float32, "w+", shape=(4096, 80, 128))  # 160 MiB
+    X = np.memmap(tmp_path / "X.bin", np.float32, "c", shape=X.shape)
+    X[::64] = 1
+    LSTMRegressor(2, batch_size=256, max_iter=1).fit(X, np.zeros(len(X))).predict(X)
+    assert (X[::64] == 1).all()
+
+
 def test_windows_are_never_spelled_out():
     X, y = make_windows(np.zeros(20_000, np.float32), 500)
     LSTMRegressor(2, max_iter=1).fit(X[:64], y[:64])

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "pylstm/base/errors.hpp"
+#include "pylstm/base/mapped_file.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/layers/walk.hpp"
 
@@ -20,6 +21,7 @@ struct SampleView {
   std::ptrdiff_t sample_stride = 0, step_stride = 0, feature_stride = 0;
   const void* const* starts = nullptr;   ///< [n] where each sequence begins; null: data + n * sample_stride
   const std::size_t* lengths = nullptr;  ///< [n] steps of each; null: all `steps`
+  MappedFile* file = nullptr;            ///< that they lie in, to let go what has been read; null: all stays
 
   std::size_t length(std::size_t sample) const { return lengths == nullptr ? steps : lengths[sample]; }
 
@@ -57,6 +59,7 @@ struct SampleView {
         const char* from = sample + static_cast<std::ptrdiff_t>(t) * step_stride;
         for (std::size_t k = 0; k < features; ++k, from += feature_stride) to[k] = at(from);
       }
+      if (file != nullptr) file->has_read(steps * features * sizeof(From));
     }
   }
 };
