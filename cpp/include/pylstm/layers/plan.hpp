@@ -70,11 +70,13 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
 inline bool multiplies_input_apart(const Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule,
                                    std::size_t scalar_size) {
   constexpr std::size_t least_inputs = 48, least_rows = 3;
-  constexpr std::size_t row_bytes = 256 << 10;  // of weights that come by while a row is computed
+  constexpr std::size_t far_l2 = 2 << 20;  // bytes: cores of servers on a mesh, whose L3 is far
   if (shape.inputs < least_inputs || schedule.steps < 2) return false;
   const std::size_t rows = schedule.rows / (plan.split_units ? 1 : plan.threads),
                     bytes = shape.size() * scalar_size / (plan.split_units ? plan.threads : 1);
   const bool whole_lines = shape.lanes * scalar_size >= 64;
+  const bool far = l2_cache_bytes() >= far_l2 && bytes > l2_cache_bytes();
+  const std::size_t row_bytes = (far ? 64 : 256) << 10;  // of weights that come by while a row is computed
   return !whole_lines || rows < least_rows || bytes > rows * row_bytes;
 }
 
