@@ -56,6 +56,26 @@ TEST_CASE("more threads in the pool never mean fewer for one row, nor one alone 
     }
 }
 
+TEST_CASE("two threads share rows, units where a row has many weights, and nothing of a call of few rows and steps") {
+  const Threads scope(2);
+  const auto check = [](std::size_t inputs, std::size_t units, const Schedule& schedule, std::size_t threads,
+                        std::size_t product_threads, bool split_units) {
+    for (const Plan& plan : {plan_forward(shape(inputs, units), schedule, sizeof(float), false, false),
+                             plan_backward(shape(inputs, units), schedule, sizeof(float), false)}) {
+      CHECK(plan.threads == threads);
+      CHECK(plan.product_threads == product_threads);
+      CHECK(plan.split_units == split_units);
+    }
+  };
+  check(64, 64, {.steps = 30, .rows = 2}, 1, 1, false);
+  check(32, 128, {.steps = 40, .rows = 2}, 1, 1, false);
+  check(40, 100, {.steps = 20, .rows = 8}, 2, 2, false);
+  check(128, 256, {.steps = 100, .rows = 1}, 2, 2, true);
+  check(64, 64, {.steps = 784, .rows = 1}, 1, 2, false);
+  check(650, 650, {.steps = 35, .rows = 20}, 2, 2, true);
+  check(128, 512, {.steps = 64, .rows = 128}, 2, 2, false);
+}
+
 TEST_CASE("chunks of backpropagation do not depend on the number of threads: segments of other numbers share a ring") {
   for (const std::size_t rows : {1U, 20U, 32U, 128U})
     for (const std::size_t units : {16U, 64U, 256U, 1500U}) {

@@ -35,15 +35,14 @@ inline double work_rows(const Schedule& schedule) {
   return sum;
 }
 
-/// Threads, and the axis they share.  `passes` = products of the size of the forward one; the units can be cut in
-/// `most_by_units`.
-inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule, double passes,
+/// Threads, and the axis they share; the units can be cut in `most_by_units`.
+inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule,
                          std::size_t scalar_size, std::size_t most_by_units) {
-  constexpr double least_flops = 3e6;       // about 20 us of one core, ten times what starting a region costs
+  constexpr double least_flops = 3e6;       // 15 to 25 us of one core, ten times what starting a region costs
   constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
   constexpr double least_rows = 4;          // fewer take no less time: what a step waits for is its weights
   const double weights = static_cast<double>(shape.size()), rows = static_cast<double>(schedule.rows);
-  const double flops = 2 * passes * weights * work_rows(schedule);
+  const double flops = 2 * weights * work_rows(schedule);
   const std::size_t pool = ThreadPool::instance().threads();
   const std::size_t wanted = std::min(pool, static_cast<std::size_t>(std::min(flops / least_flops, 1e6)) + 1);
   if (wanted < 2 || schedule.rows == 0) return;
@@ -53,15 +52,25 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   const std::size_t by_rows = std::min(wanted, schedule.rows);
   const std::size_t by_units =
       std::min({wanted, most_by_units, static_cast<std::size_t>(std::min(step_flops / least_step_flops, 1e6))});
-  // How many threads' worth of speed either axis gives.  By rows each thread passes over all weights at every step, as
-  // if it had some rows more; from beyond L2 many more.  By units all rows share a pass, but threads meet at every
-  // step.
+  // What a step takes, in flops.  By rows each thread passes over all weights, as if it had some rows more; from beyond
+  // L2 many more.  By units all rows share a pass, but threads meet after it.  And once a call weights come from the
+  // cache of the thread that has packed or updated them.
   const bool streams = weights * static_cast<double>(scalar_size) > 2 * static_cast<double>(l2_cache_bytes());
   const double pass_rows = streams ? 16 : 3;
-  const auto gain = [&](std::size_t threads, double rows_of_each) {
-    return static_cast<double>(threads) * rows_of_each / (rows_of_each + pass_rows);
+  constexpr double meeting = 4e5;  // 2 us, as cores need that are far from each other
+  constexpr double coming = 140;   // of a weight: 0.7 ns
+  const auto step = [&](double rows_of_each, std::size_t shares_of_units, std::size_t threads) {
+    const double pass = 2 * weights * (rows_of_each + pass_rows), split = static_cast<double>(shares_of_units);
+    const double fetched = threads > 1 ? coming * weights * rows / work_rows(schedule) : 0;
+    return (shares_of_units > 1 ? pass / (0.8 * split) + meeting : pass) + fetched / split;
   };
-  plan.split_units = by_units > 1 && 0.8 * gain(by_units, rows) > gain(by_rows, rows / static_cast<double>(by_rows));
+  const double alone = step(rows, 1, 1), shared_by_rows = step(rows / static_cast<double>(by_rows), 1, by_rows),
+               shared_by_units = by_units > 1 ? step(rows, by_units, by_units) : alone;
+  if (alone <= std::min(shared_by_rows, shared_by_units)) {
+    if (work_rows(schedule) < coming) plan.product_threads = 1;  // of a weight two threads save a flop a row
+    return;
+  }
+  plan.split_units = shared_by_units < shared_by_rows;
   plan.threads = plan.split_units ? by_units : by_rows;
 }
 
@@ -84,7 +93,7 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
                          bool whole_rows, bool projected) {
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
   Plan plan;
-  plan_threads(plan, shape, schedule, 1, scalar_size, whole_rows || projected ? 1 : (shape.blocks() + 1) / 2);
+  plan_threads(plan, shape, schedule, scalar_size, whole_rows || projected ? 1 : (shape.blocks() + 1) / 2);
   plan.input_product = whole_rows || multiplies_input_apart(plan, shape, schedule, scalar_size);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   if (plan.input_product) {
@@ -114,7 +123,7 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
                           bool whole_rows) {
   Plan plan;
   const std::size_t groups = transposed(shape, kernels::recurrent_part(shape)).groups();
-  plan_threads(plan, shape, schedule, 2, scalar_size, whole_rows ? 1 : groups);
+  plan_threads(plan, shape, schedule, scalar_size, whole_rows ? 1 : groups);
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.  And
   // threads meet twice in each: more rows where a row's gradients are few.  Not by the number of threads: a later
   // segment finds what an earlier one left in its place, whoever computed it.
