@@ -66,6 +66,28 @@ def test_a_mapped_file_does_not_stay_resident(run_python, view):
     run_python(textwrap.dedent(code))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident on Linux only")
+def test_long_sequences_are_predicted_few_at_a_time(run_python):
+    code = """
+    import numpy as np
+    from pylstm import LSTMRegressor
+
+    def resident(name):
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
+
+    X = np.memmap("X.bin", np.float32, "w+", shape=(256, 4096, 128))  # 512 MiB that are never written
+    y = np.zeros(len(X))
+    model = LSTMRegressor(2, max_iter=1, batch_size=4).fit(X[:8], y[:8])
+    open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
+    before = resident("VmRSS")
+    few = model.predict(X[100:103])
+    assert np.array_equal(model.predict(X)[100:103], few)
+    assert resident("VmHWM") - before < 384 << 20
+    """
+    run_python(textwrap.dedent(code))
+
+
 def test_changes_to_a_private_map_are_kept(tmp_path):
     X = np.memmap(tmp_path / "X.bin", np.float32, "w+", shape=(4096, 80, 128))  # 160 MiB
     X = np.memmap(tmp_path / "X.bin", np.float32, "c", shape=X.shape)

@@ -328,13 +328,22 @@ struct Chosen {
   std::size_t operator[](std::size_t i) const { return samples == nullptr ? i : samples[i]; }
 };
 
-/// Calls visit(first, batch, predictions) for the chosen samples, `size` at a time from the `first` on; predictions lie
-/// as `Network::predict` leaves them.
+/// Samples that are predicted together: fewer where they are long, since a batch is in memory as a whole.
+inline std::size_t rows_at_once(const network::Config& network, std::size_t steps, std::size_t wanted) {
+  constexpr std::size_t most_numbers = std::size_t{32} << 20;  // of all inputs, or of a layer's outputs
+  std::size_t widest = network.features();
+  for (const std::size_t units : network.hidden_sizes) widest = std::max(widest, units);
+  return std::clamp<std::size_t>(most_numbers / std::max<std::size_t>(1, checked_product(steps, widest)), 1, wanted);
+}
+
+/// Calls visit(first, batch, predictions) for the chosen samples, `wanted` at a time or fewer from the `first` on;
+/// predictions lie as `Network::predict` leaves them.
 template <class T, class Visit>
 void for_each_prediction(const network::Network<T>& network, const SampleView& x, const Chosen& chosen,
-                         Interrupt& interrupt, std::size_t size, Visit visit) {
-  require(size >= 1, "batch_size is 0, expected at least 1");
+                         Interrupt& interrupt, std::size_t wanted, Visit visit) {
+  require(wanted >= 1, "batch_size is 0, expected at least 1");
   x.check("x", network.config().features());
+  const std::size_t size = rows_at_once(network.config(), x.steps, wanted);
   check_order(chosen, chosen.count, x.samples);
   network::NetworkWorkspace<T> work;
   GatheredBatch<T> batch;
