@@ -41,8 +41,8 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   constexpr double least_flops = 3e6;       // 15 to 25 us of one core, ten times what starting a region costs
   constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
   constexpr double least_rows = 4;          // fewer take no less time: what a step waits for is its weights
-  const double weights = static_cast<double>(shape.size()), rows = static_cast<double>(schedule.rows);
-  const double flops = 2 * weights * work_rows(schedule);
+  const double weights = static_cast<double>(shape.size()), rows = static_cast<double>(schedule.rows),
+               uses = work_rows(schedule), flops = 2 * weights * uses;
   const std::size_t pool = ThreadPool::instance().threads();
   const std::size_t wanted = std::min(pool, static_cast<std::size_t>(std::min(flops / least_flops, 1e6)) + 1);
   if (wanted < 2 || schedule.rows == 0) return;
@@ -61,13 +61,13 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   constexpr double coming = 140;   // of a weight: 0.7 ns
   const auto step = [&](double rows_of_each, std::size_t shares_of_units, std::size_t threads) {
     const double pass = 2 * weights * (rows_of_each + pass_rows), split = static_cast<double>(shares_of_units);
-    const double fetched = threads > 1 ? coming * weights * rows / work_rows(schedule) : 0;
+    const double fetched = threads > 1 ? coming * weights * rows / uses : 0;
     return (shares_of_units > 1 ? pass / (0.8 * split) + meeting : pass) + fetched / split;
   };
   const double alone = step(rows, 1, 1), shared_by_rows = step(rows / static_cast<double>(by_rows), 1, by_rows),
                shared_by_units = by_units > 1 ? step(rows, by_units, by_units) : alone;
   if (alone <= std::min(shared_by_rows, shared_by_units)) {
-    if (work_rows(schedule) < coming) plan.product_threads = 1;  // of a weight two threads save a flop a row
+    if (uses < coming) plan.product_threads = 1;  // of a weight's flops, two for each use, two threads save half
     return;
   }
   plan.split_units = shared_by_units < shared_by_rows;
@@ -85,7 +85,7 @@ inline bool multiplies_input_apart(const Plan& plan, const kernels::PanelShape& 
                     bytes = shape.size() * scalar_size / (plan.split_units ? plan.threads : 1);
   const bool whole_lines = shape.lanes * scalar_size >= 64;
   const bool far = l2_cache_bytes() >= far_l2 && bytes > l2_cache_bytes();
-  const std::size_t row_bytes = (far ? 64 : 256) << 10;  // of weights that come by while a row is computed
+  const std::size_t row_bytes = std::size_t{far ? 64U : 256U} << 10;  // of weights that come by while a row is computed
   return !whole_lines || rows < least_rows || bytes > rows * row_bytes;
 }
 
