@@ -11,6 +11,13 @@ import pytest
 
 from pylstm import LSTMRegressor, make_windows
 
+IN_USE = """
+def in_use(name):  # bytes, as Linux counts them for this process
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
+
+"""
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts what a process may write to on Linux only")
 @pytest.mark.parametrize("options", ["", "early_stopping=True, ", "early_stopping=True, shuffle=False, "])
@@ -26,13 +33,11 @@ def test_an_array_larger_than_memory_trains(run_python, options):
     X = np.memmap("X.bin", np.float32, "r", shape=X.shape)
     LSTMRegressor(2, max_iter=1).fit(X[:64], y[:64]).predict(X[:64])  # everything imported, every thread started
 
-    with open("/proc/self/status") as status:
-        in_use = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
-    resource.setrlimit(resource.RLIMIT_DATA, (in_use + (96 << 20),) * 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (in_use("VmData") + (96 << 20),) * 2)
     model = LSTMRegressor(2, batch_size=64, {options}max_iter=1).fit(X, y)
     assert model.predict(X).shape == y.shape
     """
-    run_python(textwrap.dedent(code))
+    run_python(IN_USE + textwrap.dedent(code))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident on Linux only")
@@ -50,20 +55,16 @@ def test_a_mapped_file_does_not_stay_resident(run_python, view):
     import numpy as np
     from pylstm import LSTMRegressor, make_windows
 
-    def resident(name):
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
-
     mapped = np.memmap("X.bin", np.float32, "w+", shape=(16384, 64, 128))  # 512 MiB that are never written
     X = {view}
     y = np.zeros(len(X))
     LSTMRegressor(2, max_iter=1).fit(X[:64], y[:64])
     open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
-    before = resident("VmRSS")
+    before = in_use("VmRSS")
     LSTMRegressor(2, batch_size=256, early_stopping=True, max_iter=1).fit(X, y).predict(X)
-    assert resident("VmHWM") - before < 224 << 20
+    assert in_use("VmHWM") - before < 224 << 20
     """
-    run_python(textwrap.dedent(code))
+    run_python(IN_USE + textwrap.dedent(code))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident on Linux only")
@@ -72,20 +73,16 @@ def test_long_sequences_are_predicted_few_at_a_time(run_python):
     import numpy as np
     from pylstm import LSTMRegressor
 
-    def resident(name):
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
-
     X = np.memmap("X.bin", np.float32, "w+", shape=(256, 4096, 128))  # 512 MiB that are never written
     y = np.zeros(len(X))
     model = LSTMRegressor(2, max_iter=1, batch_size=4).fit(X[:8], y[:8])
     open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
-    before = resident("VmRSS")
+    before = in_use("VmRSS")
     few = model.predict(X[100:103])
     assert np.array_equal(model.predict(X)[100:103], few)
-    assert resident("VmHWM") - before < 384 << 20
+    assert in_use("VmHWM") - before < 384 << 20
     """
-    run_python(textwrap.dedent(code))
+    run_python(IN_USE + textwrap.dedent(code))
 
 
 def test_changes_to_a_private_map_are_kept(tmp_path):

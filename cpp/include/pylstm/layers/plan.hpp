@@ -39,7 +39,7 @@ inline double work_rows(const Schedule& schedule) {
 inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Schedule& schedule,
                          std::size_t scalar_size, std::size_t most_by_units) {
   constexpr double least_flops = 3e6;       // 15 to 25 us of one core, ten times what starting a region costs
-  constexpr double least_step_flops = 4e5;  // about 3 us of one core between two calls
+  constexpr double least_step_flops = 4e5;  // 2 to 3 us of one core between two calls
   constexpr double least_rows = 4;          // fewer take no less time: what a step waits for is its weights
   const double weights = static_cast<double>(shape.size()), rows = static_cast<double>(schedule.rows),
                uses = work_rows(schedule), flops = 2 * weights * uses;
@@ -57,15 +57,13 @@ inline void plan_threads(Plan& plan, const kernels::PanelShape& shape, const Sch
   // cache of the thread that has packed or updated them.
   const bool streams = weights * static_cast<double>(scalar_size) > 2 * static_cast<double>(l2_cache_bytes());
   const double pass_rows = streams ? 16 : 3;
-  constexpr double meeting = 4e5;  // 2 us, as cores need that are far from each other
-  constexpr double coming = 140;   // of a weight: 0.7 ns
-  const auto step = [&](double rows_of_each, std::size_t shares_of_units, std::size_t threads) {
-    const double pass = 2 * weights * (rows_of_each + pass_rows), split = static_cast<double>(shares_of_units);
-    const double fetched = threads > 1 ? coming * weights * rows / uses : 0;
-    return (shares_of_units > 1 ? pass / (0.8 * split) + meeting : pass) + fetched / split;
-  };
-  const double alone = step(rows, 1, 1), shared_by_rows = step(rows / static_cast<double>(by_rows), 1, by_rows),
-               shared_by_units = by_units > 1 ? step(rows, by_units, by_units) : alone;
+  constexpr double meeting = 4e5;  // 2 us of a fast core, as those need that are far from each other
+  constexpr double coming = 140;   // of a weight: 0.7 ns of such a core
+  const auto pass = [&](double rows_of_each) { return 2 * weights * (rows_of_each + pass_rows); };
+  const double fetching = coming * weights * rows / uses, alone = pass(rows);
+  const double shared_by_rows = by_rows > 1 ? pass(rows / static_cast<double>(by_rows)) + fetching : alone;
+  const double shared_by_units =
+      by_units > 1 ? (alone / 0.8 + fetching) / static_cast<double>(by_units) + meeting : alone;
   if (alone <= std::min(shared_by_rows, shared_by_units)) {
     if (uses < coming) plan.product_threads = 1;  // of a weight's flops, two for each use, two threads save half
     return;
