@@ -59,8 +59,9 @@ inline void system_release(void* memory) noexcept {
 
 }  // namespace detail
 
-/// The process's free blocks.  Blocks in use and free ones together never exceed what was in use at once, and the free
-/// ones never `most_free` bytes: the longest unused go back to the system first.
+/// The process's free blocks.  Blocks in use and free ones together never exceed one and a half times what was in use at
+/// once, and the free ones never `most_free` bytes: the longest unused go back to the system first.  The half is for
+/// loops that keep a step's results until the next step has made its own: each size is in use most at another time.
 class BlockCache {
  public:
   static constexpr std::size_t least_block = 64 << 10;
@@ -123,7 +124,7 @@ class BlockCache {
     std::size_t size;
   };
 
-  void shrink() noexcept { release_down_to(std::min(most_in_use_ - in_use_, most_free)); }
+  void shrink() noexcept { release_down_to(std::min(most_in_use_ + most_in_use_ / 2 - in_use_, most_free)); }
 
   void release_down_to(std::size_t bytes) noexcept {
     auto block = free_.begin();
