@@ -336,6 +336,20 @@ void zero_padding(T* data, const Schedule& schedule, std::size_t width) {
   }
 }
 
+/// To an array [steps][rows][width], by threads that share the rows.
+template <class T>
+void copy_in_step_order(Sequence<const T> x, std::size_t steps, std::size_t rows, std::size_t width, T* to) {
+  constexpr std::size_t least_bytes = 128 << 10;  // some 10 us of one core
+  x.schedule = nullptr;
+  ThreadPool::instance().run(steps * rows * width * sizeof(T) / least_bytes, [&](const Share& share) {
+    for (std::size_t t = 0; t < steps; ++t) {
+      for (std::size_t n = share.begin(rows); n < share.end(rows); ++n) {
+        std::copy_n(x.row(t, n), width, to + (t * rows + n) * width);
+      }
+    }
+  });
+}
+
 template <class T>
 py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool reverse, bool training) {
   const std::size_t steps = a.N == 0 ? 0 : a.T;
@@ -366,10 +380,7 @@ py::tuple forward(const Arguments& a, const py::object& lengths_argument, bool r
     T* const panels = training ? tape->panels.data() : scratch.panels(layer.size());
     if (training) {
       tape->x = Buffer<T>(checked_product(a.N, a.T, a.I));
-      const Sequence<const T> source{input.data, input.step_stride, input.row_stride, nullptr};
-      for (std::size_t t = 0; t < schedule.steps; ++t) {
-        for (std::size_t n = 0; n < a.N; ++n) std::copy_n(source.row(t, n), a.I, tape->x.data() + (t * a.N + n) * a.I);
-      }
+      copy_in_step_order(input, schedule.steps, a.N, a.I, tape->x.data());
       input = {tape->x.data(), signed_size(a.N * a.I), signed_size(a.I), &schedule};
     }
     zero_padding(y_data, schedule, layer.outputs());

@@ -201,100 +201,92 @@ void add_held(const BackwardOperands<T>& a, std::size_t begin, std::size_t end, 
   }
 }
 
+/// Before step `after` of a range's rows and blocks: dh through the gates of that step, and the equations of the step
+/// before.  There is none before step 0: then dh and dc are those of the states that the rows begin with.
+/// One function: its tiles are in many sizes.
+template <class T, class Isa>
+[[gnu::noinline]] void step_back(const BackwardOperands<T>& a, const Range& range, std::size_t after) {
+  using V = typename Isa::template vec<T>;
+  const bool is_step = after > 0;
+  const std::size_t t = is_step ? after - 1 : 0;
+  const std::size_t width = a.shape.padded_units(), S = V::lanes;
+  const std::size_t running = std::clamp(a.schedule->active_at(after), range.row_begin, range.row_end);
+  const std::size_t started =
+      is_step ? std::clamp(a.schedule->active_at(t), range.row_begin, range.row_end) : range.row_end;
+  if (started == range.row_begin) return;
+  const Rows<const T> dy = is_step ? a.dy.at(t) : Rows<const T>{};
+  T* const dh = a.dh.at(t);
+  start_rows<V>(*a.schedule, dy, a.dh_n, a.shape.recurrent, running, started, range.block_begin * S,
+                a.projection ? a.dh.row_width : range.block_end * S, dh, a.dh.row_width);
+  if (a.dc != nullptr) {
+    start_rows<V>(*a.schedule, {}, a.dc_n, a.shape.units, running, started, range.block_begin * S, range.block_end * S,
+                  a.dc, width);
+  }
+  const auto equations = [&](std::size_t block, std::size_t blocks) {
+    const std::size_t n = range.row_begin, at = n * width + block * S;
+    const std::size_t j_begin = block * S, j_end = j_begin + blocks * S;
+    if (a.noise.drops()) mask_product<V>(a, dy, dh, n, running, j_begin, j_end);
+    if (!is_step) return;
+    if (a.noise.holds()) release_states<V>(a, t, dh, n, started, j_begin, j_end);
+    const std::size_t gates_stride = a.gates.block_stride, dgates_stride = a.dgates.block_stride;
+    a.pointwise({.shape = {.rows = started - n,
+                           .blocks = blocks,
+                           .units = a.shape.units,
+                           .row_stride = width,
+                           .gates_block_stride = gates_stride,
+                           .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
+                           .unit_weights_stride = a.shape.block_size(),
+                           .clip = a.options.clip,
+                           .activations = a.options.chosen()},
+                 .gates = a.gates.at(t) + block * gates_stride + n * a.gates.row_width,
+                 .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
+                 .dgates_block_stride = dgates_stride,
+                 .dweights = shifted(a.dweights.at(t),
+                                     block * a.dweights.block_stride + n / a.dweights_rows * a.dweights.row_width),
+                 .dweights_block_stride = a.dweights.block_stride,
+                 .kept = shifted(a.kept.at(t), n * a.kept.row_width),
+                 .kept_stride = a.kept.row_width,
+                 .h_prev = a.m.at(t) + at,
+                 .c_prev = shifted(a.c.at(t), at),
+                 .c = shifted(a.c_new.at(t + 1), at),
+                 .dh = (a.projection ? a.dm : dh) + at,
+                 .dc = shifted(a.dc, at),
+                 .dh_shortcut = shifted(a.dh_shortcut, at),
+                 .h_read = a.h.at(t) + at,
+                 .dropout = shifted(a.noise.dropout, at),
+                 .reset_transposed = a.reset_transposed,
+                 .h_reset = shifted(a.h_reset.at(t), at),
+                 .dh_reset = shifted(a.dh_reset, at)});
+    if (a.noise.holds()) add_held<V>(a, n, started, j_begin, j_end);
+  };
+  // Otherwise the equations follow their group of blocks, whose gradients of h are in L1.
+  const bool at_once = a.whole_rows || a.projection || running == range.row_begin;
+  if (running > range.row_begin) {
+    recurrent_gradient<T, Isa>(
+        a, range, dy, a.dgates.at(after), dh, running,
+        [&](std::size_t n, std::size_t rows, std::size_t block, std::size_t blocks) {
+          if (is_step) request_tape(a, t, n, n + rows, block, blocks);
+        },
+        [&](std::size_t block, std::size_t blocks) {
+          if (!at_once) equations(block, blocks);
+        });
+  }
+  if (is_step && a.projection) unproject<T, Isa>(a, dh, range.row_begin, started);
+  if (at_once) equations(range.block_begin, range.block_end - range.block_begin);
+}
+
 /// Runs the steps of a range, last first.  A block range must begin and end at groups of the transposed panels.
 template <class T, class Isa>
 void backward_steps(const BackwardOperands<T>& a, const Range& range) {
-  using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
-  const std::size_t width = a.shape.padded_units(), S = V::lanes;
-  const std::size_t h_end = a.projection ? a.dh.row_width : range.block_end * S;
-  for (std::size_t t = range.step_end; t-- > range.step_begin;) {
-    const std::size_t running = std::clamp(a.schedule->active_at(t + 1), range.row_begin, range.row_end);
-    const std::size_t started = std::clamp(a.schedule->active_at(t), range.row_begin, range.row_end);
-    if (started == range.row_begin) continue;
-    const Rows<const T> dy = a.dy.at(t);
-    T* const dh = a.dh.at(t);
-    start_rows<V>(*a.schedule, dy, a.dh_n, a.shape.recurrent, running, started, range.block_begin * S, h_end, dh,
-                  a.dh.row_width);
-    if (a.dc != nullptr) {
-      start_rows<V>(*a.schedule, {}, a.dc_n, a.shape.units, running, started, range.block_begin * S,
-                    range.block_end * S, a.dc, width);
-    }
-    const auto equations = [&](std::size_t block, std::size_t blocks) {
-      const std::size_t n = range.row_begin, at = n * width + block * S;
-      const std::size_t j_begin = block * S, j_end = j_begin + blocks * S;
-      if (a.noise.drops()) mask_product<V>(a, dy, dh, n, running, j_begin, j_end);
-      if (a.noise.holds()) release_states<V>(a, t, dh, n, started, j_begin, j_end);
-      const std::size_t gates_stride = a.gates.block_stride, dgates_stride = a.dgates.block_stride;
-      a.pointwise({.shape = {.rows = started - n,
-                             .blocks = blocks,
-                             .units = a.shape.units,
-                             .row_stride = width,
-                             .gates_block_stride = gates_stride,
-                             .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
-                             .unit_weights_stride = a.shape.block_size(),
-                             .clip = a.options.clip,
-                             .activations = a.options.chosen()},
-                   .gates = a.gates.at(t) + block * gates_stride + n * a.gates.row_width,
-                   .dgates = a.dgates.at(t) + block * dgates_stride + n * a.dgates.row_width,
-                   .dgates_block_stride = dgates_stride,
-                   .dweights = shifted(a.dweights.at(t),
-                                       block * a.dweights.block_stride + n / a.dweights_rows * a.dweights.row_width),
-                   .dweights_block_stride = a.dweights.block_stride,
-                   .kept = shifted(a.kept.at(t), n * a.kept.row_width),
-                   .kept_stride = a.kept.row_width,
-                   .h_prev = a.m.at(t) + at,
-                   .c_prev = shifted(a.c.at(t), at),
-                   .c = shifted(a.c_new.at(t + 1), at),
-                   .dh = (a.projection ? a.dm : dh) + at,
-                   .dc = shifted(a.dc, at),
-                   .dh_shortcut = shifted(a.dh_shortcut, at),
-                   .h_read = a.h.at(t) + at,
-                   .dropout = shifted(a.noise.dropout, at),
-                   .reset_transposed = a.reset_transposed,
-                   .h_reset = shifted(a.h_reset.at(t), at),
-                   .dh_reset = shifted(a.dh_reset, at)});
-      if (a.noise.holds()) add_held<V>(a, n, started, j_begin, j_end);
-    };
-    // Otherwise the equations follow their group of blocks, whose gradients of h are in L1.
-    const bool at_once = a.whole_rows || a.projection || running == range.row_begin;
-    if (running > range.row_begin) {
-      recurrent_gradient<T, Isa>(
-          a, range, dy, a.dgates.at(t + 1), dh, running,
-          [&](std::size_t n, std::size_t rows, std::size_t block, std::size_t blocks) {
-            request_tape(a, t, n, n + rows, block, blocks);
-          },
-          [&](std::size_t block, std::size_t blocks) {
-            if (!at_once) equations(block, blocks);
-          });
-    }
-    if (a.projection) unproject<T, Isa>(a, dh, range.row_begin, started);
-    if (at_once) equations(range.block_begin, range.block_end - range.block_begin);
-  }
+  for (std::size_t t = range.step_end; t-- > range.step_begin;) step_back<T, Isa>(a, range, t + 1);
 }
 
 /// dh before step 0 of a range's rows and blocks, after its backward steps have reached it: written to a.dh.at(0).
 template <class T, class Isa>
 void initial_gradient(const BackwardOperands<T>& a, const Range& range) {
-  using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
-  const std::size_t S = V::lanes, running = std::clamp(a.schedule->active_at(0), range.row_begin, range.row_end);
-  T* const dh = a.dh.at(0);
-  start_rows<V>(*a.schedule, {}, a.dh_n, a.shape.recurrent, running, range.row_end, range.block_begin * S,
-                a.projection ? a.dh.row_width : range.block_end * S, dh, a.dh.row_width);
-  if (a.dc != nullptr) {
-    start_rows<V>(*a.schedule, {}, a.dc_n, a.shape.units, running, range.row_end, range.block_begin * S,
-                  range.block_end * S, a.dc, a.shape.padded_units());
-  }
-  if (running > range.row_begin) {
-    recurrent_gradient<T, Isa>(
-        a, range, {}, a.dgates.at(0), dh, running, [](std::size_t, std::size_t, std::size_t, std::size_t) {},
-        [&](std::size_t block, std::size_t blocks) {
-          if (a.noise.drops()) {
-            mask_product<V>(a, {}, dh, range.row_begin, running, block * S, (block + blocks) * S);
-          }
-        });
-  }
+  step_back<T, Isa>(a, range, 0);
 }
 
 }  // namespace pylstm::kernels
