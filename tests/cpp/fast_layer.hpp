@@ -75,6 +75,11 @@ class FastLayer {
 
   const Buffer<T>& panels() const { return panels_; }
   layers::Plan forward_plan(const Schedule& schedule) const { return layer_.forward_plan(schedule); }
+  layers::RowShares row_groups(const Schedule& schedule) const {
+    return {.rows = schedule.rows,
+            .together = layer_.cell().dweights_rows,
+            .count = layer_.backward_plan(schedule).row_groups};
+  }
 
   LayerOutputs<T> forward(const reference::Problem<T>& p, Mode mode) {
     return outputs(p, mode, [&](auto&&... operands) { layer_.forward(panels_.data(), operands...); });
@@ -220,8 +225,10 @@ class FastLayer {
   void poison_workspace() {
     for (Buffer<T>* buffer :
          {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh, &work_.dm,
-          &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held, &work_.h_reset, &work_.dh_reset,
-          &work_.reset_transposed, &work_.recurrent_transposed, &work_.input_transposed, &work_.projection_transposed})
+          &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held, &work_.h_reset, &work_.dh_reset})
+      std::fill(buffer->begin(), buffer->end(), nan);
+    for (Buffer<T>* buffer : {&work_.sums, &work_.reset_transposed, &work_.recurrent_transposed,
+                              &work_.input_transposed, &work_.projection_transposed})
       std::fill(buffer->begin(), buffer->end(), nan);
   }
 

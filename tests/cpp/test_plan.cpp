@@ -89,6 +89,30 @@ TEST_CASE("chunks of backpropagation do not depend on the number of threads: seg
     }
 }
 
+TEST_CASE("groups of rows depend on sizes alone") {
+  const auto groups = [](std::size_t inputs, std::size_t units, const Schedule& schedule, std::size_t lanes = 16) {
+    pylstm::kernels::PanelShape of_layer = shape(inputs, units);
+    of_layer.lanes = lanes;
+    return plan_backward(of_layer, schedule, sizeof(float), false).row_groups;
+  };
+  const std::size_t lengths[40] = {};
+  for (const std::size_t threads : {1U, 2U, 3U, 16U})
+    for (const std::size_t lanes : {4U, 8U, 16U}) {
+      const Threads scope(threads);
+      CHECK(groups(8, 64, {.steps = 50, .rows = 32}, lanes) == 2);
+      CHECK(groups(16, 128, {.steps = 4, .rows = 128}, lanes) == 2);
+      CHECK(groups(128, 256, {.steps = 50, .rows = 32}, lanes) == 1);
+      CHECK(groups(8, 64, {.steps = 500, .rows = 31}, lanes) == 1);
+      CHECK(groups(8, 64, {.steps = 12, .rows = 40}, lanes) == 1);
+      CHECK(groups(8, 64, {.steps = 50, .rows = 40, .lengths = lengths, .active = lengths}, lanes) == 1);
+    }
+  // Half a MiB of weights, however many lanes the last block leaves empty: of 16 lanes 12.
+  for (const std::size_t lanes : {4U, 8U, 16U}) {
+    CHECK(groups(2, 180, {.steps = 50, .rows = 32}, lanes) == 2);
+    CHECK(groups(3, 180, {.steps = 50, .rows = 32}, lanes) == 1);
+  }
+}
+
 TEST_CASE("rows that end one after the other are shared by their steps") {
   std::vector<std::size_t> lengths;
   for (std::size_t n = 0; n < 90; ++n) lengths.push_back(1 + n * n % 50);

@@ -45,23 +45,29 @@ class BackwardPass {
   void run(Sequence<const T> x, Interrupt& interrupt) {
     if (!g_.continues) transpose_weights();
     RowBorders borders(shares_, schedule_, plan_.threads);
-    ProductsOverTime<T> products(*spec_.cell, shares_, runs_, g_, plan_.chunk_steps, work_);
+    ProductsOverTime<T> products(*spec_.cell, shares_, spec_.row_groups(plan_, whole_), runs_, g_, plan_.chunk_steps,
+                                 work_);
+    // By rows, if the threads' rows are whole groups, nothing that one computes is read by another before the end.
+    const bool apart = plan_.product_threads == plan_.threads && !plan_.split_units && products.owns_groups() &&
+                       (plan_.threads == 1 || plan_.threads == shares_.count);
     if (segment_.steps() == 0) products.share(Share{}, !g_.continues);
     for (std::size_t end = segment_.end; end > segment_.begin && !interrupt.poll();) {
-      const std::size_t begin = std::max(end - std::min(plan_.chunk_steps, end), segment_.begin);
-      const Segment chunk{.begin = begin, .end = end, .reach = segment_.reach};
-      if (!plan_.split_units) {
-        borders.share_out(chunk);
-        share_steps(borders, begin, end);
+      const std::size_t begin =
+          std::max(end - std::min(apart ? plan_.call_steps : plan_.chunk_steps, end), segment_.begin);
+      if (apart) {
+        pool_.run(plan_.threads, [&](const Share& share) {
+          for_each_chunk(begin, end, [&](const Segment& chunk) {
+            go_back(borders, share, chunk.begin, chunk.end);
+            products.own(share, x, chunk, whole_, is_fresh(chunk));
+          });
+        });
       } else {
-        for (std::size_t t = end; t-- > begin;) share_steps(borders, t, t + 1);
+        share_chunk(borders, products, x, {.begin = begin, .end = end, .reach = segment_.reach});
       }
-      products.list(x, chunk, whole_);
-      const bool fresh = end == segment_.end && !g_.continues;
-      pool_.run(plan_.product_threads, [&](const Share& share) { products.share(share, fresh); });
       end = begin;
     }
     interrupt.throw_if_requested();
+    if (plan_.row_groups > 1) pool_.run(plan_.product_threads, [&](const Share& share) { products.finish(share); });
     if (g_.dh0) initial_gradients(borders);
   }
 
@@ -221,24 +227,51 @@ class BackwardPass {
     }
   }
 
-  void share_steps(const RowBorders& borders, std::size_t from, std::size_t to) {
-    pool_.run(plan_.threads, [&](const Share& share) {
-      for (std::size_t end = to, begin = to; begin > from; end = begin) {  // runs of steps that have the same rows
-        const std::size_t first_row = segment_.first_row(whole_, --begin);
-        while (begin > from && segment_.first_row(whole_, begin - 1) == first_row) --begin;
-        const auto go_back = [&](std::size_t row_begin, std::size_t row_end) {
-          for_each_run(borders, share, row_begin, row_end, [&](const BackwardRun<T>& run, kernels::Range range) {
-            range.step_begin = begin;
-            range.step_end = end;
-            spec_.cell->backward_steps(run.operands, range);
-          });
-        };
-        // Rows whose parts of gradients are added up begin at a multiple, but for the first ones.
-        const std::size_t multiple = std::min(spec_.cell->parts(first_row) * spec_.cell->dweights_rows, schedule_.rows);
-        go_back(first_row, multiple);
-        go_back(multiple, schedule_.rows);
-      }
-    });
+  /// Calls visit(chunk), last first.
+  template <class Visit>
+  void for_each_chunk(std::size_t from, std::size_t to, Visit visit) const {
+    for (std::size_t end = to, begin = to; end > from; end = begin) {
+      begin = std::max(end - std::min(plan_.chunk_steps, end), from);
+      visit(Segment{.begin = begin, .end = end, .reach = segment_.reach});
+    }
+  }
+
+  /// Whether the sums of weight gradients begin with the chunk.
+  bool is_fresh(const Segment& chunk) const { return chunk.end == segment_.end && !g_.continues; }
+
+  /// A chunk for whose products the threads meet.
+  void share_chunk(RowBorders& borders, ProductsOverTime<T>& products, const Sequence<const T>& x,
+                   const Segment& chunk) {
+    const auto steps = [&](std::size_t from, std::size_t to) {
+      pool_.run(plan_.threads, [&](const Share& share) { go_back(borders, share, from, to); });
+    };
+    if (plan_.split_units) {
+      for (std::size_t t = chunk.end; t-- > chunk.begin;) steps(t, t + 1);
+    } else {
+      borders.share_out(chunk);
+      steps(chunk.begin, chunk.end);
+    }
+    products.list(x, chunk, whole_);
+    pool_.run(plan_.product_threads, [&](const Share& share) { products.share(share, is_fresh(chunk)); });
+  }
+
+  /// A share of the recurrence.
+  void go_back(const RowBorders& borders, const Share& share, std::size_t from, std::size_t to) const {
+    for (std::size_t end = to, begin = to; begin > from; end = begin) {  // runs of steps that have the same rows
+      const std::size_t first_row = segment_.first_row(whole_, --begin);
+      while (begin > from && segment_.first_row(whole_, begin - 1) == first_row) --begin;
+      const auto rows_back = [&](std::size_t row_begin, std::size_t row_end) {
+        for_each_run(borders, share, row_begin, row_end, [&](const BackwardRun<T>& run, kernels::Range range) {
+          range.step_begin = begin;
+          range.step_end = end;
+          spec_.cell->backward_steps(run.operands, range);
+        });
+      };
+      // Rows whose parts of gradients are added up begin at a multiple, but for the first ones.
+      const std::size_t multiple = std::min(spec_.cell->parts(first_row) * spec_.cell->dweights_rows, schedule_.rows);
+      rows_back(first_row, multiple);
+      rows_back(multiple, schedule_.rows);
+    }
   }
 
   /// dh0 and dc0, after the last chunk.

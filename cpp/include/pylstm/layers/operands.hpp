@@ -61,6 +61,7 @@ struct Workspace {
   Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
   Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
   RowShares shares;  ///< of the last backward pass
+  Buffer<T> sums;    ///< its weight gradients, of each group of rows
   std::vector<const T*> in, d;
   std::vector<T*> out;
 };

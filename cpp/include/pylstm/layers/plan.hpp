@@ -1,5 +1,5 @@
-/// How a layer's call is cut: chunks of steps, threads, and along which axis.  No choice made here changes a bit of a
-/// result.
+/// How a layer's call is cut: chunks of steps, threads, and along which axis.  No choice that depends on the number of
+/// threads changes a bit of a result.
 #pragma once
 
 #include <algorithm>
@@ -12,13 +12,16 @@
 
 namespace pylstm::layers {
 
+inline constexpr std::size_t most_row_groups = 2;
+
 struct Plan {
   std::size_t threads = 1;          ///< of the recurrence
   std::size_t product_threads = 1;  ///< of products over time: these can be cut finer
   bool split_units = false;         ///< threads share the units (a call per step), not the rows (none)
   bool input_product = false;       ///< W x for a chunk of steps in one product before the recurrence
   std::size_t chunk_steps = 1;      ///< steps that share a product: forward of the input, backward of the weights
-  std::size_t call_steps = 1;  ///< forward: steps between two looks at the interrupt; by rows, of a call of the threads
+  std::size_t call_steps = 1;       ///< steps between two looks at the interrupt; by rows, of a call of the threads
+  std::size_t row_groups = 1;       ///< backward: rows whose weight gradients are summed apart, and added at the end
 
   /// Forward: whether each thread may pack the blocks of units it takes, right before the one product of their input.
   bool packs_on_the_way(const Schedule& schedule) const {
@@ -87,6 +90,14 @@ inline bool multiplies_input_apart(const Plan& plan, const kernels::PanelShape& 
   return !whole_lines || rows < least_rows || bytes > rows * row_bytes;
 }
 
+/// Whole chunks, or all steps: at the end of a call threads wait for each other.
+inline std::size_t steps_of_call(const Plan& plan, double step_flops, std::size_t steps) {
+  constexpr double flops = 1e9;  // of each thread, some 20 ms; without SIMD 200
+  const double chunk_flops = step_flops * static_cast<double>(plan.chunk_steps);
+  const double chunks = std::clamp(flops * static_cast<double>(plan.threads) / chunk_flops, 1.0, 1e6);
+  return std::min(static_cast<std::size_t>(chunks) * plan.chunk_steps, steps);
+}
+
 inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
                          bool whole_rows, bool projected) {
   constexpr std::size_t chunk_bytes = 512 << 10;  // half of L2
@@ -109,12 +120,21 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
   }
   const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
   plan.chunk_steps = std::min(plan.chunk_steps, steps);
-  // At the end of a call threads wait for each other: 1 GFLOP of each, some 20 ms (without SIMD 200), or one chunk.
-  const double chunk_flops = 2.0 * static_cast<double>(shape.size() * rows * plan.chunk_steps);
-  const double chunks = std::max(1.0, 1e9 * static_cast<double>(plan.threads) / chunk_flops);
-  plan.call_steps = std::min(static_cast<std::size_t>(chunks) * plan.chunk_steps, steps);
+  plan.call_steps = steps_of_call(plan, 2.0 * static_cast<double>(shape.size() * rows), steps);
   if (!plan.input_product) plan.chunk_steps = plan.call_steps;
   return plan;
+}
+
+/// Groups of rows whose weight gradients are summed apart, so that two threads sum over rows that they have computed
+/// themselves: where that is much work, and two copies of the weights' gradients stay in L2.  Bits depend on it, so it
+/// depends on sizes alone: not on threads, nor on the lanes or the caches of a machine.
+inline std::size_t row_groups(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+  constexpr std::size_t least_rows = 32, least_uses = 512, most_bytes = 512 << 10;
+  const std::size_t bytes =
+      shape.units * (shape.inputs * shape.input_slots + shape.recurrent * shape.recurrent_slots) * scalar_size;
+  const bool grouped = schedule.lengths == nullptr && schedule.rows >= least_rows &&
+                       schedule.rows * schedule.steps >= least_uses && bytes <= most_bytes;
+  return grouped ? most_row_groups : 1;
 }
 
 inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
@@ -130,7 +150,10 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   const std::size_t chunk_rows =
       shape.size() * scalar_size > (4 << 20) ? 1024 : std::max<std::size_t>(256, gradients_bytes / row_bytes);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
-  plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, std::max<std::size_t>(schedule.steps, 1));
+  const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
+  plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, steps);
+  plan.row_groups = row_groups(shape, schedule, scalar_size);
+  plan.call_steps = steps_of_call(plan, 4.0 * static_cast<double>(shape.size() * rows), steps);
   return plan;
 }
 

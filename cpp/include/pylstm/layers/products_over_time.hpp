@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/operands.hpp"
+#include "pylstm/layers/plan.hpp"
 #include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
 
@@ -26,53 +28,84 @@ struct BackwardRun {
   }
 };
 
-/// `list` first, then every `share`.
+/// Either `list`, then every `share`, or `own` of every share.
 template <class T>
 class ProductsOverTime {
  public:
-  /// Of chunks of at most `most_steps` steps; `runs` are those of the backward recurrence, in `shares`.
-  ProductsOverTime(const kernels::CellKernels<T>& cell, const RowShares& shares, std::vector<BackwardRun<T>>& runs,
-                   const SequenceGradients<T>& gradients, std::size_t most_steps, Workspace<T>& work)
+  /// Of chunks of at most `most_steps` steps; `runs` are those of the backward recurrence, in `shares`.  Weight
+  /// gradients are summed over each of `groups` of rows apart; `finish` adds them up.
+  ProductsOverTime(const kernels::CellKernels<T>& cell, const RowShares& shares, const RowShares& groups,
+                   std::vector<BackwardRun<T>>& runs, const SequenceGradients<T>& gradients, std::size_t most_steps,
+                   Workspace<T>& work)
       : cell_(cell),
         shares_(shares),
+        groups_(groups),
         runs_(runs),
         a_(runs.front().operands),
         g_(gradients),
         most_steps_(most_steps),
         most_(most_steps * shares.rows),
+        size_(shape().size() + a_.projection.shape.size()),
         work_(work) {
     work_.in.resize(lists * most_);
     work_.d.resize(gradient_lists * most_);
     work_.out.resize(most_);
+    if (groups_.count > 1) work_.sums.reserve(checked_product(groups_.count, size_));
   }
 
   /// Whether dx takes `Workspace::input_transposed`; of a few inputs it takes the panels as they are.
   static bool takes_transposed(const kernels::PanelShape& shape) { return shape.inputs > kernels::few_columns; }
 
-  /// Lists the rows of the steps of a segment, last step first: the order in which every weight's gradient is summed.
-  void list(Sequence<const T> x, const Segment& segment, const Schedule& schedule) {
-    rows_ = parts_ = 0;
-    for (BackwardRun<T>& run : runs_) run.listed = 0;
-    for (std::size_t t = segment.end; t-- > segment.begin;) {
-      const std::size_t first = segment.first_row(schedule, t), active = schedule.active_at(t);
-      for (BackwardRun<T>& run : runs_) {
-        list_run(run, t, std::clamp(first, run.begin, run.end), std::clamp(active, run.begin, run.end), x);
-      }
+  /// Whether each share of the memory has whole groups, so that its thread may go through all products alone.
+  bool owns_groups() const { return groups_.count % shares_.count == 0; }
+
+  /// All products of the steps of a segment and the rows whose gradients the share's thread has computed itself.
+  void own(const Share& share, Sequence<const T> x, const Segment& segment, const Schedule& schedule, bool fresh) {
+    const std::size_t each = groups_.count / shares_.count, end = share.end(shares_.count) * each;
+    for (std::size_t group = share.begin(shares_.count) * each; group < end; ++group) {
+      list_group(group, x, segment, schedule, false);
+      if (g_.dpanels != nullptr) weights(group, Share{}, fresh);
+      const std::size_t first = first_of(groups_.begin(group));
+      if (g_.dx) inputs_gradient(d(sums) + first, work_.out.data() + first, listed_[group].rows);
     }
   }
 
-  /// A share of dW and dx over the rows listed.  dW is owned by tile: never summed per share.  dx is of the rows whose
-  /// gradients the share's thread has computed itself, unless threads share the units.
+  /// Lists the rows of the steps of a segment.
+  void list(Sequence<const T> x, const Segment& segment, const Schedule& schedule) {
+    for (BackwardRun<T>& run : runs_) run.listed = 0;
+    for (std::size_t group = 0; group < groups_.count; ++group) list_group(group, x, segment, schedule, true);
+  }
+
+  /// A share of dW and dx over the rows listed.  dW is owned by tile: of a group never summed per share.  dx is of the
+  /// rows whose gradients the share's thread has computed itself, unless threads share the units.
   /// `fresh`: sums begin at zero.
   void share(const Share& share, bool fresh) const {
-    if (g_.dpanels != nullptr) weights(share, fresh);
+    if (g_.dpanels != nullptr) {
+      const std::size_t each = share.size / groups_.count;  // shares of a group
+      for (std::size_t group = 0; group < groups_.count; ++group) {
+        if (each * groups_.count != share.size) {
+          weights(group, share, fresh);
+        } else if (share.index / each == group) {
+          weights(group, {share.index % each, each}, fresh);
+        }
+      }
+    }
     if (!g_.dx) return;
     for (const BackwardRun<T>& run : runs_) {
-      if (shares_.count == 1) {
-        inputs_gradient(run, share.begin(run.listed), share.end(run.listed));
-      } else if (run.belongs_to(share, shares_)) {
-        inputs_gradient(run, 0, run.listed);
-      }
+      if (shares_.count > 1 && !run.belongs_to(share, shares_)) continue;
+      const Share of_run = shares_.count > 1 ? Share{} : share;
+      const std::size_t begin = of_run.begin(run.listed), first = first_of(run.begin) + begin;
+      inputs_gradient(d(sums_of_runs) + first, work_.out.data() + first, of_run.end(run.listed) - begin);
+    }
+  }
+
+  /// dW of several groups, from what each has; with that a segment before goes on.
+  void finish(const Share& share) const {
+    if (g_.dpanels == nullptr) return;
+    const std::size_t begin = share.begin(size_), count = share.end(size_) - begin;
+    std::copy_n(work_.sums.data() + begin, count, g_.dpanels + begin);
+    for (std::size_t group = 1; group < groups_.count; ++group) {
+      add(work_.sums.data() + group * size_ + begin, count, g_.dpanels + begin);
     }
   }
 
@@ -81,22 +114,25 @@ class ProductsOverTime {
   enum List : std::size_t { inputs, states, dweights, unprojected, reset_states, lists };
   /// And in `work.d`: gradients of the sums, those of h, and once more those of the sums, run by run.
   enum GradientList : std::size_t { sums, projected, sums_of_runs, gradient_lists };
+  /// How much of them a group has.  A cache line of its own: threads count at the same time.
+  struct alignas(64) Listed {
+    std::size_t rows = 0, parts = 0;
+  };
 
   const T** in(List list) const { return work_.in.data() + list * most_; }
   const T** d(GradientList list) const { return work_.d.data() + list * most_; }
   const kernels::PanelShape& shape() const { return a_.shape; }
-  std::size_t first_of(const BackwardRun<T>& run) const { return run.begin * most_steps_; }
+  /// Where the lists of rows from `row` on begin.
+  std::size_t first_of(std::size_t row) const { return row * most_steps_; }
 
-  void inputs_gradient(const BackwardRun<T>& run, std::size_t begin, std::size_t end) const {
-    const T* const* const gradients = d(sums_of_runs) + first_of(run) + begin;
-    T* const* const out = work_.out.data() + first_of(run) + begin;
+  void inputs_gradient(const T* const* gradients, T* const* out, std::size_t rows) const {
     if (takes_transposed(shape())) {
       cell_.input.transposed({.shape = transposed(shape(), kernels::input_part(shape())),
                               .gates = cell_.input.gates,
                               .panels = work_.input_transposed.data(),
                               .d = gradients,
                               .out = out,
-                              .n = end - begin,
+                              .n = rows,
                               .d_block_stride = a_.dgates.block_stride});
     } else {
       cell_.input.few_columns({.shape = shape(),
@@ -105,35 +141,56 @@ class ProductsOverTime {
                                .panels = a_.panels,
                                .d = gradients,
                                .out = out,
-                               .n = end - begin,
+                               .n = rows,
                                .d_block_stride = a_.dgates.block_stride});
     }
   }
 
-  void list_run(BackwardRun<T>& run, std::size_t t, std::size_t begin, std::size_t end, const Sequence<const T>& x) {
+  /// Last step first: the order in which every weight's gradient is summed.  For dx, too, or by run.
+  void list_group(std::size_t group, Sequence<const T> x, const Segment& segment, const Schedule& schedule,
+                  bool by_run) {
+    listed_[group] = {};
+    const std::size_t group_begin = groups_.begin(group), group_end = groups_.end(group);
+    for (std::size_t t = segment.end; t-- > segment.begin;) {
+      const std::size_t begin = std::max(segment.first_row(schedule, t), group_begin),
+                        end = std::min(schedule.active_at(t), group_end);
+      for (BackwardRun<T>& run : runs_) {
+        const std::size_t run_begin = std::max(begin, run.begin), run_end = std::min(end, run.end);
+        if (run_begin < run_end) list_run(group, run, t, run_begin, run_end, x, by_run);
+      }
+    }
+  }
+
+  void list_run(std::size_t group, BackwardRun<T>& run, std::size_t t, std::size_t begin, std::size_t end,
+                const Sequence<const T>& x, bool by_run) {
     const kernels::BackwardOperands<T>& a = run.operands;
     const Rows<const T> x_rows = x.at(t);
     const Rows<T> dx_rows = g_.dx.at(t);
     const T *const dgates = a.dgates.at(t), *const h = a.h.at(t), *const h_reset = a.h_reset.at(t),
                    *const dh = a.projection ? a.dh.at(t) : nullptr, *const m = a.projection ? a.m.at(t + 1) : nullptr;
-    for (std::size_t row = begin; row < end; ++row, ++rows_) {
-      d(sums)[rows_] = dgates + row * a.dgates.row_width;
-      in(inputs)[rows_] = x_rows.row(row);
-      in(states)[rows_] = h + row * a.h.row_width;
-      if (h_reset != nullptr) in(reset_states)[rows_] = h_reset + row * a.h_reset.row_width;
+    const std::size_t first = first_of(groups_.begin(group));
+    Listed& listed = listed_[group];
+    for (std::size_t row = begin; row < end; ++row) {
+      const std::size_t at = first + listed.rows++;
+      d(sums)[at] = dgates + row * a.dgates.row_width;
+      in(inputs)[at] = x_rows.row(row);
+      in(states)[at] = h + row * a.h.row_width;
+      if (h_reset != nullptr) in(reset_states)[at] = h_reset + row * a.h_reset.row_width;
       if (a.projection) {
-        d(projected)[rows_] = dh + row * a.dh.row_width;
-        in(unprojected)[rows_] = m + row * a.m.row_width;
+        d(projected)[at] = dh + row * a.dh.row_width;
+        in(unprojected)[at] = m + row * a.m.row_width;
       }
       if (!dx_rows) continue;
-      const std::size_t at = first_of(run) + run.listed++;
-      d(sums_of_runs)[at] = d(sums)[rows_];
-      work_.out[at] = dx_rows.row(row);
+      std::size_t of_dx = at;
+      if (by_run) {
+        of_dx = first_of(run.begin) + run.listed++;
+        d(sums_of_runs)[of_dx] = d(sums)[at];
+      }
+      work_.out[of_dx] = dx_rows.row(row);
     }
-    if (!a.dweights || begin == end) return;
-    const std::size_t last = cell_.parts(end);
-    for (std::size_t part = begin / cell_.dweights_rows; part < last; ++part) {
-      in(dweights)[parts_++] = a.dweights.row(t, part);
+    if (!a.dweights) return;
+    for (std::size_t part = begin / cell_.dweights_rows; part < cell_.parts(end); ++part) {
+      in(dweights)[first + listed.parts++] = a.dweights.row(t, part);
     }
   }
 
@@ -150,7 +207,10 @@ class ProductsOverTime {
     return best;
   }
 
-  void weights(const Share& share, bool fresh) const {
+  void weights(std::size_t group, const Share& share, bool fresh) const {
+    const Listed& listed = listed_[group];
+    const std::size_t first = first_of(groups_.begin(group));
+    T* const dpanels = groups_.count == 1 ? g_.dpanels : work_.sums.data() + group * size_;
     // k counts the inputs, then the bias and the units' own weights as one, then the rows of h, then those behind the
     // reset gate.
     const std::size_t bias = shape().inputs, h = bias + 1, reset = h + shape().recurrent,
@@ -160,28 +220,28 @@ class ProductsOverTime {
     const Share block{share.index / k_shares, block_shares}, k{share.index % k_shares, k_shares};
     const std::size_t block_begin = block.begin(blocks), block_end = block.end(blocks);
     const std::size_t k_begin = k.begin(end), k_end = k.end(end);
-    const auto outer = [&](const kernels::PanelKernels<T>& kernel, List list, std::size_t first, std::size_t last,
+    const auto outer = [&](const kernels::PanelKernels<T>& kernel, List list, std::size_t from, std::size_t to,
                            std::size_t offset) {
-      kernel.outer({.d = d(sums),
-                    .in = in(list),
-                    .n = rows_,
+      kernel.outer({.d = d(sums) + first,
+                    .in = in(list) + first,
+                    .n = listed.rows,
                     .d_block_stride = a_.dgates.block_stride,
                     .fresh = fresh,
-                    .k_begin = std::clamp(k_begin, first, last) - first,
-                    .k_end = std::clamp(k_end, first, last) - first,
-                    .dw = g_.dpanels + offset,
+                    .k_begin = std::clamp(k_begin, from, to) - from,
+                    .k_end = std::clamp(k_end, from, to) - from,
+                    .dw = dpanels + offset,
                     .block_size = shape().block_size(),
                     .block_begin = block_begin,
                     .block_end = block_end});
     };
     const auto sum_rows = [&](const T* const* list, std::size_t rows, const History<T>& history, std::size_t count,
                               std::size_t offset) {
-      cell_.sum_rows({.rows = list,
+      cell_.sum_rows({.rows = list + first,
                       .n = rows,
                       .block_stride = history.block_stride,
                       .fresh = fresh,
                       .count = count,
-                      .sums = g_.dpanels + offset,
+                      .sums = dpanels + offset,
                       .sums_block_stride = shape().block_size(),
                       .block_begin = block_begin,
                       .block_end = block_end});
@@ -190,21 +250,21 @@ class ProductsOverTime {
     if (k_begin <= bias && bias < k_end) {
       // The bias follows the units' own weights: where the equations give its gradient, the sums are of both.
       const bool bias_apart = cell_.dweights > cell_.unit_weights;
-      if (!bias_apart) sum_rows(d(sums), rows_, a_.dgates, shape().bias_slots, shape().bias_offset());
-      if (a_.dweights) sum_rows(in(dweights), parts_, a_.dweights, cell_.dweights, shape().unit_weights_offset());
+      if (!bias_apart) sum_rows(d(sums), listed.rows, a_.dgates, shape().bias_slots, shape().bias_offset());
+      if (a_.dweights) sum_rows(in(dweights), listed.parts, a_.dweights, cell_.dweights, shape().unit_weights_offset());
     }
     outer(cell_.recurrent, states, h, reset, shape().recurrent_offset());
     if (end > reset) outer(cell_.reset, reset_states, reset, end, shape().reset_offset());
     if (!a_.projection) return;
     const kernels::PanelShape& projection = a_.projection.shape;
-    cell_.projection_outer({.d = d(projected),
-                            .in = in(unprojected),
-                            .n = rows_,
+    cell_.projection_outer({.d = d(projected) + first,
+                            .in = in(unprojected) + first,
+                            .n = listed.rows,
                             .d_block_stride = shape().lanes,
                             .fresh = fresh,
                             .k_begin = share.begin(shape().units),
                             .k_end = share.end(shape().units),
-                            .dw = g_.dpanels + shape().size(),
+                            .dw = dpanels + shape().size(),
                             .block_size = projection.block_size(),
                             .block_begin = 0,
                             .block_end = projection.blocks()});
@@ -212,12 +272,14 @@ class ProductsOverTime {
 
   const kernels::CellKernels<T>& cell_;
   const RowShares& shares_;
+  const RowShares groups_;
   std::vector<BackwardRun<T>>& runs_;
   const kernels::BackwardOperands<T>& a_;  ///< of the first run: strides and options are those of all
   const SequenceGradients<T>& g_;
   const std::size_t most_steps_, most_;
+  const std::size_t size_;  ///< elements of dpanels
   Workspace<T>& work_;
-  std::size_t rows_ = 0, parts_ = 0;
+  std::array<Listed, most_row_groups> listed_;
 };
 
 }  // namespace pylstm::layers

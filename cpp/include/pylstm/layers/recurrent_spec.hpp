@@ -76,6 +76,11 @@ struct RecurrentSpec {
     return {.rows = schedule.rows, .together = cell->dweights_rows, .count = one ? 1 : plan.threads};
   }
 
+  /// The groups of rows whose weight gradients are summed apart.
+  RowShares row_groups(const Plan& plan, const Schedule& schedule) const {
+    return {.rows = schedule.rows, .together = cell->dweights_rows, .count = plan.row_groups};
+  }
+
   kernels::Projection<T> projection_of(const T* panels, const T* transposed_panels) const {
     return {projection, projected() ? panels + shape.size() : nullptr, transposed_panels};
   }
