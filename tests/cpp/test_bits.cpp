@@ -172,7 +172,7 @@ void for_each_case(Visit visit) {
 /// Work for several threads: shared out by rows, and (few rows, wide layers) by units; the input product fused, and
 /// ahead of the steps.  34 inputs and 33 units: the border of two threads' weights is where the bias lies.
 std::vector<Sizes> sizes_for_threads() {
-  if (quick()) return {{13, 40, 34, 33}, {4, 6, 50, 160}};
+  if (quick()) return {{13, 40, 34, 33}, {8, 6, 20, 160}};
   return {{30, 40, 5, 33},  {13, 40, 34, 33}, {9, 71, 60, 65}, {8, 6, 20, 160},
           {12, 6, 60, 200}, {60, 3, 1, 257},  {20, 1, 3, 513}};
 }
