@@ -75,11 +75,7 @@ class FastLayer {
 
   const Buffer<T>& panels() const { return panels_; }
   layers::Plan forward_plan(const Schedule& schedule) const { return layer_.forward_plan(schedule); }
-  layers::RowShares row_groups(const Schedule& schedule) const {
-    return {.rows = schedule.rows,
-            .together = layer_.cell().dweights_rows,
-            .count = layer_.backward_plan(schedule).row_groups};
-  }
+  layers::RowShares row_groups(const Schedule& schedule) const { return layer_.row_groups(schedule); }
 
   LayerOutputs<T> forward(const reference::Problem<T>& p, Mode mode) {
     return outputs(p, mode, [&](auto&&... operands) { layer_.forward(panels_.data(), operands...); });

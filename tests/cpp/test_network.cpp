@@ -308,7 +308,7 @@ TEST_CASE("the number of threads changes no bit of outputs and gradients") {
   for (const bool bidirectional : {false, true})
     for (const Merge merge : {Merge::concat, Merge::sum})
       for (const auto& [how, pooling] : pylstm::network::pooling_names)
-        for (const std::size_t rows : {2U, 70U}) {
+        for (const auto& [rows, ragged] : {std::pair{2U, true}, {70U, true}, {70U, false}}) {  // the last: two groups
           const Config config{.inputs = 3,
                               .hidden_sizes = {33, 20},
                               .outputs = 2,
@@ -318,11 +318,12 @@ TEST_CASE("the number of threads changes no bit of outputs and gradients") {
                               .pooling = pooling};
           CAPTURE(name(config));
           CAPTURE(rows);
+          CAPTURE(ragged);
           Network<float> network(config);
           network.initialize(1);
           Batch<float> batch = random_batch<float>(config, quick() ? 10 : 40, rows, 2);
           batch.lengths.assign(rows, batch.T_);
-          for (std::size_t n = 0; n < rows; n += 3) batch.lengths[n] = n % batch.T_;
+          for (std::size_t n = 0; ragged && n < rows; n += 3) batch.lengths[n] = n % batch.T_;
 
           std::optional<Buffer<float>> first;
           std::vector<float> first_outputs;

@@ -106,6 +106,11 @@ TEST_CASE("groups of rows depend on sizes alone") {
       CHECK(groups(8, 64, {.steps = 12, .rows = 40}, lanes) == 1);
       CHECK(groups(8, 64, {.steps = 50, .rows = 40, .lengths = lengths, .active = lengths}, lanes) == 1);
     }
+  pylstm::kernels::PanelShape reset = shape(2, 180);
+  reset.recurrent_slots = 3, reset.reset_slots = 1;
+  CHECK(plan_backward(reset, {.steps = 50, .rows = 32}, sizeof(float), false).row_groups == 2);
+  reset.inputs = 3;
+  CHECK(plan_backward(reset, {.steps = 50, .rows = 32}, sizeof(float), false).row_groups == 1);
   // Half a MiB of weights, however many lanes the last block leaves empty: of 16 lanes 12.
   for (const std::size_t lanes : {4U, 8U, 16U}) {
     CHECK(groups(2, 180, {.steps = 50, .rows = 32}, lanes) == 2);

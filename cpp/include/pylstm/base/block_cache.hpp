@@ -59,9 +59,9 @@ inline void system_release(void* memory) noexcept {
 
 }  // namespace detail
 
-/// The process's free blocks.  Blocks in use and free ones together never exceed one and a half times what was in use
-/// at once, and the free ones never `most_free` bytes: the longest unused go back to the system first.  The half is for
-/// loops that keep a step's results until the next step has made its own: each size is in use most at another time.
+/// The process's free blocks.  Blocks in use and free ones together never exceed one and a half times what was asked
+/// for at once, and the free ones never `most_free` bytes: the longest unused go back to the system first.  The half is
+/// for loops that keep a step's results until the next step has made its own: each size is in use most at another time.
 class BlockCache {
  public:
   static constexpr std::size_t least_block = 64 << 10;

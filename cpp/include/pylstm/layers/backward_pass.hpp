@@ -49,7 +49,7 @@ class BackwardPass {
                                  work_);
     // By rows, if the threads' rows are whole groups, nothing that one computes is read by another before the end.
     const bool apart = plan_.product_threads == plan_.threads && !plan_.split_units && products.owns_groups() &&
-                       (plan_.threads == 1 || plan_.threads == shares_.count);
+                       shares_.count % plan_.threads == 0;
     if (segment_.steps() == 0) products.share(Share{}, !g_.continues);
     for (std::size_t end = segment_.end; end > segment_.begin && !interrupt.poll();) {
       const std::size_t begin =

@@ -51,7 +51,7 @@ struct SequenceGradients {
   Sequence<T> dx;                            ///< out; null: not wanted
   T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
   T* dpanels = nullptr;                      ///< out: size() elements
-  bool continues = false;                    ///< adds to dpanels what a segment has
+  bool continues = false;                    ///< goes on from the sums that a segment left in dpanels and `Workspace`
   bool cut = false;                          ///< no gradient comes from the steps after the segment
 };
 

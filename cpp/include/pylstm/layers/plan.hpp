@@ -20,8 +20,10 @@ struct Plan {
   bool split_units = false;         ///< threads share the units (a call per step), not the rows (none)
   bool input_product = false;       ///< W x for a chunk of steps in one product before the recurrence
   std::size_t chunk_steps = 1;      ///< steps that share a product: forward of the input, backward of the weights
-  std::size_t call_steps = 1;       ///< steps between two looks at the interrupt; by rows, of a call of the threads
-  std::size_t row_groups = 1;       ///< backward: rows whose weight gradients are summed apart, and added at the end
+  /// Steps between two looks at the interrupt; by rows, of a call of the threads.  Backward where each thread owns its
+  /// groups of rows, otherwise a chunk is one.
+  std::size_t call_steps = 1;
+  std::size_t row_groups = 1;  ///< backward: groups of rows whose weight gradients are summed apart
 
   /// Forward: whether each thread may pack the blocks of units it takes, right before the one product of their input.
   bool packs_on_the_way(const Schedule& schedule) const {
@@ -127,11 +129,12 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
 
 /// Groups of rows whose weight gradients are summed apart, so that two threads sum over rows that they have computed
 /// themselves: where that is much work, and two copies of the weights' gradients stay in L2.  Bits depend on it, so it
-/// depends on sizes alone: not on threads, nor on the lanes or the caches of a machine.
+/// depends on sizes alone: not on threads, nor on the lanes or the caches of a machine.  A projection is not counted.
 inline std::size_t row_groups(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
   constexpr std::size_t least_rows = 32, least_uses = 512, most_bytes = 512 << 10;
   const std::size_t bytes =
-      shape.units * (shape.inputs * shape.input_slots + shape.recurrent * shape.recurrent_slots) * scalar_size;
+      shape.units * scalar_size *
+      (shape.inputs * shape.input_slots + shape.recurrent * (shape.recurrent_slots + shape.reset_slots));
   const bool grouped = schedule.lengths == nullptr && schedule.rows >= least_rows &&
                        schedule.rows * schedule.steps >= least_uses && bytes <= most_bytes;
   return grouped ? most_row_groups : 1;
@@ -143,8 +146,8 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   const std::size_t groups = transposed(shape, kernels::recurrent_part(shape)).groups();
   plan_threads(plan, shape, schedule, scalar_size, whole_rows ? 1 : groups);
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.  And
-  // threads meet twice in each: more rows where a row's gradients are few.  Not by the number of threads: a later
-  // segment finds what an earlier one left in its place, whoever computed it.
+  // threads that do not own their groups of rows meet twice in each: more rows where a row's gradients are few.  Not by
+  // the number of threads: a later segment finds what an earlier one left in its place, whoever computed it.
   constexpr std::size_t gradients_bytes = 512 << 10;
   const std::size_t row_bytes = shape.padded_units() * shape.slots * scalar_size;
   const std::size_t chunk_rows =

@@ -13,6 +13,7 @@
 #include "pylstm/layers/plan.hpp"
 #include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
+#include "pylstm/simd/denormals.hpp"
 
 namespace pylstm::layers {
 
@@ -28,7 +29,7 @@ struct BackwardRun {
   }
 };
 
-/// Either `list`, then every `share`, or `own` of every share.
+/// For each chunk either `list`, then every `share`, or `own` of every share; at the end, of several groups, `finish`.
 template <class T>
 class ProductsOverTime {
  public:
@@ -102,6 +103,7 @@ class ProductsOverTime {
   /// dW of several groups, from what each has; with that a segment before goes on.
   void finish(const Share& share) const {
     if (g_.dpanels == nullptr) return;
+    const simd::FlushDenormals flush;
     const std::size_t begin = share.begin(size_), count = share.end(size_) - begin;
     std::copy_n(work_.sums.data() + begin, count, g_.dpanels + begin);
     for (std::size_t group = 1; group < groups_.count; ++group) {

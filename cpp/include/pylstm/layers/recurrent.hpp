@@ -48,6 +48,7 @@ class RecurrentLayer {
 
   Plan forward_plan(const Schedule& schedule) const { return spec_.forward_plan(schedule); }
   Plan backward_plan(const Schedule& schedule) const { return spec_.backward_plan(schedule); }
+  RowShares row_groups(const Schedule& schedule) const { return spec_.row_groups(backward_plan(schedule), schedule); }
 
   /// Weights to panels, and gradients back.
   void pack(const LayerWeights<const T>& weights, T* panels) const {
@@ -155,8 +156,8 @@ class RecurrentLayer {
   }
 
   /// As `backward`, of a segment of the walk that lies on the tape, after a call for another one, with the same `work`:
-  /// its transposed weights serve again, and the gradients of the step after this segment, if there is one, come in
-  /// from it.
+  /// its transposed weights serve again, and the gradients of the step after this segment, if there is one, and the
+  /// sums of weight gradients come in from it.
   void backward_segment(const Segment& segment, const T* panels, const Schedule& schedule, Sequence<const T> x,
                         const Tape<T>& tape, const SequenceGradients<T>& g, Workspace<T>& work, Interrupt& interrupt,
                         const kernels::StateNoise<T>& noise) const {
