@@ -218,20 +218,18 @@ class FastLayer {
     return written;
   }
 
+  static void fill_with_nan(auto&... buffers) { (std::fill(buffers.begin(), buffers.end(), nan), ...); }
+
   void poison_workspace() {
-    for (Buffer<T>* buffer :
-         {&work_.h, &work_.c, &work_.m, &work_.gates, &work_.dgates, &work_.dweights, &work_.dc, &work_.dh, &work_.dm,
-          &work_.dh_shortcut, &work_.c_new, &work_.dh_held, &work_.dc_held, &work_.h_reset, &work_.dh_reset})
-      std::fill(buffer->begin(), buffer->end(), nan);
-    for (Buffer<T>* buffer : {&work_.sums, &work_.reset_transposed, &work_.recurrent_transposed,
-                              &work_.input_transposed, &work_.projection_transposed})
-      std::fill(buffer->begin(), buffer->end(), nan);
+    fill_with_nan(work_.h, work_.c, work_.m, work_.gates, work_.dgates, work_.dweights, work_.dc, work_.dh, work_.dm,
+                  work_.dh_shortcut, work_.c_new, work_.dh_held, work_.dc_held, work_.h_reset, work_.dh_reset,
+                  work_.sums, work_.reset_transposed, work_.recurrent_transposed, work_.input_transposed,
+                  work_.projection_transposed);
   }
 
   void poison() {
     poison_workspace();
-    for (Buffer<T>* buffer : {&tape_.h, &tape_.c, &tape_.m, &tape_.c_new, &tape_.gates})
-      std::fill(buffer->begin(), buffer->end(), nan);
+    fill_with_nan(tape_.h, tape_.c, tape_.m, tape_.c_new, tape_.gates);
   }
 
   layers::RecurrentLayer<T> layer_;

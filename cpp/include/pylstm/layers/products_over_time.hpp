@@ -17,9 +17,10 @@
 
 namespace pylstm::layers {
 
-/// Rows [begin, end) of the backward recurrence, a run of some share's, and where theirs lies.
+/// Rows [begin, end) of the backward recurrence, a run of some share's, and where theirs lies.  Threads count what they
+/// list at the same time: no two runs share a cache line.
 template <class T>
-struct BackwardRun {
+struct alignas(64) BackwardRun {
   std::size_t share, begin, end;
   kernels::BackwardOperands<T> operands;
   std::size_t listed = 0;  ///< rows of a chunk, for dx
@@ -62,23 +63,24 @@ class ProductsOverTime {
 
   /// All products of the steps of a segment and the rows whose gradients the share's thread has computed itself.
   void own(const Share& share, Sequence<const T> x, const Segment& segment, const Schedule& schedule, bool fresh) {
+    for (BackwardRun<T>& run : runs_) {
+      if (run.belongs_to(share, shares_)) run.listed = 0;
+    }
     const std::size_t each = groups_.count / shares_.count, end = share.end(shares_.count) * each;
     for (std::size_t group = share.begin(shares_.count) * each; group < end; ++group) {
-      list_group(group, x, segment, schedule, false);
+      list_group(group, x, segment, schedule);
       if (g_.dpanels != nullptr) weights(group, Share{}, fresh);
-      const std::size_t first = first_of(groups_.begin(group));
-      if (g_.dx) inputs_gradient(d(sums) + first, work_.out.data() + first, listed_[group].rows);
     }
+    if (g_.dx) inputs_gradients(share);
   }
 
   /// Lists the rows of the steps of a segment.
   void list(Sequence<const T> x, const Segment& segment, const Schedule& schedule) {
     for (BackwardRun<T>& run : runs_) run.listed = 0;
-    for (std::size_t group = 0; group < groups_.count; ++group) list_group(group, x, segment, schedule, true);
+    for (std::size_t group = 0; group < groups_.count; ++group) list_group(group, x, segment, schedule);
   }
 
-  /// A share of dW and dx over the rows listed.  dW is owned by tile: of a group never summed per share.  dx is of the
-  /// rows whose gradients the share's thread has computed itself, unless threads share the units.
+  /// A share of dW and dx over the rows listed.  dW is owned by tile: of a group never summed per share.
   /// `fresh`: sums begin at zero.
   void share(const Share& share, bool fresh) const {
     if (g_.dpanels != nullptr) {
@@ -91,13 +93,7 @@ class ProductsOverTime {
         }
       }
     }
-    if (!g_.dx) return;
-    for (const BackwardRun<T>& run : runs_) {
-      if (shares_.count > 1 && !run.belongs_to(share, shares_)) continue;
-      const Share of_run = shares_.count > 1 ? Share{} : share;
-      const std::size_t begin = of_run.begin(run.listed), first = first_of(run.begin) + begin;
-      inputs_gradient(d(sums_of_runs) + first, work_.out.data() + first, of_run.end(run.listed) - begin);
-    }
+    if (g_.dx) inputs_gradients(share);
   }
 
   /// dW of several groups, from what each has; with that a segment before goes on.
@@ -127,14 +123,27 @@ class ProductsOverTime {
   /// Where the lists of rows from `row` on begin.
   std::size_t first_of(std::size_t row) const { return row * most_steps_; }
 
-  void inputs_gradient(const T* const* gradients, T* const* out, std::size_t rows) const {
+  /// dx of the rows whose gradients the share's thread has computed itself, unless threads share the units.
+  void inputs_gradients(const Share& share) const {
+    for (const BackwardRun<T>& run : runs_) {
+      if (shares_.count == 1) {
+        inputs_gradient(run, share.begin(run.listed), share.end(run.listed));
+      } else if (run.belongs_to(share, shares_)) {
+        inputs_gradient(run, 0, run.listed);
+      }
+    }
+  }
+
+  void inputs_gradient(const BackwardRun<T>& run, std::size_t begin, std::size_t end) const {
+    const T* const* const gradients = d(sums_of_runs) + first_of(run.begin) + begin;
+    T* const* const out = work_.out.data() + first_of(run.begin) + begin;
     if (takes_transposed(shape())) {
       cell_.input.transposed({.shape = transposed(shape(), kernels::input_part(shape())),
                               .gates = cell_.input.gates,
                               .panels = work_.input_transposed.data(),
                               .d = gradients,
                               .out = out,
-                              .n = rows,
+                              .n = end - begin,
                               .d_block_stride = a_.dgates.block_stride});
     } else {
       cell_.input.few_columns({.shape = shape(),
@@ -143,14 +152,13 @@ class ProductsOverTime {
                                .panels = a_.panels,
                                .d = gradients,
                                .out = out,
-                               .n = rows,
+                               .n = end - begin,
                                .d_block_stride = a_.dgates.block_stride});
     }
   }
 
-  /// Last step first: the order in which every weight's gradient is summed.  For dx, too, or by run.
-  void list_group(std::size_t group, Sequence<const T> x, const Segment& segment, const Schedule& schedule,
-                  bool by_run) {
+  /// Last step first: the order in which every weight's gradient is summed.
+  void list_group(std::size_t group, const Sequence<const T>& x, const Segment& segment, const Schedule& schedule) {
     listed_[group] = {};
     const std::size_t group_begin = groups_.begin(group), group_end = groups_.end(group);
     for (std::size_t t = segment.end; t-- > segment.begin;) {
@@ -158,13 +166,13 @@ class ProductsOverTime {
                         end = std::min(schedule.active_at(t), group_end);
       for (BackwardRun<T>& run : runs_) {
         const std::size_t run_begin = std::max(begin, run.begin), run_end = std::min(end, run.end);
-        if (run_begin < run_end) list_run(group, run, t, run_begin, run_end, x, by_run);
+        if (run_begin < run_end) list_run(group, run, t, run_begin, run_end, x);
       }
     }
   }
 
   void list_run(std::size_t group, BackwardRun<T>& run, std::size_t t, std::size_t begin, std::size_t end,
-                const Sequence<const T>& x, bool by_run) {
+                const Sequence<const T>& x) {
     const kernels::BackwardOperands<T>& a = run.operands;
     const Rows<const T> x_rows = x.at(t);
     const Rows<T> dx_rows = g_.dx.at(t);
@@ -183,12 +191,9 @@ class ProductsOverTime {
         in(unprojected)[at] = m + row * a.m.row_width;
       }
       if (!dx_rows) continue;
-      std::size_t of_dx = at;
-      if (by_run) {
-        of_dx = first_of(run.begin) + run.listed++;
-        d(sums_of_runs)[of_dx] = d(sums)[at];
-      }
-      work_.out[of_dx] = dx_rows.row(row);
+      const std::size_t at_run = first_of(run.begin) + run.listed++;
+      d(sums_of_runs)[at_run] = d(sums)[at];
+      work_.out[at_run] = dx_rows.row(row);
     }
     if (!a.dweights) return;
     for (std::size_t part = begin / cell_.dweights_rows; part < cell_.parts(end); ++part) {
