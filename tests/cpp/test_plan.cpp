@@ -106,6 +106,13 @@ TEST_CASE("groups of rows depend on sizes alone") {
       CHECK(groups(8, 64, {.steps = 12, .rows = 40}, lanes) == 1);
       CHECK(groups(8, 64, {.steps = 50, .rows = 40, .lengths = lengths, .active = lengths}, lanes) == 1);
     }
+  // From cut to cut: gradients are added up after each.
+  const auto cut = [](std::size_t steps) {
+    return plan_backward(shape(16, 128), {.steps = 64, .rows = 64}, sizeof(float), false, steps).row_groups;
+  };
+  CHECK(cut(7) == 1);
+  CHECK(cut(8) == 2);
+  CHECK(cut(100) == 2);
   pylstm::kernels::PanelShape reset = shape(2, 180);
   reset.recurrent_slots = 3, reset.reset_slots = 1;
   CHECK(plan_backward(reset, {.steps = 50, .rows = 32}, sizeof(float), false).row_groups == 2);

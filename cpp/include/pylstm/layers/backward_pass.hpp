@@ -30,13 +30,13 @@ class BackwardPass {
         segment_(segment),
         whole_(whole),
         schedule_(whole),
-        plan_(spec.backward_plan(whole)),  // one ring for all segments
+        plan_(spec.backward_plan(whole, std::max(segment.reach, gradients.cut_steps))),  // one ring for all segments
         panels_(panels),
         g_(gradients),
         transposes_input_(g_.dx && ProductsOverTime<T>::takes_transposed(spec.shape)),
         shares_(work.shares),
         work_(work) {
-    if (g_.cut) schedule_.steps = segment.end;
+    if (g_.cut_steps > 0 && segment.end % g_.cut_steps == 0) schedule_.steps = segment.end;
     // As the rows lay in the segment before, whose gradients come in: there may be more or fewer threads by now.
     if (!g_.continues) work.shares = spec.row_shares(plan_, schedule_);
     place_runs(tape, noise);

@@ -128,20 +128,24 @@ inline Plan plan_forward(const kernels::PanelShape& shape, const Schedule& sched
 }
 
 /// Groups of rows whose weight gradients are summed apart, so that two threads sum over rows that they have computed
-/// themselves: where that is much work, and two copies of the weights' gradients stay in L2.  Bits depend on it, so it
-/// depends on sizes alone: not on threads, nor on the lanes or the caches of a machine.  A projection is not counted.
-inline std::size_t row_groups(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size) {
+/// themselves: where that is much work without a cut, and two copies of the weights' gradients stay in L2.  Bits depend
+/// on it, so it depends on sizes alone: not on threads, nor on the lanes or the caches of a machine.  A projection is
+/// not counted.
+inline std::size_t row_groups(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
+                              std::size_t reach) {
   constexpr std::size_t least_rows = 32, least_uses = 512, most_bytes = 512 << 10;
   const std::size_t bytes =
       shape.units * scalar_size *
       (shape.inputs * shape.input_slots + shape.recurrent * (shape.recurrent_slots + shape.reset_slots));
+  const std::size_t steps = reach == 0 ? schedule.steps : std::min(reach, schedule.steps);
   const bool grouped = schedule.lengths == nullptr && schedule.rows >= least_rows &&
-                       schedule.rows * schedule.steps >= least_uses && bytes <= most_bytes;
+                       schedule.rows * steps >= least_uses && bytes <= most_bytes;
   return grouped ? most_row_groups : 1;
 }
 
+/// `reach`: how many steps gradients go back; 0: all.
 inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& schedule, std::size_t scalar_size,
-                          bool whole_rows) {
+                          bool whole_rows, std::size_t reach = 0) {
   Plan plan;
   const std::size_t groups = transposed(shape, kernels::recurrent_part(shape)).groups();
   plan_threads(plan, shape, schedule, scalar_size, whole_rows ? 1 : groups);
@@ -155,7 +159,7 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
   plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, steps);
-  plan.row_groups = row_groups(shape, schedule, scalar_size);
+  plan.row_groups = row_groups(shape, schedule, scalar_size, reach);
   plan.call_steps = steps_of_call(plan, 4.0 * static_cast<double>(shape.size() * rows), steps);
   return plan;
 }

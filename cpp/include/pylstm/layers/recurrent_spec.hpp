@@ -68,8 +68,9 @@ struct RecurrentSpec {
   Plan forward_plan(const Schedule& schedule) const {
     return plan_forward(shape, schedule, sizeof(T), cell->whole_rows, projected());
   }
-  Plan backward_plan(const Schedule& schedule) const {
-    return plan_backward(shape, schedule, sizeof(T), cell->whole_rows || projected());
+  /// `reach`: how many steps gradients go back; 0: all.
+  Plan backward_plan(const Schedule& schedule, std::size_t reach = 0) const {
+    return plan_backward(shape, schedule, sizeof(T), cell->whole_rows || projected(), reach);
   }
   RowShares row_shares(const Plan& plan, const Schedule& schedule) const {
     const bool one = plan.split_units || schedule.lengths != nullptr;

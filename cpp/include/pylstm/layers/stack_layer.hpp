@@ -44,7 +44,7 @@ struct StackLayerGradients {
   Sequence<T> dx;           ///< out, in the order of the walk; null: not wanted
   T* dpanels = nullptr;     ///< out: of the directions, one after the other
   bool continues = false;   ///< as in `SequenceGradients`
-  bool cut = false;
+  std::size_t cut_steps = 0;
 };
 
 /// What a call goes through: those segments of a walk that are numbered [first, last).  A layer of two directions takes
@@ -175,7 +175,7 @@ class StackLayer {
                                .dx = dx[d],
                                .dpanels = g.dpanels + d * recurrent_.size(),
                                .continues = g.continues,
-                               .cut = g.cut};
+                               .cut_steps = g.cut_steps};
       const auto go_back = [&](const Segment& through) {
         recurrent_.backward_segment(through, panels + d * recurrent_.size(), schedule, seen, at.tape, own, at.recurrent,
                                     heard, at.noise);

@@ -171,8 +171,8 @@ class Network {
       walk(schedule, {.segments = segments, .first = i, .last = i + 1}, x, &pass, false, work, interrupt);
       read_out(schedule, segment, outputs, work);
       if (!differentiate(segment)) return false;
-      backward_segment(schedule, segments, segment, {.continues = i > 0, .cut = true}, x, doutputs, pass, gradients,
-                       work, interrupt);
+      backward_segment(schedule, segments, segment, {.continues = i > 0, .cut_steps = pass.tbptt_steps}, x, doutputs,
+                       pass, gradients, work, interrupt);
     }
     return true;
   }
@@ -209,8 +209,8 @@ class Network {
         begin = cut_steps == 0 ? segment.begin
                                : std::max(segment.begin, (end - std::min<std::size_t>(end, 1)) / cut_steps * cut_steps);
         backward_segment(schedule, segments, {.begin = begin, .end = end, .reach = segment.reach},
-                         {.continues = continues, .cut = cut_steps > 0 && end % cut_steps == 0}, x, doutputs, pass,
-                         gradients, work, interrupt);
+                         {.continues = continues, .cut_steps = cut_steps}, x, doutputs, pass, gradients, work,
+                         interrupt);
         continues = true;
       }
     }
@@ -370,9 +370,10 @@ class Network {
     if (config_.pooling != Pooling::attention || !again) work.top = input;
   }
 
-  /// How the gradients of a segment go with those of other segments (layers/recurrent.hpp).
+  /// How the gradients of a segment go with those of other segments (`layers::SequenceGradients`).
   struct Joint {
-    bool continues, cut;
+    bool continues;
+    std::size_t cut_steps;
   };
 
   /// Of the segment, which lies on the tapes, through all layers.
@@ -391,7 +392,7 @@ class Network {
       layers::StackLayerGradients<T> g;
       g.dpanels = panels(l, gradients);
       g.continues = joint.continues;
-      g.cut = joint.cut;
+      g.cut_steps = joint.cut_steps;
       if (l + 1 < layers_.size() || config_.pooling != Pooling::last) {
         g.dy = of_segment(std::as_const(work.doutputs).data(), layers_[l].width());
       } else {
