@@ -2,6 +2,7 @@
 /// its way to h, are normalised over the units of a row.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -34,6 +35,17 @@ struct LayerNorm {
   static constexpr std::size_t base_slot(std::size_t slot) {
     return slot < gates_x ? Base::input_slots[slot] : Base::recurrent_slots[slot - gates_x];
   }
+  /// Of the slots that are parts of one sum, x's.
+  static constexpr std::array<bool, slots> is_first_part = [] {
+    std::array<bool, slots> first{};
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+      first[slot] = true;
+      for (std::size_t x = 0; x < std::min(slot, gates_x); ++x) {
+        if (base_slot(x) == base_slot(slot)) first[slot] = false;
+      }
+    }
+    return first;
+  }();
   static constexpr bool has_memory = Base::has_memory, has_shortcut = Base::has_shortcut, clips = false;
   static constexpr std::size_t unit_weights = slots + (has_memory ? 2 : 0);
   enum : std::size_t { gain_c = slots, bias_c };

@@ -134,9 +134,9 @@ PYLSTM_INLINE void recurrent_gradient(const BackwardOperands<T>& a, const Range&
               const std::size_t chunk = j_end - j_begin;
               before(n, R, block, NV);
               backward_tile<V, R, NV>(a, dy, dgates, dh, n, block, j_begin, j_end,
-                                      asks ? Ahead<T>::template share<R>(next, chunk * shape.gates * NV * V::lanes,
-                                                                         n - begin, row_end - begin, chunk)
-                                           : Ahead<T>{next, 0});
+                                      asks ? Ahead<T>::template share<V, R>(next, chunk * shape.gates * NV * V::lanes,
+                                                                            n - begin, row_end - begin, chunk)
+                                           : Ahead<T>{});
             });
         after(block, NV);
       });

@@ -126,7 +126,7 @@ PYLSTM_INLINE void forward_tile(const ForwardOperands<T>& a, const ForwardStep<T
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < R; ++r) rows[r] = step.x.row(n + r);
     if constexpr (fused) {
-      accumulate<sums, Layout::input_slots, R, P>(acc, rows, a.shape.inputs, panel, block_size, {panel, 0});
+      accumulate<sums, Layout::input_slots, R, P>(acc, rows, a.shape.inputs, panel, block_size, {});
     }
   }
 #pragma GCC unroll 8
@@ -218,21 +218,34 @@ void project(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_
                     });
 }
 
+/// Where the sums of rows from `begin` on and a block lie.
+template <class T>
+PYLSTM_INLINE const T* sums_of_rows(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t block) {
+  return a.gates.at(t) + block * a.gates.block_stride + begin * a.gates.row_width;
+}
+
 /// Asks for what the products and the equations of rows and a block will read and write: a tape, or the product of the
 /// input, which have long left the cache.  Out of line: every tile's code would have a copy.
 template <class V, class T>
-[[gnu::noinline]] void request_gates(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
-                                     std::size_t block) {
+[[gnu::noinline]] void request_sums(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
+                                    std::size_t block) {
   asm volatile("");  // or GCC drops the calls: to it a prefetch has no effect
   constexpr std::size_t line = 64 / sizeof(T);
-  const std::size_t row = a.gates.row_width, width = a.shape.padded_units(), at = block * V::lanes;
-  const T* const gates = a.gates.at(t) + block * a.gates.block_stride;
-  for (std::size_t i = begin * row; i < end * row; i += line) __builtin_prefetch(gates + i, 1, 2);
+  const T* const sums = sums_of_rows(a, t, begin, block);
+  for (std::size_t i = 0; i < (end - begin) * a.gates.row_width; i += line) __builtin_prefetch(sums + i, 1, 2);
+}
+
+/// And for the states after the step.
+template <class V, class T>
+[[gnu::noinline]] void request_states(const ForwardOperands<T>& a, std::size_t t, std::size_t begin, std::size_t end,
+                                      std::size_t block) {
+  asm volatile("");
+  const std::size_t width = a.shape.padded_units(), at = block * V::lanes;
   for (std::size_t n = begin; n < end; ++n) __builtin_prefetch(a.m.at(t + 1) + n * width + at, 1, 2);
   for (std::size_t n = begin; a.c_new && n < end; ++n) __builtin_prefetch(a.c_new.at(t + 1) + n * width + at, 1, 2);
 }
 
-/// As `request_gates`, for where `copy_outputs` will write.
+/// And for where `copy_outputs` will write.
 template <class V, class T>
 [[gnu::noinline]] void request_outputs(const Rows<T>& y, std::size_t row_begin, std::size_t row_end, std::size_t j) {
   asm volatile("");
@@ -266,7 +279,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       static_assert(P <= most_blocks);
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
-        forward_tile<Layout, fused, V, R, P>(a, step, gates, n, block, 0, K, {a.panels, 0});
+        forward_tile<Layout, fused, V, R, P>(a, step, gates, n, block, 0, K, {});
         if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);
       }
     };
@@ -283,6 +296,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
     }
     const auto all_rows = [&]<std::size_t P>(std::integral_constant<std::size_t, P>) {
       const std::size_t depth = forward_depth<V, T>(a.shape, P);
+      const bool streams = asks && P == 1;
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         if (step.y && !a.projection) request_outputs<V>(step.y, n, row_end, block * V::lanes);
@@ -294,14 +308,20 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
           const T* const next = end < K ? recurrent_panel(block) + end * per_k : recurrent_panel(next_block);
           for_each_tile<max_rows<Isa>(P * sums)>(
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
+                // In its turns a tile asks for the next weights or, if these are in L2, for its rows' next sums.
+                const std::size_t turns = (end - k + unrolled - 1) / unrolled;
+                Ahead<T> ahead;
+                if (streams) ahead = Ahead<T>::template share<V, R>(next, depth * per_k, first - n, rows, turns);
                 if (requests && k == 0 && asked_t < range.step_end) {
-                  request_gates<V>(a, asked_t, first, first + R, asked_block);
+                  request_states<V>(a, asked_t, first, first + R, asked_block);
+                  if (streams) {
+                    request_sums<V>(a, asked_t, first, first + R, asked_block);
+                  } else {
+                    ahead = Ahead<T>::template lines<V>(sums_of_rows(a, asked_t, first, asked_block),
+                                                        R * a.gates.row_width, turns);
+                  }
                 }
-                forward_tile<Layout, fused, V, R, P>(
-                    a, step, gates, first, block, k, end,
-                    asks && P == 1 ? Ahead<T>::template share<R>(next, depth * per_k, first - n, rows,
-                                                                 (end - k + unrolled - 1) / unrolled)
-                                   : Ahead<T>{next, 0});
+                forward_tile<Layout, fused, V, R, P>(a, step, gates, first, block, k, end, ahead);
               });
         }
         if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstddef>
 
 #include "pylstm/base/inline.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/cells/layer_norm.hpp"
 #include "pylstm/kernels/pointwise.hpp"
+#include "pylstm/kernels/unit_means.hpp"
 
 namespace pylstm::kernels {
 
@@ -49,126 +49,38 @@ struct Normal {
   }
 };
 
-/// Rows that go through the equations together: their sums over units are reduced side by side, and their parts of the
-/// gradients of gains and biases added up before they are stored (a row of its own for each would leave L2).
-/// Beginning at a multiple.
+/// Rows whose parts of the gradients of gains and biases are added up before they are stored (a row of its own for each
+/// would leave L2).  Beginning at a multiple.
 inline constexpr std::size_t norm_rows = 4;
 
-/// v[i / S] gets in lane i mod S the sum of the lanes of v[i], those half a vector apart added first, then those a
-/// quarter apart, and so on.
-template <std::size_t N, class V>
-PYLSTM_INLINE void sum_lanes(V (&v)[N]) {
-  constexpr std::size_t S = V::lanes;
-  static_assert(N % S == 0);
-#pragma GCC unroll 16
-  for (std::size_t first = 0; first < N; first += S) {
-#pragma GCC unroll 8
-    for (std::size_t half = S / 2; half > 0; half /= 2) {
-#pragma GCC unroll 16
-      for (std::size_t i = first; i < first + half; ++i)
-        v[i] = zip_low(v[i], v[i + half]) + zip_high(v[i], v[i + half]);
+/// Rows that go through the equations together, whose means are found side by side: forward more than backward, where
+/// each takes more of L1.
+inline constexpr std::size_t forward_norm_rows = 8;
+
+/// Means and scales of the groups of each row: of_row(row) gives visit(block, take), which calls take(group, vector).
+template <class Means, class OfRow>
+PYLSTM_INLINE void normalize(const Means& means, std::size_t rows, OfRow of_row,
+                             Normal<typename Means::T, Means::per_row> (&normal)[Means::most_rows]) {
+  using V = typename Means::Vector;
+  constexpr auto epsilon = static_cast<typename Means::T>(1e-5);
+  const auto mean = means(rows, of_row);
+  auto scale = means(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+    return [&means, visit = of_row(row), mean = mean[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
+      visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
+        const V d = means.within(value - V::set1(mean[n]), block);
+        add(n, d * d);
+      });
+    };
+  });
+  scale.each([](V variance) PYLSTM_INLINE_LAMBDA { return V::set1(1) / sqrt(variance + V::set1(epsilon)); });
+  for (std::size_t row = 0; row < Means::most_rows; ++row) {
+#pragma GCC unroll 4
+    for (std::size_t n = 0; n < Means::per_row; ++n) {
+      normal[row].mean[n] = mean[row][n];
+      normal[row].scale[n] = scale[row][n];
     }
-    v[first / S] = v[first];
   }
 }
-
-/// Adds to the n-th of several sums: a vector, or the product of two.
-template <class V>
-struct AddTo {
-  V* sums;
-  PYLSTM_INLINE void operator()(std::size_t n, V v) const { sums[n] = sums[n] + v; }
-  PYLSTM_INLINE void operator()(std::size_t n, V a, V b) const { sums[n] = fma(a, b, sums[n]); }
-};
-
-/// Sums over the units of rows, `norm_rows` or fewer.
-template <class V>
-struct UnitSums {
-  using T = typename V::scalar;
-  template <std::size_t N>
-  using OfRows = std::array<std::array<T, N>, norm_rows>;
-  static constexpr std::size_t S = V::lanes;
-  std::size_t units, blocks;
-  V tail;  ///< 1 for the units of the last block, 0 past them
-
-  PYLSTM_INLINE explicit UnitSums(std::size_t H) : units(H), blocks((H + S - 1) / S) {
-    T ones[S];
-    V::set1(1).store(ones);
-    tail = V::load_first(ones, H - (blocks - 1) * S);
-  }
-  /// v, zero past the last unit.
-  PYLSTM_INLINE V within(V v, std::size_t block) const { return block + 1 < blocks ? v : v * tail; }
-
-  /// N sums of each row: of_row(row) gives visit(block, add), which calls add (`AddTo`).  Unit j goes to partial sum
-  /// j mod 16, whatever the vector's width, and the sixteen are added as a tree: the bits are those of every
-  /// instruction set.
-  template <std::size_t N, class OfRow>
-  PYLSTM_INLINE OfRows<N> sums(std::size_t rows, OfRow of_row) const {
-    constexpr std::size_t vectors = 16 / S, padded = (norm_rows * N + S - 1) / S * S;
-    V totals[padded];
-    for (V& total : totals) total = V::zero();
-    for (std::size_t row = 0; row < rows; ++row) {
-      const auto visit = of_row(row);
-      V sum[vectors][N];
-#pragma GCC unroll 8
-      for (std::size_t v = 0; v < vectors; ++v) {
-#pragma GCC unroll 8
-        for (std::size_t n = 0; n < N; ++n) sum[v][n] = V::zero();
-      }
-      for (std::size_t block = 0; block < blocks; block += vectors) {
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < vectors; ++v) {
-          if (block + v < blocks) {
-            visit(block + v, AddTo<V>{sum[v]});
-          }
-        }
-      }
-#pragma GCC unroll 8
-      for (std::size_t n = 0; n < N; ++n) {
-#pragma GCC unroll 8
-        for (std::size_t half = vectors / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-          for (std::size_t v = 0; v < half; ++v) sum[v][n] = sum[v][n] + sum[v + half][n];
-        }
-        totals[row * N + n] = sum[0][n];
-      }
-    }
-    sum_lanes(totals);
-    T lane[padded];
-    for (std::size_t i = 0; i < padded / S; ++i) totals[i].store(lane + i * S);
-    OfRows<N> result;
-    for (std::size_t row = 0; row < norm_rows; ++row) {
-      for (std::size_t n = 0; n < N; ++n) result[row][n] = lane[row * N + n];
-    }
-    return result;
-  }
-
-  /// Means and scales of N groups of each row: of_row(row) gives visit(block, take), which calls take(group, vector)
-  /// `count[group]` times.
-  template <std::size_t N, class OfRow>
-  PYLSTM_INLINE void normalize(std::size_t rows, const std::array<std::size_t, N>& count, OfRow of_row,
-                               Normal<T, N> (&normal)[norm_rows]) const {
-    constexpr T epsilon = T(1e-5);
-    const OfRows<N> totals = sums<N>(rows, of_row);
-    for (std::size_t row = 0; row < norm_rows; ++row) {
-      for (std::size_t n = 0; n < N; ++n) {
-        normal[row].mean[n] = totals[row][n] / static_cast<T>(count[n] * units);
-      }
-    }
-    const OfRows<N> squares = sums<N>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
-      return [this, visit = of_row(row), normal = normal[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-        visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
-          const V d = within(value - V::set1(normal.mean[n]), block);
-          add(n, d * d);
-        });
-      };
-    });
-    for (std::size_t row = 0; row < norm_rows; ++row) {
-      for (std::size_t n = 0; n < N; ++n) {
-        normal[row].scale[n] = 1 / std::sqrt(squares[row][n] / static_cast<T>(count[n] * units) + epsilon);
-      }
-    }
-  }
-};
 
 /// Groups of slots that are normalised together: those of x, then those of h.
 template <class Cell>
@@ -204,6 +116,12 @@ struct KeptRow {
 
   static constexpr std::size_t at(std::size_t block, std::size_t slot) {
     return (blocks + block * per_block + slot) * S;
+  }
+  /// Asks for what it has of a block, and before the first one of the row.
+  PYLSTM_INLINE static void request(const T* row, std::size_t block) {
+    for (std::size_t i = block == 0 ? 0 : at(block, 0); i < at(block + 1, 0); i += 64 / sizeof(T)) {
+      __builtin_prefetch(row + i);
+    }
   }
 };
 
@@ -299,10 +217,15 @@ struct ForwardRow {
     v.each_store(kept, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return Kept::at(at[i], slot); });
   }
 
-  /// The base's equations; with a memory up to c, and o in place of h.
-  PYLSTM_INLINE void update() const {
+  /// The base's equations; with a memory up to c, and o in place of h.  Asks for where the row `ahead` rows further on
+  /// will keep its gates: after a step's last row comes the next step's first.
+  PYLSTM_INLINE void update(std::size_t ahead) const {
     if (kept != nullptr) sums.normal.store(kept + Kept::sums);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
+      if (kept != nullptr) {
+#pragma GCC unroll 4
+        for (const std::size_t block : at) Kept::request(kept + ahead * a.kept_stride, block);
+      }
       cells::Forward<Vectors, Base> units;
       sums.load(units, at);
       if constexpr (Cell::has_memory) {
@@ -342,12 +265,14 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
   using Groups = NormGroups<Cell>;
   constexpr std::size_t S = V::lanes;
   constexpr auto count = Groups::count;
-  const UnitSums<V> over(a.shape.units);
-  for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
-    const std::size_t rows = std::min(norm_rows, a.shape.rows - begin);
-    Normal<T, Groups::size> normal[norm_rows];
-    over.normalize(
-        rows, count,
+  const UnitMeans<V, forward_norm_rows, Groups::size> of_sums(a.shape.units, count);
+  const UnitMeans<V, forward_norm_rows, 1> of_state(a.shape.units, {1});
+  const std::size_t batch = of_sums.batch(Cell::slots);
+  for (std::size_t begin = 0; begin < a.shape.rows; begin += batch) {
+    const std::size_t rows = std::min(batch, a.shape.rows - begin);
+    Normal<T, Groups::size> normal[forward_norm_rows];
+    normalize(
+        of_sums, rows,
         [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
           return [=, &shape = a.shape, sums = a.gates + (begin + row) * Cell::slots * S](std::size_t block, auto take)
                      PYLSTM_INLINE_LAMBDA {
@@ -359,11 +284,11 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
                      };
         },
         normal);
-    for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).update();
+    for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).update(batch);
     if constexpr (Cell::has_memory) {
-      Normal<T, 1> of_c[norm_rows];
-      over.normalize(
-          rows, std::array<std::size_t, 1>{1},
+      Normal<T, 1> of_c[forward_norm_rows];
+      normalize(
+          of_state, rows,
           [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
             return [c = a.c + (begin + row) * a.shape.row_stride](std::size_t block, auto take)
                        PYLSTM_INLINE_LAMBDA { take(0, V::load(c + block * S)); };
@@ -372,6 +297,14 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
       for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).output(of_c[row]);
     }
   }
+}
+
+/// A mean of dhat and one of dhat * hat for each group.
+template <std::size_t N>
+constexpr std::array<std::size_t, 2 * N> each_twice(const std::array<std::size_t, N>& count) {
+  std::array<std::size_t, 2 * N> twice{};
+  for (std::size_t n = 0; n < 2 * N; ++n) twice[n] = count[n / 2];
+  return twice;
 }
 
 /// Backward of one row up to the gradients of the cell's sums, which it leaves in the first slots of dgates, and behind
@@ -422,7 +355,8 @@ struct BackwardRow {
 
   /// The base's equations; likewise, of every group of sums.
   template <class Add>
-  PYLSTM_INLINE void update(const UnitSums<V>& over, V c_mean, V c_along, std::size_t block, Add add) const {
+  PYLSTM_INLINE void update(const UnitMeans<V, norm_rows, 2 * groups>& over, V c_mean, V c_along, std::size_t block,
+                            Add add) const {
     constexpr auto group = Groups::of_slot;
     const std::size_t at = state + block * S;
     cells::Backward<V, Base> units;
@@ -462,9 +396,7 @@ PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin
   }
   for (std::size_t row = begin; row < end; ++row) {
     if constexpr (Cell::has_memory) __builtin_prefetch(a.c_prev + row * a.shape.row_stride + block * V::lanes);
-    for (std::size_t i = block == 0 ? 0 : Kept::at(block, 0); i < Kept::at(block + 1, 0); i += line) {
-      __builtin_prefetch(a.kept + row * a.kept_stride + i);
-    }
+    Kept::request(a.kept + row * a.kept_stride, block);
   }
 }
 
@@ -476,35 +408,34 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
   using Row = BackwardRow<V, Cell, T>;
   using Base = typename Cell::base;
   constexpr std::size_t S = V::lanes, W = Cell::unit_weights;
-  const UnitSums<V> over(a.shape.units);
-  for (std::size_t begin = 0; begin < a.shape.rows; begin += norm_rows) {
-    const std::size_t end = std::min(begin + norm_rows, a.shape.rows), rows = end - begin;
-    // What the gradients through the norms take: the means of dhat and of dhat * hat.
-    std::array<std::array<T, 2>, norm_rows> of_c{};
+  // What the gradients through the norms take: the means of dhat and of dhat * hat.
+  constexpr auto count = each_twice(Row::Groups::count);
+  const UnitMeans<V, norm_rows, 2 * Row::groups> of_sums(a.shape.units, count);
+  const UnitMeans<V, norm_rows, 2> of_state(a.shape.units, {1, 1});
+  const std::size_t batch = of_sums.batch(2 * Cell::slots + Row::Kept::per_block + 4);
+  for (std::size_t begin = 0, end = 0; begin < a.shape.rows; begin = end) {
+    end = std::min({begin + batch, begin / norm_rows * norm_rows + norm_rows, a.shape.rows});
+    const std::size_t rows = end - begin;
+    const bool fresh = begin % norm_rows == 0;
+    typename UnitMeans<V, norm_rows, 2>::OfRows c_means;
     if constexpr (Cell::has_memory) {
-      of_c = over.template sums<2>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+      c_means = of_state(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
         return [row = Row(a, begin + row)](std::size_t block, auto add)
                    PYLSTM_INLINE_LAMBDA { row.output(block, add); };
       });
     }
-    auto means = over.template sums<2 * Row::groups>(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
-      const V mean = V::set1(of_c[row][0] / static_cast<T>(over.units)),
-              along = V::set1(of_c[row][1] / static_cast<T>(over.units));
-      return [&over, mean, along, row = Row(a, begin + row)](std::size_t block, auto add)
+    const auto means = of_sums(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+      const V mean = V::set1(c_means[row][0]), along = V::set1(c_means[row][1]);
+      return [&over = of_sums, mean, along, row = Row(a, begin + row)](std::size_t block, auto add)
                  PYLSTM_INLINE_LAMBDA { row.update(over, mean, along, block, add); };
     });
-    constexpr auto count = Row::Groups::count;
-    for (auto& row : means) {
-      for (std::size_t n = 0; n < 2 * Row::groups; ++n) {
-        row[n] /= static_cast<T>(count[n / 2] * over.units);
-      }
-    }
 
     for (std::size_t block = 0; block < a.shape.blocks; ++block) {
-      request_tape<V, Cell>(a, end, std::min(end + norm_rows, a.shape.rows), block);
+      request_tape<V, Cell>(a, end, std::min(end + batch, a.shape.rows), block);
       T* const dweights = a.dweights + block * a.dweights_block_stride + begin / norm_rows * (W + Base::slots) * S;
       if constexpr (Cell::has_memory) {
-        V gain = V::zero(), bias = V::zero();
+        V gain = fresh ? V::zero() : V::load(dweights + Cell::gain_c * S),
+          bias = fresh ? V::zero() : V::load(dweights + Cell::bias_c * S);
         for (std::size_t n = begin; n < end; ++n) {
           const Row row(a, n);
           const V d = V::load(row.dgate(block, Base::slots));
@@ -517,21 +448,26 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
       // Through the norm of one product.  The slots of h come last: the first ones are still those of the cell.
       const auto through_norm = [&]<std::size_t first, std::size_t last>() PYLSTM_INLINE_LAMBDA {
         constexpr auto group = Row::Groups::of_slot;
+        constexpr auto is_first = Cell::is_first_part;
         V gain[last - first], bias[last - first];
 #pragma GCC unroll 8
-        for (std::size_t g = 0; g < last - first; ++g) gain[g] = bias[g] = V::zero();
+        for (std::size_t g = 0; g < last - first; ++g) {
+          const std::size_t slot = first + g;
+          gain[g] = fresh ? V::zero() : V::load(dweights + slot * S);
+          bias[g] = fresh || !is_first[slot] ? V::zero() : V::load(dweights + (W + Cell::base_slot(slot)) * S);
+        }
         for (std::size_t n = begin; n < end; ++n) {
           const Row row(a, n);
           V d[last - first], scale[Row::groups];
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < Row::groups; ++g)
-            scale[g] = over.within(V::set1(row.sums.normal.scale[g]), block);
+            scale[g] = of_sums.within(V::set1(row.sums.normal.scale[g]), block);
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) d[g] = V::load(row.dgate(block, Cell::base_slot(first + g)));
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) {
             const std::size_t slot = first + g;
-            const auto& mean = means[n - begin];
+            const T* const mean = means[n - begin];
             const V hat = row.sums.hat(block, slot);
             const V centred = fma(d[g], row.sums.weight(block, slot), V::set1(-mean[2 * group[slot]]));
             const V through = fnma(hat, V::set1(mean[2 * group[slot] + 1]), centred);
@@ -542,8 +478,9 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
         }
 #pragma GCC unroll 8
         for (std::size_t g = 0; g < last - first; ++g) {
-          gain[g].store(dweights + (first + g) * S);
-          bias[g].store(dweights + (W + Cell::base_slot(first + g)) * S);
+          const std::size_t slot = first + g;
+          gain[g].store(dweights + slot * S);
+          if (is_first[slot]) bias[g].store(dweights + (W + Cell::base_slot(slot)) * S);
         }
       };
       through_norm.template operator()<Cell::gates_x, Cell::slots>();

@@ -62,8 +62,7 @@ void affine(const AffineOperands<T>& a) {
       for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
         acc[r][i] = biased ? V::load(panel + a.shape.bias_offset() + i * S) : V::zero();
       });
-      accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0,
-                                  wanted.next(panel, a.shape.inputs / unrolled + 1));
+      accumulate<sums, fed, R, 1>(acc, rows, a.shape.inputs, panel, 0, wanted.next(a.shape.inputs / unrolled + 1));
       for_each_sum<R, sums>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA {
         constexpr auto at = held;
         const std::size_t to = at[i] * S;
@@ -118,7 +117,7 @@ PYLSTM_INLINE void transposed_tiles(const TransposedOperands<T>& a, std::size_t 
           acc[r][v] = j == 0 ? V::zero() : load_within<V>(a.out[first + r] + k + v * S, columns - v * S);
         });
         accumulate_gates<R, NV, S>(acc, rows, a.gates, a.d_block_stride, j, j_end,
-                                   a.panels + block * a.shape.block_size(), {a.panels, 0});
+                                   a.panels + block * a.shape.block_size(), {});
         for_each_sum<R, NV>([&](std::size_t r, std::size_t v) PYLSTM_INLINE_LAMBDA {
           store_within(acc[r][v], a.out[first + r] + k + v * S, columns - v * S);
         });

@@ -31,7 +31,7 @@ PYLSTM_INLINE void reset_tile(const PointwiseForward<T>& a, std::size_t n, std::
   for (std::size_t r = 0; r < R; ++r) rows[r] = a.h_reset + (n + r) * a.shape.row_stride;
   for_each_sum<R, P * G>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i] = V::load(sum_at(r, i)); });
   const T* const panel = a.reset_panels + block * block_size;
-  accumulate<G, all_slots<G>(), R, P>(acc, rows, a.shape.units, panel, block_size, {panel, 0});
+  accumulate<G, all_slots<G>(), R, P>(acc, rows, a.shape.units, panel, block_size, {});
   for_each_sum<R, P * G>([&](std::size_t r, std::size_t i) PYLSTM_INLINE_LAMBDA { acc[r][i].store(sum_at(r, i)); });
 }
 

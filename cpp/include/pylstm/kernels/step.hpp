@@ -68,9 +68,9 @@ PYLSTM_INLINE void step_blocks(const PanelShape& shape, const StepOperands<T>& a
   }
   const T* const x[1] = {a.x};
   const T* const h[1] = {a.h_prev};
-  accumulate<slots, Cell::input_slots, 1, P>(acc, x, shape.inputs, panel, block_size, {panel, 0});
+  accumulate<slots, Cell::input_slots, 1, P>(acc, x, shape.inputs, panel, block_size, {});
   accumulate<slots, Cell::recurrent_slots, 1, P>(acc, h, shape.recurrent, panel + shape.recurrent_offset(), block_size,
-                                                 {panel, 0});
+                                                 {});
 
   Units sums[slots];
 #pragma GCC unroll 8

@@ -30,27 +30,37 @@ constexpr std::size_t unrolled = 4;
 template <class V>
 inline constexpr bool whole_lines = sizeof(V) == 64;
 
-/// Weights that are wanted next: while a tile computes, it asks for its share of them in every turn of its loop.
-/// Weights from beyond L2 so arrive while the arithmetic goes on.
+/// Memory that is wanted next: while a tile computes, it asks for its share in the turns of its loop.  What comes from
+/// beyond L2 so arrives while the arithmetic goes on.
 template <class T>
 struct Ahead {
-  const T* at;       ///< something that may be read
-  std::size_t step;  ///< elements from one turn to the next; 0: nothing is wanted
+  const T* at = nullptr;
+  std::size_t step = 0;   ///< elements from one request to the next
+  std::size_t turns = 0;  ///< that still ask
 
-  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in `turns` turns.
-  template <std::size_t R>
+  /// Requests in a turn: with vectors of whole lines it reads 16 lines of weights, and few rows make few tiles.
+  template <class V>
+  static constexpr std::size_t requests = whole_lines<V> ? 4 : 1;
+
+  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in all of `turns` turns.
+  template <class V, std::size_t R>
   PYLSTM_INLINE static Ahead share(const T* next, std::size_t elements, std::size_t first, std::size_t rows,
                                    std::size_t turns) {
-    return {next + elements / rows * first, elements / rows * R / turns};
+    return {next + elements / rows * first, elements / rows * R / turns / requests<V>, turns};
   }
-  /// With vectors of whole lines a turn reads 16 lines of weights, and few rows make few tiles to share them: four
-  /// requests, otherwise one.
+  /// Every line of `elements` at `next`, in as few turns as it takes, of `turns` at most.
+  template <class V>
+  PYLSTM_INLINE static Ahead lines(const T* next, std::size_t elements, std::size_t turns) {
+    constexpr std::size_t line = 64 / sizeof(T);
+    return {next, line, std::min(elements / line / requests<V>, turns)};
+  }
   template <class V>
   PYLSTM_INLINE void fetch() {
-    constexpr std::size_t requests = whole_lines<V> ? 4 : 1;
-    if (requests > 1 && step == 0) return;
+    if (turns == 0) [[likely]]
+      return;
+    --turns;
 #pragma GCC unroll 4
-    for (std::size_t i = 0; i < requests; ++i, at += step / requests) __builtin_prefetch(at, 0, 2);
+    for (std::size_t i = 0; i < requests<V>; ++i, at += step) __builtin_prefetch(at, 0, 2);
   }
 };
 
@@ -71,9 +81,9 @@ class Wanted {
     if (next_ != end_) share_out(tiles - count);
   }
 
-  /// What a tile asks for in `turns` requests; at `none`, nothing.
-  PYLSTM_INLINE Ahead<T> next(const T* none, std::size_t turns) {
-    if (next_ == end_) return {none, 0};
+  /// What a tile asks for in `turns` turns.
+  PYLSTM_INLINE Ahead<T> next(std::size_t turns) {
+    if (next_ == end_) return {};
     return take(turns);
   }
 
@@ -86,7 +96,7 @@ class Wanted {
   }
   [[gnu::noinline]] Ahead<T> take(std::size_t turns) {
     const std::size_t size = std::min(share_, next_->size - done_);
-    const Ahead<T> ahead{next_->at + done_, (size + turns - 1) / turns};
+    const Ahead<T> ahead{next_->at + done_, (size / Ahead<T>::template requests<V> + turns - 1) / turns, turns};
     done_ += size;
     if (done_ == next_->size) ++next_, done_ = 0;
     return ahead;

@@ -150,12 +150,14 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   const std::size_t groups = transposed(shape, kernels::recurrent_part(shape)).groups();
   plan_threads(plan, shape, schedule, scalar_size, whole_rows ? 1 : groups);
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.  And
-  // threads that do not own their groups of rows meet twice in each: more rows where a row's gradients are few.  Not by
-  // the number of threads: a later segment finds what an earlier one left in its place, whoever computed it.
+  // threads that do not own their groups of rows meet twice in each: more rows where a row's gradients are few, fewer
+  // where the equations of whole rows pass over as much again.  Not by the number of threads: a later segment finds what
+  // an earlier one left in its place, whoever computed it.
   constexpr std::size_t gradients_bytes = 512 << 10;
+  const std::size_t least_rows = whole_rows ? 128 : 256;
   const std::size_t row_bytes = shape.padded_units() * shape.slots * scalar_size;
   const std::size_t chunk_rows =
-      shape.size() * scalar_size > (4 << 20) ? 1024 : std::max<std::size_t>(256, gradients_bytes / row_bytes);
+      shape.size() * scalar_size > (4 << 20) ? 1024 : std::max(least_rows, gradients_bytes / row_bytes);
   const std::size_t rows = std::max<std::size_t>(schedule.rows, 1);
   const std::size_t steps = std::max<std::size_t>(schedule.steps, 1);
   plan.chunk_steps = std::clamp<std::size_t>(chunk_rows / rows, 1, steps);

@@ -1,0 +1,105 @@
+/// Means over the units of rows.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "pylstm/base/inline.hpp"
+#include "pylstm/kernels/product.hpp"
+
+namespace pylstm::kernels {
+
+/// Adds to the n-th of several sums: a vector, or the product of two.
+template <class V>
+struct AddTo {
+  V* sums;
+  PYLSTM_INLINE void operator()(std::size_t n, V v) const { sums[n] = sums[n] + v; }
+  PYLSTM_INLINE void operator()(std::size_t n, V a, V b) const { sums[n] = fma(a, b, sums[n]); }
+};
+
+/// N means of each of `Rows` rows or fewer, whose sums are reduced side by side.
+template <class V, std::size_t Rows, std::size_t N>
+struct UnitMeans {
+  using Vector = V;
+  using T = typename V::scalar;
+  static constexpr std::size_t S = V::lanes, most_rows = Rows, per_row = N;
+  /// N numbers of each row.
+  struct OfRows {
+    static constexpr std::size_t vectors = (Rows * N + S - 1) / S;
+    T numbers[vectors * S];
+
+    PYLSTM_INLINE T* operator[](std::size_t row) { return numbers + row * N; }
+    PYLSTM_INLINE const T* operator[](std::size_t row) const { return numbers + row * N; }
+    /// What change(vector) gives takes its place.
+    template <class Change>
+    PYLSTM_INLINE void each(Change change) {
+      for (std::size_t i = 0; i < vectors; ++i) change(V::load(numbers + i * S)).store(numbers + i * S);
+    }
+  };
+  std::size_t blocks;
+  V tail;  ///< 1 for the units of the last block, 0 past them
+  OfRows counts;
+
+  /// The n-th of each row is one of `count[n]` H numbers.
+  PYLSTM_INLINE UnitMeans(std::size_t H, const std::array<std::size_t, N>& count) : blocks((H + S - 1) / S) {
+    T ones[S];
+    V::set1(1).store(ones);
+    tail = V::load_first(ones, H - (blocks - 1) * S);
+    for (T& unused : counts.numbers) unused = 1;
+    for (std::size_t row = 0; row < Rows; ++row) {
+      for (std::size_t n = 0; n < N; ++n) counts[row][n] = static_cast<T>(count[n] * H);
+    }
+  }
+  /// v, zero past the last unit.
+  PYLSTM_INLINE V within(V v, std::size_t block) const { return block + 1 < blocks ? v : v * tail; }
+
+  /// Rows that are in L1 together, each of so many vectors for a block.
+  PYLSTM_INLINE std::size_t batch(std::size_t vectors) const {
+    constexpr std::size_t bytes = 24 << 10;
+    return std::clamp<std::size_t>(bytes / (vectors * blocks * sizeof(V)), 1, Rows);
+  }
+
+  /// of_row(row) gives visit(block, add), which calls add (`AddTo`) as often as `count` says.  Unit j goes to partial
+  /// sum j mod 16, whatever the vector's width, and the sixteen are added as a tree: the bits are those of every
+  /// instruction set.
+  template <class OfRow>
+  PYLSTM_INLINE OfRows operator()(std::size_t rows, OfRow of_row) const {
+    constexpr std::size_t vectors = 16 / S;
+    V totals[OfRows::vectors][S];
+    for (auto& of_vector : totals) {
+      for (V& total : of_vector) total = V::zero();
+    }
+    for (std::size_t row = 0; row < rows; ++row) {
+      const auto visit = of_row(row);
+      V sum[vectors][N];
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
+        for (std::size_t n = 0; n < N; ++n) sum[v][n] = V::zero();
+      }
+      for (std::size_t block = 0; block < blocks; block += vectors) {
+#pragma GCC unroll 2
+        for (std::size_t v = 0; v < vectors; ++v) {
+          if (block + v < blocks) visit(block + v, AddTo<V>{sum[v]});
+        }
+      }
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < N; ++n) {
+#pragma GCC unroll 8
+        for (std::size_t half = vectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+          for (std::size_t v = 0; v < half; ++v) sum[v][n] = sum[v][n] + sum[v + half][n];
+        }
+        totals[(row * N + n) / S][(row * N + n) % S] = sum[0][n];
+      }
+    }
+    OfRows means;
+    for (std::size_t i = 0; i < OfRows::vectors; ++i) {
+      (sum_of_lanes(totals[i]) / V::load(counts.numbers + i * S)).store(means.numbers + i * S);
+    }
+    return means;
+  }
+};
+
+}  // namespace pylstm::kernels
