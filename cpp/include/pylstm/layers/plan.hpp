@@ -151,8 +151,8 @@ inline Plan plan_backward(const kernels::PanelShape& shape, const Schedule& sche
   plan_threads(plan, shape, schedule, scalar_size, whole_rows ? 1 : groups);
   // Every chunk reads and writes all of the weights' gradients: few chunks where these come from beyond L2.  And
   // threads that do not own their groups of rows meet twice in each: more rows where a row's gradients are few, fewer
-  // where the equations of whole rows pass over as much again.  Not by the number of threads: a later segment finds what
-  // an earlier one left in its place, whoever computed it.
+  // where the equations of whole rows pass over as much again.  Not by the number of threads: a later segment finds
+  // what an earlier one left in its place, whoever computed it.
   constexpr std::size_t gradients_bytes = 512 << 10;
   const std::size_t least_rows = whole_rows ? 128 : 256;
   const std::size_t row_bytes = shape.padded_units() * shape.slots * scalar_size;
