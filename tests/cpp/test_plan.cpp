@@ -81,11 +81,14 @@ TEST_CASE("chunks of backpropagation do not depend on the number of threads: seg
     for (const std::size_t units : {16U, 64U, 256U, 1500U}) {
       CAPTURE(rows);
       CAPTURE(units);
-      const auto chunk_steps = [&](std::size_t threads) {
+      const auto chunk_steps = [&](std::size_t threads, bool whole_rows) {
         const Threads scope(threads);
-        return plan_backward(shape(64, units), {.steps = 2000, .rows = rows}, sizeof(float), false).chunk_steps;
+        return plan_backward(shape(64, units), {.steps = 2000, .rows = rows}, sizeof(float), whole_rows).chunk_steps;
       };
-      for (const std::size_t threads : {2U, 3U, 16U}) CHECK(chunk_steps(threads) == chunk_steps(1));
+      for (const bool whole_rows : {false, true})
+        for (const std::size_t threads : {2U, 3U, 16U}) {
+          CHECK(chunk_steps(threads, whole_rows) == chunk_steps(1, whole_rows));
+        }
     }
 }
 

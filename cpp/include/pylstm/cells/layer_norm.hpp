@@ -35,7 +35,7 @@ struct LayerNorm {
   static constexpr std::size_t base_slot(std::size_t slot) {
     return slot < gates_x ? Base::input_slots[slot] : Base::recurrent_slots[slot - gates_x];
   }
-  /// Of the slots that are parts of one sum, x's.
+  /// Whether no slot of x before it is a part of the same sum.
   static constexpr std::array<bool, slots> is_first_part = [] {
     std::array<bool, slots> first{};
     for (std::size_t slot = 0; slot < slots; ++slot) {

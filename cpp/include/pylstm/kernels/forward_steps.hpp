@@ -308,13 +308,13 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
           const T* const next = end < K ? recurrent_panel(block) + end * per_k : recurrent_panel(next_block);
           for_each_tile<max_rows<Isa>(P * sums)>(
               n, row_end, [&]<std::size_t R>(std::integral_constant<std::size_t, R>, std::size_t first) {
-                // In its turns a tile asks for the next weights or, if these are in L2, for its rows' next sums.
+                // In its turns a tile asks for the next weights, or if these are in L2 for its rows' next sums.
                 const std::size_t turns = (end - k + unrolled - 1) / unrolled;
                 Ahead<T> ahead;
                 if (streams) ahead = Ahead<T>::template share<V, R>(next, depth * per_k, first - n, rows, turns);
                 if (requests && k == 0 && asked_t < range.step_end) {
                   request_states<V>(a, asked_t, first, first + R, asked_block);
-                  if (streams) {
+                  if (streams || !asks_in_turns<V, R>(end - k)) {
                     request_sums<V>(a, asked_t, first, first + R, asked_block);
                   } else {
                     ahead = Ahead<T>::template lines<V>(sums_of_rows(a, asked_t, first, asked_block),

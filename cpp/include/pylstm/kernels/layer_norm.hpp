@@ -4,6 +4,7 @@
 /// gates.  Units past H have gains of zero, so that they stay zero.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -218,7 +219,7 @@ struct ForwardRow {
   }
 
   /// The base's equations; with a memory up to c, and o in place of h.  Asks for where the row `ahead` rows further on
-  /// will keep its gates: after a step's last row comes the next step's first.
+  /// will keep its gates.
   PYLSTM_INLINE void update(std::size_t ahead) const {
     if (kept != nullptr) sums.normal.store(kept + Kept::sums);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
@@ -267,9 +268,9 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
   constexpr auto count = Groups::count;
   const UnitMeans<V, forward_norm_rows, Groups::size> of_sums(a.shape.units, count);
   const UnitMeans<V, forward_norm_rows, 1> of_state(a.shape.units, {1});
-  const std::size_t batch = of_sums.batch(Cell::slots);
-  for (std::size_t begin = 0; begin < a.shape.rows; begin += batch) {
-    const std::size_t rows = std::min(batch, a.shape.rows - begin);
+  const std::size_t at_once = of_sums.rows_at_once(Cell::slots);
+  for (std::size_t begin = 0; begin < a.shape.rows; begin += at_once) {
+    const std::size_t rows = std::min(at_once, a.shape.rows - begin);
     Normal<T, Groups::size> normal[forward_norm_rows];
     normalize(
         of_sums, rows,
@@ -284,7 +285,8 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
                      };
         },
         normal);
-    for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).update(batch);
+    for (std::size_t row = 0; row < rows; ++row)
+      Row(a, begin + row, normal[row]).update(begin + row + at_once < a.shape.rows ? at_once : 0);
     if constexpr (Cell::has_memory) {
       Normal<T, 1> of_c[forward_norm_rows];
       normalize(
@@ -400,7 +402,8 @@ PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin
   }
 }
 
-/// Rows go by parts, whose gradients of gains and biases are summed in registers, a block at a time.
+/// Rows go by parts, whose gradients of gains and biases are summed in registers, a block at a time, and in memory
+/// where L1 does not have room for a part's rows at once.
 template <class T, class Isa, class Cell>
 void layer_norm_backward(const PointwiseBackward<T>& operands) {
   const PointwiseBackward<T> a = operands;  // as in layer_norm_forward
@@ -412,12 +415,13 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
   constexpr auto count = each_twice(Row::Groups::count);
   const UnitMeans<V, norm_rows, 2 * Row::groups> of_sums(a.shape.units, count);
   const UnitMeans<V, norm_rows, 2> of_state(a.shape.units, {1, 1});
-  const std::size_t batch = of_sums.batch(2 * Cell::slots + Row::Kept::per_block + 4);
+  constexpr std::size_t states = 4;  // c, dc, c_prev and dh
+  const std::size_t at_once = of_sums.rows_at_once(2 * Cell::slots + Row::Kept::per_block + states);
   for (std::size_t begin = 0, end = 0; begin < a.shape.rows; begin = end) {
-    end = std::min({begin + batch, begin / norm_rows * norm_rows + norm_rows, a.shape.rows});
+    end = std::min({begin + at_once, begin / norm_rows * norm_rows + norm_rows, a.shape.rows});
     const std::size_t rows = end - begin;
     const bool fresh = begin % norm_rows == 0;
-    typename UnitMeans<V, norm_rows, 2>::OfRows c_means;
+    typename UnitMeans<V, norm_rows, 2>::OfRows c_means{};
     if constexpr (Cell::has_memory) {
       c_means = of_state(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
         return [row = Row(a, begin + row)](std::size_t block, auto add)
@@ -431,7 +435,7 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
     });
 
     for (std::size_t block = 0; block < a.shape.blocks; ++block) {
-      request_tape<V, Cell>(a, end, std::min(end + batch, a.shape.rows), block);
+      request_tape<V, Cell>(a, end, std::min(end + at_once, a.shape.rows), block);
       T* const dweights = a.dweights + block * a.dweights_block_stride + begin / norm_rows * (W + Base::slots) * S;
       if constexpr (Cell::has_memory) {
         V gain = fresh ? V::zero() : V::load(dweights + Cell::gain_c * S),

@@ -46,13 +46,14 @@ struct Ahead {
   template <class V, std::size_t R>
   PYLSTM_INLINE static Ahead share(const T* next, std::size_t elements, std::size_t first, std::size_t rows,
                                    std::size_t turns) {
-    return {next + elements / rows * first, elements / rows * R / turns / requests<V>, turns};
+    const std::size_t step = elements / rows * R / turns / requests<V>;
+    return {next + elements / rows * first, step, step > 0 ? turns : 0};
   }
-  /// Every line of `elements` at `next`, in as few turns as it takes, of `turns` at most.
+  /// Every line of `elements` at `next`, as far as `turns` turns go.
   template <class V>
   PYLSTM_INLINE static Ahead lines(const T* next, std::size_t elements, std::size_t turns) {
     constexpr std::size_t line = 64 / sizeof(T);
-    return {next, line, std::min(elements / line / requests<V>, turns)};
+    return {next, line, std::min((elements / line + requests<V> - 1) / requests<V>, turns)};
   }
   template <class V>
   PYLSTM_INLINE void fetch() {
@@ -191,11 +192,18 @@ PYLSTM_INLINE void add_products(X x, W w, Sum sum, Add add) {
   }
 }
 
+/// Whether `accumulate` over K of a tile of R rows asks for anything.
+template <class V, std::size_t R>
+constexpr bool asks_in_turns(std::size_t K) {
+  constexpr std::size_t many = 16;
+  return R > 1 && V::unrolls && K >= many;
+}
+
 /// acc[r][p * Slots + slot[g]] += a[r][k] * panel_p[k][g], k = 0..K-1; panel p starts at w + p * panel_stride.
 template <std::size_t Slots, auto slot, std::size_t R, std::size_t P, class V, class T>
 PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], std::size_t K, const T* w,
                               std::size_t panel_stride, Ahead<T> ahead) {
-  constexpr std::size_t G = slot.size(), many = 16;
+  constexpr std::size_t G = slot.size();
   const auto add = [&](std::size_t k, auto product) PYLSTM_INLINE_LAMBDA {
     add_products<V, R, P * G>(
         [&](std::size_t r) PYLSTM_INLINE_LAMBDA { return V::set1(a[r][k]); },
@@ -206,7 +214,7 @@ PYLSTM_INLINE void accumulate(V (&acc)[R][P * Slots], const T* const (&a)[R], st
   };
   std::size_t k = 0;
   if constexpr (R > 1 && V::unrolls) {
-    if (K >= many) {
+    if (asks_in_turns<V, R>(K)) {
       for (; k + unrolled <= K; k += unrolled) {
         ahead.template fetch<V>();
 #pragma GCC unroll 4

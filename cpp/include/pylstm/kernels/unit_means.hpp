@@ -55,8 +55,8 @@ struct UnitMeans {
   PYLSTM_INLINE V within(V v, std::size_t block) const { return block + 1 < blocks ? v : v * tail; }
 
   /// Rows that are in L1 together, each of so many vectors for a block.
-  PYLSTM_INLINE std::size_t batch(std::size_t vectors) const {
-    constexpr std::size_t bytes = 24 << 10;
+  PYLSTM_INLINE std::size_t rows_at_once(std::size_t vectors) const {
+    constexpr std::size_t bytes = 32 << 10;  // two thirds of L1, or all of a smaller one: a part of it comes from L2
     return std::clamp<std::size_t>(bytes / (vectors * blocks * sizeof(V)), 1, Rows);
   }
 

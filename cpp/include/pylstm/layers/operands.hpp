@@ -52,7 +52,7 @@ struct SequenceGradients {
   T *dh0 = nullptr, *dc0 = nullptr;          ///< out, [rows][H]; null: not wanted
   T* dpanels = nullptr;                      ///< out: size() elements
   bool continues = false;                    ///< goes on from the sums that a segment left in dpanels and `Workspace`
-  std::size_t cut_steps = 0;                 ///< no gradient goes back past their multiples (truncated BPTT); 0: none
+  std::size_t cut_steps = 0;  ///< truncated BPTT: none comes from after a segment that ends at a multiple; 0: off
 };
 
 /// Memory of a layer's calls, kept from one to the next.

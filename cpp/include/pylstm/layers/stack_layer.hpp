@@ -39,12 +39,12 @@ struct StackLayerWorkspace {
 
 template <class T>
 struct StackLayerGradients {
-  Sequence<const T> dy;     ///< in the order of the walk; may be null
-  const T* dh_n = nullptr;  ///< [rows][width()]; may be null
-  Sequence<T> dx;           ///< out, in the order of the walk; null: not wanted
-  T* dpanels = nullptr;     ///< out: of the directions, one after the other
-  bool continues = false;   ///< as in `SequenceGradients`
-  std::size_t cut_steps = 0;
+  Sequence<const T> dy;       ///< in the order of the walk; may be null
+  const T* dh_n = nullptr;    ///< [rows][width()]; may be null
+  Sequence<T> dx;             ///< out, in the order of the walk; null: not wanted
+  T* dpanels = nullptr;       ///< out: of the directions, one after the other
+  bool continues = false;     ///< as in `SequenceGradients`
+  std::size_t cut_steps = 0;  ///< as there
 };
 
 /// What a call goes through: those segments of a walk that are numbered [first, last).  A layer of two directions takes
