@@ -258,8 +258,7 @@ TEST_CASE("thousands of tiny calls, with workers awake and asleep") {
   std::atomic<std::size_t> sum{0};
   for (int call = 0; call < calls; ++call) {
     ThreadPool::instance().run(3, [&](const Share& share) { sum += share.index + 1; });
-    // Workers give up spinning after 50 us.
-    if (call % 100 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+    if (call % 100 == 0) std::this_thread::sleep_for(2 * ThreadPool::most_patience);
   }
   CHECK(sum == static_cast<std::size_t>(calls) * (1 + 2 + 3));
 }

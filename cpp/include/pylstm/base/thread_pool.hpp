@@ -156,8 +156,11 @@ class ThreadPool {
   }
 
   static constexpr std::size_t most = 256;
+  static constexpr std::chrono::microseconds least_patience{50}, most_patience{1000};  ///< of threads without work
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   /// One thread.  Its ticket is the number of the call whose share it may begin, 0 when there is none: whoever sets it
   /// back has the share.
   struct alignas(64) Worker {
@@ -183,16 +186,16 @@ class ThreadPool {
       wake.notify_one();
     }
 
-    /// Spins for a while, then sleeps until an offer: that one may be gone by the time it is awake, the next is not.
-    void wait_for_ticket() {
-      using clock = std::chrono::steady_clock;
-      const auto give_up = clock::now() + std::chrono::microseconds(50);
+    /// Spins until an offer; after `patience` sleeps until one: that one may be gone by the time it is awake, the next
+    /// is not.  Returns whether it slept.
+    bool wait_for_ticket(Clock::duration patience) {
+      const auto give_up = Clock::now() + patience;
       do {
         for (int i = 0; i < 32; ++i) {
-          if (ticket.load(std::memory_order_relaxed) != 0) return;
+          if (ticket.load(std::memory_order_relaxed) != 0) return false;
           detail::spin_pause();
         }
-      } while (clock::now() < give_up);
+      } while (Clock::now() < give_up);
       std::unique_lock<std::mutex> lock(mutex);
       asleep.store(true);
       if (ticket.load() != 0) {
@@ -201,6 +204,7 @@ class ThreadPool {
         wake.wait(lock, [&] { return !asleep.load(); });
         placement.restore();
       }
+      return true;
     }
   };
 
@@ -239,13 +243,18 @@ class ThreadPool {
       }
     }
 
+    /// A thread spins as long as it has worked since it was woken, within bounds: to wake it takes some 70 us, and
+    /// between two calls of a training step there may be hundreds.
     void work(Worker& own, std::size_t index) {
       inside_ = true;
+      Clock::duration patience = least_patience;
       for (;;) {
-        own.wait_for_ticket();
+        if (own.wait_for_ticket(patience)) patience = least_patience;
         if (!own.take()) continue;
+        const auto begin = Clock::now();
         call(what, Share{index, size});
         running.fetch_sub(1, std::memory_order_release);
+        patience = std::min<Clock::duration>(patience + (Clock::now() - begin), most_patience);
       }
     }
   };
