@@ -16,11 +16,15 @@
 
 namespace pylstm::kernels {
 
+/// Rows of the largest tile, whatever the registers.
+constexpr std::size_t most_tile_rows = 8;
+
 /// Largest number of rows so that rows * vectors accumulators, the vectors of one k and a broadcast fit the registers.
+/// 24 accumulators are enough; of one or two vectors, which only blocks left over have, 6 rows.
 template <class Isa>
 constexpr std::size_t max_rows(std::size_t vectors) {
   const std::size_t rows = (Isa::registers - (Isa::registers > 16 ? vectors + 1 : 2)) / vectors;
-  return rows < 1 ? 1 : rows > 6 ? 6 : rows;
+  return std::clamp<std::size_t>(rows, 1, vectors == 3 ? most_tile_rows : 6);
 }
 
 /// Products in one turn of a tile's loop: all of a unit's gates, or so many k.
@@ -286,7 +290,7 @@ PYLSTM_INLINE void accumulate_gates(V (&acc)[R][NV], const T* const (&d)[R], con
 /// 6+6+5+5+5+5).
 template <std::size_t Most, class Tile>
 PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) {
-  static_assert(Most <= 6);
+  static_assert(Most <= most_tile_rows);
   const std::size_t rows = end - begin, tiles = (rows + Most - 1) / Most;
   for (std::size_t i = 0, first = begin; i < tiles; ++i) {
     const std::size_t size = rows / tiles + (i < rows % tiles ? 1 : 0);
@@ -309,8 +313,14 @@ PYLSTM_INLINE void for_each_tile(std::size_t begin, std::size_t end, Tile tile) 
       case 5:
         take(std::integral_constant<std::size_t, 5>{});
         break;
-      default:
+      case 6:
         take(std::integral_constant<std::size_t, 6>{});
+        break;
+      case 7:
+        take(std::integral_constant<std::size_t, 7>{});
+        break;
+      default:
+        take(std::integral_constant<std::size_t, most_tile_rows>{});
         break;
     }
     first += size;
