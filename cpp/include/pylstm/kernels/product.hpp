@@ -302,7 +302,7 @@ template <class T, class Isa, auto slot>
 void outer(const OuterOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   constexpr std::size_t G = slot.size(), most = max_rows<Isa>(G);
-  // Rows whose gradients of one block take two thirds of L1 at most, as six inputs after the other meet them.  Where
+  // Rows whose gradients of one block take two thirds of L1 at most, as one tile after the other meets them.  Where
   // they come from L2 anyway, strips are longer: the sums go to memory and back less often.
   constexpr std::size_t short_strip = 128, long_strip = 256;
   const std::size_t strip = short_strip * G * sizeof(V) <= a.l1_bytes / 3 * 2 ? short_strip : long_strip;

@@ -20,7 +20,7 @@ namespace pylstm::kernels {
 constexpr std::size_t most_tile_rows = 8;
 
 /// Largest number of rows so that rows * vectors accumulators, the vectors of one k and a broadcast fit the registers.
-/// 24 accumulators are enough; of one or two vectors, which only blocks left over have, 6 rows.
+/// 24 accumulators are enough.  Tiles of one or two vectors (projections, blocks left over) have 6 rows.
 template <class Isa>
 constexpr std::size_t max_rows(std::size_t vectors) {
   const std::size_t rows = (Isa::registers - (Isa::registers > 16 ? vectors + 1 : 2)) / vectors;
