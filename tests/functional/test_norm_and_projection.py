@@ -190,6 +190,28 @@ def test_a_large_mean_does_not_hide_the_variance() -> None:
     assert relative_error(results[1], results[0]) < 1e-3
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_what_the_weights_of_all_units_share_costs_no_digits(cell: str, dtype: str) -> None:
+    """It changes no sum without its mean, forward or back; here it and the weights are exact in a float."""
+    values = values_of(shapes_of(cell, True, False))
+    for name in ("weight_ih", "weight_hh"):
+        values[name] = np.round(values[name] * 2**12) / 2**12
+    values = {name: value.astype(dtype) for name, value in values.items()}
+    shifted = values | {name: values[name] + np.array(16, dtype) for name in ("weight_ih", "weight_hh")}
+    for name in ("weight_ih", "weight_hh"):
+        assert np.array_equal(shifted[name] - np.array(16, dtype), values[name])
+    results = []
+    for arguments in (values, shifted):
+        out = forward(cell, arguments, training=True)
+        backward = pylstm.lstm_backward if cell == "lstm" else pylstm.gru_backward
+        gradients = backward(out.tape, dy=np.ones_like(out.y))._asdict()
+        gains = gradients.pop("layer_norm")._asdict()
+        results.append(outputs(out) | {name: value for name, value in (gradients | gains).items() if value is not None})
+    for name, value in results[0].items():
+        assert relative_error(results[1][name], value) <= 50 * np.finfo(dtype).eps, name
+
+
 def call(**changed: Any) -> Any:
     """Call lstm_forward with some arguments changed."""
     values = values_of(shapes_of("lstm", False, False))

@@ -1,7 +1,9 @@
 /// The equations of cells with layer normalisation: rows of all units at once.
 ///
-/// The tape keeps the sums as the products leave them, and beside them (`KeptRow`) their means and deviations and the
-/// gates.  Units past H have gains of zero, so that they stay zero.
+/// A product's mean over the units is the product with the weights' mean: weights without it (`centre_weights`) give
+/// sums whose mean is zero, and leave their deviation alone to be found.  The tape keeps the sums as the products leave
+/// them, and beside them (`KeptRow`) these deviations and the gates.  Units past H have gains of zero, so that they
+/// stay zero.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +13,11 @@
 #include "pylstm/base/inline.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/cells/layer_norm.hpp"
+#include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/pointwise.hpp"
+#include "pylstm/kernels/tile.hpp"
 #include "pylstm/kernels/unit_means.hpp"
+#include "pylstm/simd/denormals.hpp"
 
 namespace pylstm::kernels {
 
@@ -20,35 +25,6 @@ template <class Cell>
 inline constexpr bool is_layer_norm = false;
 template <class Base>
 inline constexpr bool is_layer_norm<cells::LayerNorm<Base>> = true;
-
-/// What the normalisation of N groups of one row's sums takes.
-template <class T, std::size_t N>
-struct Normal {
-  static constexpr std::size_t scalars = 2 * N;
-  T mean[N], scale[N];  ///< scale = 1 / sqrt(variance + epsilon)
-
-  PYLSTM_INLINE static Normal load(const T* from) {
-    Normal normal;
-#pragma GCC unroll 8
-    for (std::size_t n = 0; n < N; ++n) {
-      normal.mean[n] = from[2 * n];
-      normal.scale[n] = from[2 * n + 1];
-    }
-    return normal;
-  }
-  PYLSTM_INLINE void store(T* to) const {
-#pragma GCC unroll 8
-    for (std::size_t n = 0; n < N; ++n) {
-      to[2 * n] = mean[n];
-      to[2 * n + 1] = scale[n];
-    }
-  }
-  /// A vector of group n, normalised.
-  template <class V>
-  PYLSTM_INLINE V hat(V v, std::size_t n) const {
-    return (v - V::set1(mean[n])) * V::set1(scale[n]);
-  }
-};
 
 /// Rows whose parts of the gradients of gains and biases are added up before they are stored (a row of its own for each
 /// would leave L2).  Beginning at a multiple.
@@ -58,29 +34,15 @@ inline constexpr std::size_t norm_rows = 4;
 /// each takes more of L1.
 inline constexpr std::size_t forward_norm_rows = 8;
 
-/// Means and scales of the groups of each row: of_row(row) gives visit(block, take), which calls take(group, vector).
+/// 1 / sqrt(variance + 1e-5) of each row's groups of numbers of mean zero: of_row(row) gives visit(block, add), which
+/// calls add(group, vector, vector).
 template <class Means, class OfRow>
-PYLSTM_INLINE void normalize(const Means& means, std::size_t rows, OfRow of_row,
-                             Normal<typename Means::T, Means::per_row> (&normal)[Means::most_rows]) {
+PYLSTM_INLINE typename Means::OfRows scales(const Means& means, std::size_t rows, OfRow of_row) {
   using V = typename Means::Vector;
   constexpr auto epsilon = static_cast<typename Means::T>(1e-5);
-  const auto mean = means(rows, of_row);
-  auto scale = means(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
-    return [&means, visit = of_row(row), mean = mean[row]](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-      visit(block, [&](std::size_t n, V value) PYLSTM_INLINE_LAMBDA {
-        const V d = means.within(value - V::set1(mean[n]), block);
-        add(n, d * d);
-      });
-    };
-  });
+  auto scale = means(rows, of_row);
   scale.each([](V variance) PYLSTM_INLINE_LAMBDA { return V::set1(1) / sqrt(variance + V::set1(epsilon)); });
-  for (std::size_t row = 0; row < Means::most_rows; ++row) {
-#pragma GCC unroll 4
-    for (std::size_t n = 0; n < Means::per_row; ++n) {
-      normal[row].mean[n] = mean[row][n];
-      normal[row].scale[n] = scale[row][n];
-    }
-  }
+  return scale;
 }
 
 /// Groups of slots that are normalised together: those of x, then those of h.
@@ -105,15 +67,62 @@ struct NormGroups {
   }();
 };
 
-/// What the tape keeps of a row beside its sums: scalars, the normalisation of the sums and of c, then from vector
-/// `blocks` on for each block the gates and tanh(norm(c)).
+/// Columns of a part of the panels.
+template <class T>
+struct CentringOperands {
+  PanelShape shape;
+  PanelPart part;
+  T* panels;
+  std::size_t begin, end;
+};
+
+/// Takes from a column's weights their mean, over the units of each group of gates that are normalised together.
+template <class T, class Isa, class Cell>
+void centre_weights(const CentringOperands<T>& a) {
+  using V = typename Isa::template vec<T>;
+  using Groups = NormGroups<Cell>;
+  constexpr std::size_t S = V::lanes, G = Cell::gates_x, columns = 8;
+  static_assert(G == Cell::gates_h);
+  constexpr std::array<std::size_t, Groups::per_product> count = [] {
+    std::array<std::size_t, Groups::per_product> slots{};
+    std::copy_n(Groups::count.begin(), slots.size(), slots.begin());
+    return slots;
+  }();
+  const simd::FlushDenormals flush;
+  const UnitMeans<V, columns, Groups::per_product> means_of(a.shape.units, count);
+  for (std::size_t first = a.begin; first < a.end; first += columns) {
+    const auto weights = [&](std::size_t column, std::size_t block) PYLSTM_INLINE_LAMBDA {
+      return a.panels + a.part.index(a.shape, 0, block * S, first + column);
+    };
+    const std::size_t n = std::min(columns, a.end - first);
+    const auto means = means_of(n, [&](std::size_t column) PYLSTM_INLINE_LAMBDA {
+      return [&weights, column](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
+        constexpr auto group = Groups::of_slot;
+#pragma GCC unroll 4
+        for (std::size_t g = 0; g < G; ++g) add(group[g], V::load(weights(column, block) + g * S));
+      };
+    });
+    for (std::size_t column = 0; column < n; ++column) {
+      for (std::size_t block = 0; block < a.shape.blocks(); ++block) {
+        constexpr auto group = Groups::of_slot;
+        T* const w = weights(column, block);
+#pragma GCC unroll 4
+        for (std::size_t g = 0; g < G; ++g) {
+          store_within(V::load(w + g * S) - V::set1(means[column][group[g]]), w + g * S, a.shape.units - block * S);
+        }
+      }
+    }
+  }
+}
+
+/// What the tape keeps of a row beside its sums: scalars, the scales of the sums, the mean and the scale of c, then
+/// from vector `blocks` on for each block the gates and tanh(norm(c)).
 template <class V, class Cell>
 struct KeptRow {
   using T = typename V::scalar;
-  static constexpr std::size_t S = V::lanes, sums = 0, c = Normal<T, NormGroups<Cell>::size>::scalars,
-                               scalars = c + (Cell::has_memory ? Normal<T, 1>::scalars : 0),
-                               blocks = (scalars + S - 1) / S, squashed = Cell::base::slots,
-                               per_block = squashed + (Cell::has_memory ? 1 : 0);
+  static constexpr std::size_t S = V::lanes, sums = 0, c = NormGroups<Cell>::size,
+                               scalars = c + (Cell::has_memory ? 2 : 0), blocks = (scalars + S - 1) / S,
+                               squashed = Cell::base::slots, per_block = squashed + (Cell::has_memory ? 1 : 0);
 
   static constexpr std::size_t at(std::size_t block, std::size_t slot) {
     return (blocks + block * per_block + slot) * S;
@@ -135,24 +144,19 @@ struct NormalizedRow {
   using Groups = NormGroups<Cell>;
   static constexpr std::size_t S = V::lanes;
   const PointwiseShape<T>& shape;
-  const T* sums;  ///< [slots][S] of the first block
-  Normal<T, Groups::size> normal;
+  const T* sums;   ///< [slots][S] of the first block
+  const T* scale;  ///< of each group
 
   PYLSTM_INLINE V sum(std::size_t block, std::size_t slot) const {
     return V::load(sums + block * shape.gates_block_stride + slot * S);
   }
-  /// (s - mean) * scale.
-  PYLSTM_INLINE V hat(std::size_t block, std::size_t slot) const {
+  PYLSTM_INLINE V scale_of(std::size_t slot) const {
     constexpr auto group = Groups::of_slot;
-    return normal.hat(sum(block, slot), group[slot]);
+    return V::set1(scale[group[slot]]);
   }
   /// The unit's own weights, and after them the bias.
   PYLSTM_INLINE V weight(std::size_t block, std::size_t w) const {
     return V::load(shape.unit_weights + block * shape.unit_weights_stride + w * S);
-  }
-  /// gain * norm(c) + bias.
-  PYLSTM_INLINE V normalized_c(const Normal<T, 1>& of_c, const T* c, std::size_t block) const {
-    return fma(weight(block, Cell::gain_c), of_c.hat(V::load(c + block * S), 0), weight(block, Cell::bias_c));
   }
   /// The sums of the cell inside, of `norm_group` blocks: bias, x's product, h's.
   template <class Units>
@@ -161,8 +165,10 @@ struct NormalizedRow {
     using Vectors = simd::Several<V, norm_group>;
     constexpr auto of_x = Base::input_slots, of_h = Base::recurrent_slots;
     const auto add = [&](Vectors& sum, std::size_t slot) PYLSTM_INLINE_LAMBDA {
-      sum = Vectors::each([&](std::size_t i)
-                              PYLSTM_INLINE_LAMBDA { return fma(weight(at[i], slot), hat(at[i], slot), sum.v[i]); });
+      sum = Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA {
+        const V hat = this->sum(at[i], slot) * scale_of(slot);
+        return fma(weight(at[i], slot), hat, sum.v[i]);
+      });
     };
 #pragma GCC unroll 8
     for (std::size_t s = 0; s < Base::slots; ++s) {
@@ -194,18 +200,18 @@ struct ForwardRow {
   using Base = typename Cell::base;
   using Kept = KeptRow<V, Cell>;
   using Vectors = simd::Several<V, norm_group>;
-  static constexpr std::size_t S = V::lanes, groups = NormGroups<Cell>::size;
+  static constexpr std::size_t S = V::lanes;
   using Blocks = std::size_t[norm_group];
   const PointwiseForward<T>& a;
   std::size_t state;
   T* kept;
   NormalizedRow<V, Cell, T> sums;
 
-  PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const Normal<T, groups>& normal)
+  PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const T* scale)
       : a(a_),
         state(row * a.shape.row_stride),
         kept(shifted(a.kept, row * a.kept_stride)),
-        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .normal = normal} {}
+        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .scale = scale} {}
 
   PYLSTM_INLINE auto offset(const Blocks& at) const {
     return [this, &at](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
@@ -221,7 +227,7 @@ struct ForwardRow {
   /// The base's equations; with a memory up to c, and o in place of h.  Asks for where the row `ahead` rows further on
   /// will keep its gates.
   PYLSTM_INLINE void update(std::size_t ahead) const {
-    if (kept != nullptr) sums.normal.store(kept + Kept::sums);
+    if (kept != nullptr) std::copy_n(sums.scale, NormGroups<Cell>::size, kept + Kept::sums);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
       if (kept != nullptr) {
 #pragma GCC unroll 4
@@ -244,12 +250,17 @@ struct ForwardRow {
     });
   }
 
-  /// h = o tanh(norm(c)).
-  PYLSTM_INLINE void output(const Normal<T, 1>& c) const {
-    if (kept != nullptr) c.store(kept + Kept::c);
+  /// h = o tanh(norm(c)), norm(c) = gain * hat(c) + bias.
+  PYLSTM_INLINE void output(T mean, T scale) const {
+    if (kept != nullptr) {
+      kept[Kept::c] = mean;
+      kept[Kept::c + 1] = scale;
+    }
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
-      const Vectors squashed = Base::activation::squash(
-          Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return sums.normalized_c(c, a.c + state, at[i]); }));
+      const Vectors squashed = Base::activation::squash(Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA {
+        const V hat = (V::load(a.c + state + at[i] * S) - V::set1(mean)) * V::set1(scale);
+        return fma(sums.weight(at[i], Cell::gain_c), hat, sums.weight(at[i], Cell::bias_c));
+      }));
       keep(squashed, at, Kept::squashed);
       // The last group may hold a block twice: h must not be read after it has been written.
       (load(a.h, at) * squashed).each_store(a.h, offset(at));
@@ -271,37 +282,37 @@ void layer_norm_forward(const PointwiseForward<T>& operands) {
   const std::size_t at_once = of_sums.rows_at_once(Cell::slots);
   for (std::size_t begin = 0; begin < a.shape.rows; begin += at_once) {
     const std::size_t rows = std::min(at_once, a.shape.rows - begin);
-    Normal<T, Groups::size> normal[forward_norm_rows];
-    normalize(
-        of_sums, rows,
-        [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
-          return [=, &shape = a.shape, sums = a.gates + (begin + row) * Cell::slots * S](std::size_t block, auto take)
-                     PYLSTM_INLINE_LAMBDA {
-                       constexpr auto group = Groups::of_slot;
+    const auto scale = scales(of_sums, rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+      return [row = Row(a, begin + row, nullptr)](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
+        constexpr auto group = Groups::of_slot;
 #pragma GCC unroll 8
-                       for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
-                         take(group[slot], V::load(sums + block * shape.gates_block_stride + slot * S));
-                       }
-                     };
-        },
-        normal);
+        for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
+          const V sum = row.sums.sum(block, slot);
+          add(group[slot], sum, sum);
+        }
+      };
+    });
     for (std::size_t row = 0; row < rows; ++row)
-      Row(a, begin + row, normal[row]).update(begin + row + at_once < a.shape.rows ? at_once : 0);
+      Row(a, begin + row, scale[row]).update(begin + row + at_once < a.shape.rows ? at_once : 0);
     if constexpr (Cell::has_memory) {
-      Normal<T, 1> of_c[forward_norm_rows];
-      normalize(
-          of_state, rows,
-          [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
-            return [c = a.c + (begin + row) * a.shape.row_stride](std::size_t block, auto take)
-                       PYLSTM_INLINE_LAMBDA { take(0, V::load(c + block * S)); };
-          },
-          of_c);
-      for (std::size_t row = 0; row < rows; ++row) Row(a, begin + row, normal[row]).output(of_c[row]);
+      const auto c_of = [&](std::size_t row) PYLSTM_INLINE_LAMBDA { return a.c + (begin + row) * a.shape.row_stride; };
+      const auto mean = of_state(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+        return [c = c_of(row)](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA { add(0, V::load(c + block * S)); };
+      });
+      const auto c_scale = scales(of_state, rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+        return [&, c = c_of(row), mean = V::set1(mean[row][0])](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
+          const V centred = of_state.within(V::load(c + block * S) - mean, block);
+          add(0, centred, centred);
+        };
+      });
+      for (std::size_t row = 0; row < rows; ++row) {
+        Row(a, begin + row, scale[row]).output(mean[row][0], c_scale[row][0]);
+      }
     }
   }
 }
 
-/// A mean of dhat and one of dhat * hat for each group.
+/// A mean of dhat and one of dhat * hat, or of dhat * sum, for each group.
 template <std::size_t N>
 constexpr std::array<std::size_t, 2 * N> each_twice(const std::array<std::size_t, N>& count) {
   std::array<std::size_t, 2 * N> twice{};
@@ -327,20 +338,18 @@ struct BackwardRow {
         row(row_),
         state(row * a.shape.row_stride),
         kept(a.kept + row * a.kept_stride),
-        sums{.shape = a.shape,
-             .sums = a.gates + row * Cell::slots * S,
-             .normal = Normal<T, groups>::load(kept + Kept::sums)} {}
+        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .scale = kept + Kept::sums} {}
 
   PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept + Kept::at(block, slot)); }
   PYLSTM_INLINE T* dgate(std::size_t block, std::size_t slot) const {
     return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
   }
   PYLSTM_INLINE V hat_c(std::size_t block) const {
-    return Normal<T, 1>::load(kept + Kept::c).hat(V::load(a.c + state + block * S), 0);
+    return (V::load(a.c + state + block * S) - V::set1(kept[Kept::c])) * V::set1(kept[Kept::c + 1]);
   }
   PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
     const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
-    return fnma(hat_c(block), along, dhat - mean) * V::set1(Normal<T, 1>::load(kept + Kept::c).scale[0]);
+    return fnma(hat_c(block), along, dhat - mean) * V::set1(kept[Kept::c + 1]);
   }
 
   /// h = o tanh(norm(c)): leaves the gradients of o and norm(c), and gives add(n, vector) those that the sums of
@@ -355,7 +364,7 @@ struct BackwardRow {
     add(1, dhat, hat_c(block));
   }
 
-  /// The base's equations; likewise, of every group of sums.
+  /// The base's equations; likewise, of every group of sums, dhat and dhat * sum.
   template <class Add>
   PYLSTM_INLINE void update(const UnitMeans<V, norm_rows, 2 * groups>& over, V c_mean, V c_along, std::size_t block,
                             Add add) const {
@@ -382,7 +391,7 @@ struct BackwardRow {
     for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
       const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
       add(2 * group[slot], dhat);
-      add(2 * group[slot] + 1, dhat, sums.hat(block, slot));
+      add(2 * group[slot] + 1, dhat, sums.sum(block, slot));
     }
   }
 };
@@ -411,7 +420,7 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
   using Row = BackwardRow<V, Cell, T>;
   using Base = typename Cell::base;
   constexpr std::size_t S = V::lanes, W = Cell::unit_weights;
-  // What the gradients through the norms take: the means of dhat and of dhat * hat.
+  // What the gradients through the norms take: a sum's is scale * (dhat - mean(dhat) - sum * scale^2 mean(dhat * sum)).
   constexpr auto count = each_twice(Row::Groups::count);
   const UnitMeans<V, norm_rows, 2 * Row::groups> of_sums(a.shape.units, count);
   const UnitMeans<V, norm_rows, 2> of_state(a.shape.units, {1, 1});
@@ -428,11 +437,15 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
                    PYLSTM_INLINE_LAMBDA { row.output(block, add); };
       });
     }
-    const auto means = of_sums(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
+    auto means = of_sums(rows, [&](std::size_t row) PYLSTM_INLINE_LAMBDA {
       const V mean = V::set1(c_means[row][0]), along = V::set1(c_means[row][1]);
       return [&over = of_sums, mean, along, row = Row(a, begin + row)](std::size_t block, auto add)
                  PYLSTM_INLINE_LAMBDA { row.update(over, mean, along, block, add); };
     });
+    for (std::size_t row = 0; row < rows; ++row) {
+      const T* const scale = Row(a, begin + row).sums.scale;
+      for (std::size_t g = 0; g < Row::groups; ++g) means[row][2 * g + 1] *= scale[g] * scale[g];
+    }
 
     for (std::size_t block = 0; block < a.shape.blocks; ++block) {
       request_tape<V, Cell>(a, end, std::min(end + at_once, a.shape.rows), block);
@@ -464,19 +477,18 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
           const Row row(a, n);
           V d[last - first], scale[Row::groups];
 #pragma GCC unroll 8
-          for (std::size_t g = 0; g < Row::groups; ++g)
-            scale[g] = of_sums.within(V::set1(row.sums.normal.scale[g]), block);
+          for (std::size_t g = 0; g < Row::groups; ++g) scale[g] = V::set1(row.sums.scale[g]);
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) d[g] = V::load(row.dgate(block, Cell::base_slot(first + g)));
 #pragma GCC unroll 8
           for (std::size_t g = 0; g < last - first; ++g) {
             const std::size_t slot = first + g;
-            const T* const mean = means[n - begin];
-            const V hat = row.sums.hat(block, slot);
-            const V centred = fma(d[g], row.sums.weight(block, slot), V::set1(-mean[2 * group[slot]]));
-            const V through = fnma(hat, V::set1(mean[2 * group[slot] + 1]), centred);
-            (through * scale[group[slot]]).store(row.dgate(block, slot));
-            gain[g] = fma(d[g], hat, gain[g]);
+            const T* const mean = means[n - begin] + 2 * group[slot];
+            const V sum = row.sums.sum(block, slot);
+            const V centred = fma(d[g], row.sums.weight(block, slot), V::set1(-mean[0]));
+            const V through = fnma(sum, V::set1(mean[1]), centred) * scale[group[slot]];
+            of_sums.within(through, block).store(row.dgate(block, slot));
+            gain[g] = fma(d[g] * scale[group[slot]], sum, gain[g]);
             bias[g] = bias[g] + d[g];
           }
         }

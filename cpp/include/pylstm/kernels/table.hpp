@@ -67,6 +67,8 @@ struct CellKernels {
   void (*initial_gradient)(const BackwardOperands<T>&, const Range&);
   Equations<T> equations;
   Equations<T> general;  ///< with any activations (`CellOptions::activations`); null: there are none
+  /// Of cells that normalise their products: these take weights without their means.  Otherwise null.
+  void (*centre_weights)(const CentringOperands<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*projection_outer)(const OuterOperands<T>&);
   PanelKernels<T> input, recurrent, reset;
@@ -186,6 +188,7 @@ constexpr CellKernels<T> cell_kernels() {
     k.bias_slots = Cell::bias_slots;
     k.dweights = Cell::unit_weights + Cell::bias_slots;
     k.dweights_rows = norm_rows;
+    k.centre_weights = centre_weights<T, Isa, Cell>;
     using Kept = KeptRow<typename Isa::template vec<T>, Cell>;
     k.kept_of_row = Kept::blocks;
     k.kept = Kept::per_block;

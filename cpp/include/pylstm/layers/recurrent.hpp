@@ -29,6 +29,9 @@ class RecurrentLayer {
   const kernels::PanelShape& shape() const { return spec_.shape; }
 
   bool has_memory() const { return spec_.cell->has_memory; }
+  /// Whether products take a copy of the panels without the weights' means, and the copy, of `shape().size()` elements.
+  bool centres_weights() const { return spec_.centres_weights(); }
+  void centred(const T* panels, T* to) const { spec_.centred(panels, to); }
   /// The outputs that a forward pass left on its tape.
   Sequence<const T> taped_outputs(const Tape<T>& tape, bool drops) const {
     const std::size_t first = tape.segment.begin;

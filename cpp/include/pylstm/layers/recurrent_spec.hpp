@@ -6,6 +6,7 @@
 
 #include "pylstm/base/errors.hpp"
 #include "pylstm/base/sequence.hpp"
+#include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/layers/operands.hpp"
 #include "pylstm/layers/plan.hpp"
@@ -56,6 +57,17 @@ struct RecurrentSpec {
 
   bool projected() const { return projection.units > 0; }
   bool resets_state() const { return shape.reset_slots > 0; }
+  /// Whether products take a copy of the panels without the weights' means, and the copy.
+  bool centres_weights() const { return cell->centre_weights != nullptr; }
+  void centred(const T* panels, T* to) const {
+    std::copy_n(panels, shape.size(), to);
+    for (const kernels::PanelPart& part : {kernels::input_part(shape), kernels::recurrent_part(shape)}) {
+      constexpr std::size_t least = 64 << 10;  // weights: some 20 us of one core
+      ThreadPool::instance().run(shape.padded_units() * part.gates * part.columns / least, [&](const Share& share) {
+        cell->centre_weights({shape, part, to, share.begin(part.columns), share.end(part.columns)});
+      });
+    }
+  }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape.recurrent; }
   /// Elements of the rows of h, of those of c and m, of those of the gates in a block, and of what the equations keep.
