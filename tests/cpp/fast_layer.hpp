@@ -10,7 +10,9 @@
 #include "combinations.hpp"
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/thread_pool.hpp"
+#include "pylstm/kernels/panel.hpp"
 #include "pylstm/kernels/table.hpp"
+#include "pylstm/layers/packing.hpp"
 #include "pylstm/layers/recurrent.hpp"
 #include "pylstm/layers/schedule.hpp"
 #include "pylstm/layers/walk.hpp"
@@ -131,7 +133,7 @@ class FastLayer {
                                    .unit_weights = g.d.unit_weights.data(),
                                    .weight_hr = g.d.weight_hr.data()});
     Buffer<T> packed(dpanels.size(), nan);
-    layer_.pack(weights_of(g.d), packed.data());
+    pack_parameters(weights_of(g.d), packed.data());
     g.padding_is_zero = std::equal(packed.begin(), packed.end(), dpanels.begin());
     g.written_past_end = clear_padding(p, g.d.x, p.I);
     return g;
@@ -149,6 +151,25 @@ class FastLayer {
             .bias_recurrent = or_null(p.bias_recurrent),
             .unit_weights = or_null(p.unit_weights),
             .weight_hr = or_null(p.weight_hr)};
+  }
+
+  /// The inverse of `unpack`: a layer's own `pack` may leave other panels than the weights'.
+  void pack_parameters(const layers::LayerWeights<const T>& weights, T* panels) const {
+    const kernels::PanelKernels<T>& kernels = layer_.cell().input;
+    const kernels::PanelShape &shape = layer_.shape(), &projection = layer_.projection_shape();
+    const auto pack = [&](const kernels::PanelPart& part, const T* matrix) {
+      layers::pack(kernels, shape, part, matrix, panels);
+    };
+    pack(kernels::input_part(shape), weights.weight_ih);
+    pack(kernels::recurrent_part(shape), weights.weight_hh);
+    if (layer_.resets_state()) {
+      pack(kernels::reset_part(shape), weights.weight_hh + shape.recurrent_slots * shape.units * layer_.outputs());
+    }
+    pack(kernels::bias_part(shape), weights.bias);
+    pack(kernels::recurrent_bias_part(shape), weights.bias_recurrent);
+    pack(kernels::unit_weights_part(shape), weights.unit_weights);
+    if (!layer_.projected()) return;
+    layers::pack(kernels, projection, kernels::input_part(projection), weights.weight_hr, panels + shape.size());
   }
 
   template <class Forward>

@@ -17,7 +17,6 @@
 #include "pylstm/kernels/pointwise.hpp"
 #include "pylstm/kernels/tile.hpp"
 #include "pylstm/kernels/unit_means.hpp"
-#include "pylstm/simd/denormals.hpp"
 
 namespace pylstm::kernels {
 
@@ -66,54 +65,6 @@ struct NormGroups {
     return slots;
   }();
 };
-
-/// Columns of a part of the panels.
-template <class T>
-struct CentringOperands {
-  PanelShape shape;
-  PanelPart part;
-  T* panels;
-  std::size_t begin, end;
-};
-
-/// Takes from a column's weights their mean, over the units of each group of gates that are normalised together.
-template <class T, class Isa, class Cell>
-void centre_weights(const CentringOperands<T>& a) {
-  using V = typename Isa::template vec<T>;
-  using Groups = NormGroups<Cell>;
-  constexpr std::size_t S = V::lanes, G = Cell::gates_x, columns = 8;
-  static_assert(G == Cell::gates_h);
-  constexpr std::array<std::size_t, Groups::per_product> count = [] {
-    std::array<std::size_t, Groups::per_product> slots{};
-    std::copy_n(Groups::count.begin(), slots.size(), slots.begin());
-    return slots;
-  }();
-  const simd::FlushDenormals flush;
-  const UnitMeans<V, columns, Groups::per_product> means_of(a.shape.units, count);
-  for (std::size_t first = a.begin; first < a.end; first += columns) {
-    const auto weights = [&](std::size_t column, std::size_t block) PYLSTM_INLINE_LAMBDA {
-      return a.panels + a.part.index(a.shape, 0, block * S, first + column);
-    };
-    const std::size_t n = std::min(columns, a.end - first);
-    const auto means = means_of(n, [&](std::size_t column) PYLSTM_INLINE_LAMBDA {
-      return [&weights, column](std::size_t block, auto add) PYLSTM_INLINE_LAMBDA {
-        constexpr auto group = Groups::of_slot;
-#pragma GCC unroll 4
-        for (std::size_t g = 0; g < G; ++g) add(group[g], V::load(weights(column, block) + g * S));
-      };
-    });
-    for (std::size_t column = 0; column < n; ++column) {
-      for (std::size_t block = 0; block < a.shape.blocks(); ++block) {
-        constexpr auto group = Groups::of_slot;
-        T* const w = weights(column, block);
-#pragma GCC unroll 4
-        for (std::size_t g = 0; g < G; ++g) {
-          store_within(V::load(w + g * S) - V::set1(means[column][group[g]]), w + g * S, a.shape.units - block * S);
-        }
-      }
-    }
-  }
-}
 
 /// What the tape keeps of a row beside its sums: scalars, the scales of the sums, the mean and the scale of c, then
 /// from vector `blocks` on for each block the gates and tanh(norm(c)).

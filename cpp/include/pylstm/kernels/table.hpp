@@ -15,6 +15,7 @@
 #include "pylstm/cells/lstm.hpp"
 #include "pylstm/cells/rnn.hpp"
 #include "pylstm/kernels/backward_steps.hpp"
+#include "pylstm/kernels/centring.hpp"
 #include "pylstm/kernels/choice.hpp"
 #include "pylstm/kernels/few_outputs.hpp"
 #include "pylstm/kernels/forward_steps.hpp"
@@ -67,7 +68,7 @@ struct CellKernels {
   void (*initial_gradient)(const BackwardOperands<T>&, const Range&);
   Equations<T> equations;
   Equations<T> general;  ///< with any activations (`CellOptions::activations`); null: there are none
-  /// Of cells that normalise their products: these take weights without their means.  Otherwise null.
+  /// Of cells that normalise their products, whose passes take panels that this made; otherwise null.
   void (*centre_weights)(const CentringOperands<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*projection_outer)(const OuterOperands<T>&);

@@ -18,6 +18,36 @@ struct AddTo {
   PYLSTM_INLINE void operator()(std::size_t n, V a, V b) const { sums[n] = fma(a, b, sums[n]); }
 };
 
+/// N sums over the units: unit j goes to partial sum j mod 16, whatever the vector's width, and the sixteen are added
+/// as a tree.  The bits are those of every instruction set.
+template <class V, std::size_t N>
+struct PartialSums {
+  static constexpr std::size_t vectors = 16 / V::lanes;
+  V partial[vectors][N];
+
+  PYLSTM_INLINE void clear() {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < N; ++n) partial[v][n] = V::zero();
+    }
+  }
+  PYLSTM_INLINE AddTo<V> of_block(std::size_t block) { return {partial[block % vectors]}; }
+  /// Calls take(n, total): its lanes are yet to be added.
+  template <class Take>
+  PYLSTM_INLINE void totals(Take take) {
+#pragma GCC unroll 8
+    for (std::size_t n = 0; n < N; ++n) {
+#pragma GCC unroll 8
+      for (std::size_t half = vectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < half; ++v) partial[v][n] = partial[v][n] + partial[v + half][n];
+      }
+      take(n, partial[0][n]);
+    }
+  }
+};
+
 /// N means of each of `Rows` rows or fewer, whose sums are reduced side by side.
 template <class V, std::size_t Rows, std::size_t N>
 struct UnitMeans {
@@ -60,43 +90,52 @@ struct UnitMeans {
     return std::clamp<std::size_t>(bytes / (vectors * blocks * sizeof(V)), 1, Rows);
   }
 
-  /// of_row(row) gives visit(block, add), which calls add (`AddTo`) as often as `count` says.  Unit j goes to partial
-  /// sum j mod 16, whatever the vector's width, and the sixteen are added as a tree: the bits are those of every
-  /// instruction set.
+  /// of_row(row) gives visit(block, add), which calls add (`AddTo`) as often as `count` says.
   template <class OfRow>
   PYLSTM_INLINE OfRows operator()(std::size_t rows, OfRow of_row) const {
-    constexpr std::size_t vectors = 16 / S;
-    V totals[OfRows::vectors][S];
-    for (auto& of_vector : totals) {
-      for (V& total : of_vector) total = V::zero();
-    }
+    Totals totals;
     for (std::size_t row = 0; row < rows; ++row) {
       const auto visit = of_row(row);
-      V sum[vectors][N];
-#pragma GCC unroll 8
-      for (std::size_t v = 0; v < vectors; ++v) {
-#pragma GCC unroll 8
-        for (std::size_t n = 0; n < N; ++n) sum[v][n] = V::zero();
-      }
+      constexpr std::size_t vectors = PartialSums<V, N>::vectors;
+      PartialSums<V, N> sums;
+      sums.clear();
       for (std::size_t block = 0; block < blocks; block += vectors) {
 #pragma GCC unroll 2
         for (std::size_t v = 0; v < vectors; ++v) {
-          if (block + v < blocks) visit(block + v, AddTo<V>{sum[v]});
+          if (block + v < blocks) visit(block + v, sums.of_block(v));
         }
       }
-#pragma GCC unroll 8
-      for (std::size_t n = 0; n < N; ++n) {
-#pragma GCC unroll 8
-        for (std::size_t half = vectors / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-          for (std::size_t v = 0; v < half; ++v) sum[v][n] = sum[v][n] + sum[v + half][n];
-        }
-        totals[(row * N + n) / S][(row * N + n) % S] = sum[0][n];
+      totals.take(row, sums);
+    }
+    return of(totals);
+  }
+  /// Of rows whose sums there are.
+  PYLSTM_INLINE OfRows of_sums(PartialSums<V, N> (&sums)[Rows]) const {
+    Totals totals;
+    for (std::size_t row = 0; row < Rows; ++row) totals.take(row, sums[row]);
+    return of(totals);
+  }
+
+ private:
+  /// Of all rows, whose lanes are yet to be added.
+  struct Totals {
+    V of_numbers[OfRows::vectors][S];
+
+    PYLSTM_INLINE Totals() {
+      for (auto& of_vector : of_numbers) {
+        for (V& total : of_vector) total = V::zero();
       }
     }
+    PYLSTM_INLINE void take(std::size_t row, PartialSums<V, N>& sums) {
+      sums.totals([&](std::size_t n, V total)
+                      PYLSTM_INLINE_LAMBDA { of_numbers[(row * N + n) / S][(row * N + n) % S] = total; });
+    }
+  };
+
+  PYLSTM_INLINE OfRows of(Totals& totals) const {
     OfRows means;
     for (std::size_t i = 0; i < OfRows::vectors; ++i) {
-      (sum_of_lanes(totals[i]) / V::load(counts.numbers + i * S)).store(means.numbers + i * S);
+      (sum_of_lanes(totals.of_numbers[i]) / V::load(counts.numbers + i * S)).store(means.numbers + i * S);
     }
     return means;
   }

@@ -32,7 +32,6 @@ class BackwardPass {
         schedule_(whole),
         plan_(spec.backward_plan(whole, std::max(segment.reach, gradients.cut_steps))),  // one ring for all segments
         panels_(panels),
-        of_products_(spec.centres_weights() ? tape.centred.data() : panels),
         g_(gradients),
         transposes_input_(g_.dx && ProductsOverTime<T>::takes_transposed(spec.shape)),
         shares_(work.shares),
@@ -151,7 +150,7 @@ class BackwardPass {
     return {
         .schedule = &schedule_,
         .shape = shape,
-        .panels = of_products_,
+        .panels = panels_,
         .recurrent_transposed = reserved(true, work_.recurrent_transposed, shape, kernels::recurrent_part(shape)),
         .options = spec_.options,
         .recurrent_gates = spec_.cell->recurrent.gates,
@@ -193,12 +192,12 @@ class BackwardPass {
       };
       const kernels::CellKernels<T>& cell = *spec_.cell;
       const kernels::PanelShape& shape = spec_.shape;
-      transpose(cell.recurrent, shape, kernels::recurrent_part(shape), of_products_, work_.recurrent_transposed);
+      transpose(cell.recurrent, shape, kernels::recurrent_part(shape), panels_, work_.recurrent_transposed);
       if (spec_.resets_state()) {
-        transpose(cell.reset, shape, kernels::reset_part(shape), of_products_, work_.reset_transposed);
+        transpose(cell.reset, shape, kernels::reset_part(shape), panels_, work_.reset_transposed);
       }
       if (transposes_input_) {
-        transpose(cell.input, shape, kernels::input_part(shape), of_products_, work_.input_transposed);
+        transpose(cell.input, shape, kernels::input_part(shape), panels_, work_.input_transposed);
       }
       if (spec_.projected()) {
         transpose(cell.input, spec_.projection, kernels::input_part(spec_.projection), panels_ + shape.size(),
@@ -298,8 +297,7 @@ class BackwardPass {
   const Schedule& whole_;
   Schedule schedule_;  ///< up to where gradients come from
   const Plan plan_;
-  const T* panels_;
-  const T* of_products_;  ///< those that the forward pass took
+  const T* panels_;  ///< those that the forward pass took
   const SequenceGradients<T>& g_;
   const bool transposes_input_;
   const RowShares& shares_;

@@ -30,7 +30,6 @@ class ForwardPass {
       : spec_(spec),
         segment_(segment),
         schedule_(schedule),
-        panels_(panels),
         plan_(spec.forward_plan(schedule)),
         whole_blocks_(whole_blocks(plan_, spec.shape.blocks(), schedule.rows)),
         shares_(spec.row_shares(plan_, schedule)),
@@ -49,7 +48,7 @@ class ForwardPass {
                        !spec.options.activations;
     const kernels::ForwardOperands<T> operands{.schedule = &schedule,
                                                .shape = spec.shape,
-                                               .panels = spec.centres_weights() ? centred_ : panels,
+                                               .panels = panels,
                                                .options = spec.options,
                                                .pointwise = spec.cell->equations_for(spec.options).forward,
                                                .projection = spec.projection_of(panels, nullptr),
@@ -109,7 +108,6 @@ class ForwardPass {
   /// `packing`: matrices that the panels lack yet, if the pass packs on the way.
   void run(Interrupt& interrupt, const PackingOnTheWay<T>* packing = nullptr) {
     packing_ = packing;
-    if (spec_.centres_weights()) spec_.centred(panels_, centred_);
     if (plan_.input_product) {
       const std::size_t lists = plan_.split_units ? plan_.threads : 1;
       work_.in.resize(most_listed() * lists);
@@ -179,11 +177,6 @@ class ForwardPass {
                    spec_.gate_width(), gates_kept_ ? blocks : std::min(blocks, kernels::most_blocks));
     if (tape && spec_.kept_width() > 0) {
       kept_ = place(tape->kept, std::max<std::size_t>(steps, 1), spec_.kept_width());
-    }
-    if (spec_.centres_weights()) {
-      Buffer<T>& centred = tape ? tape->centred : work_.centred;
-      centred.reserve(spec_.shape.size());
-      centred_ = centred.data();
     }
     if (spec_.resets_state()) h_reset_ = place(work_.h_reset, 1, width);
   }
@@ -286,7 +279,6 @@ class ForwardPass {
   const RecurrentSpec<T>& spec_;
   const Segment segment_;
   const Schedule& schedule_;
-  const T* const panels_;
   const Plan plan_;
   const std::size_t whole_blocks_;  ///< those that threads take whole where they share the units
   const RowShares shares_;
@@ -295,7 +287,6 @@ class ForwardPass {
   Workspace<T>& work_;
   History<T> h_, c_, m_, c_new_, gates_, kept_, h_reset_;  ///< of all runs
   bool gates_kept_ = false;
-  T* centred_ = nullptr;  ///< panels that products take, if not the caller's
   std::vector<kernels::ForwardOperands<T>> runs_;
 };
 

@@ -33,14 +33,13 @@ struct LayerWeights {
 /// What BPTT needs of a forward pass or a segment of one, in the schedule's order.  Backward does not change it.
 template <class T>
 struct Tape {
-  Segment segment;    ///< whose steps it has
-  RowShares shares;   ///< how its rows lie: what follows is of each run of rows
-  Buffer<T> h, c;     ///< [steps + 1][rows][padded H]: states before each step, and after the last
-  Buffer<T> gates;    ///< [steps][rows][slots][S], in each block
-  Buffer<T> m;        ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
-  Buffer<T> c_new;    ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
-  Buffer<T> kept;     ///< [steps][rows]: what the equations keep beside, of cells that do
-  Buffer<T> centred;  ///< the panels without the weights' means, for cells whose products take these
+  Segment segment;   ///< whose steps it has
+  RowShares shares;  ///< how its rows lie: what follows is of each run of rows
+  Buffer<T> h, c;    ///< [steps + 1][rows][padded H]: states before each step, and after the last
+  Buffer<T> gates;   ///< [steps][rows][slots][S], in each block
+  Buffer<T> m;       ///< [steps + 1][rows][padded H]: what became h by a projection or a dropout, if there was one
+  Buffer<T> c_new;   ///< [steps + 1][rows][padded H]: what the equations gave, with zoneout
+  Buffer<T> kept;    ///< [steps][rows]: what the equations keep beside, of cells that do
   std::vector<std::size_t> places;  ///< `RowShares::places` of h and m
 };
 
@@ -60,7 +59,7 @@ struct SequenceGradients {
 template <class T>
 struct Workspace {
   Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
-  Buffer<T> centred, recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
+  Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
   RowShares shares;  ///< of the last backward pass
   Buffer<T> sums;    ///< its weight gradients, of each group of rows
   std::vector<const T*> in, d;

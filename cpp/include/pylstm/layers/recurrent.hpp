@@ -29,9 +29,6 @@ class RecurrentLayer {
   const kernels::PanelShape& shape() const { return spec_.shape; }
 
   bool has_memory() const { return spec_.cell->has_memory; }
-  /// Whether products take a copy of the panels without the weights' means, and the copy, of `shape().size()` elements.
-  bool centres_weights() const { return spec_.centres_weights(); }
-  void centred(const T* panels, T* to) const { spec_.centred(panels, to); }
   /// The outputs that a forward pass left on its tape.
   Sequence<const T> taped_outputs(const Tape<T>& tape, bool drops) const {
     const std::size_t first = tape.segment.begin;
@@ -46,14 +43,18 @@ class RecurrentLayer {
   bool projected() const { return spec_.projected(); }
   const kernels::PanelShape& projection_shape() const { return spec_.projection; }
   bool resets_state() const { return spec_.resets_state(); }
-  /// Elements of the panels: those of the cell, then the projection's.
-  std::size_t size() const { return shape().size() + projection_shape().size(); }
+  std::size_t size() const { return spec_.size(); }
 
   Plan forward_plan(const Schedule& schedule) const { return spec_.forward_plan(schedule); }
   Plan backward_plan(const Schedule& schedule) const { return spec_.backward_plan(schedule); }
   RowShares row_groups(const Schedule& schedule) const { return spec_.row_groups(backward_plan(schedule), schedule); }
 
-  /// Weights to panels, and gradients back.
+  /// Whether passes take other panels than parameters lie in: those without the weights' means over the units
+  /// (`kernels::centre_weights`), of which these are made.
+  bool centres_weights() const { return spec_.centres_weights(); }
+  void centre(const T* parameters, T* panels) const { spec_.centre(parameters, panels); }
+
+  /// Weights to the panels that passes take, and gradients back.
   void pack(const LayerWeights<const T>& weights, T* panels) const {
     for_each_matrix(weights, packing_to(panels));
     pack_rest(weights, panels);
@@ -173,13 +174,14 @@ class RecurrentLayer {
       layers::pack(spec_.cell->input, shape(), part, matrix, panels);
     };
   }
-  /// All but what `for_each_matrix` visits.
+  /// All but what `for_each_matrix` visits, and what then becomes of the panels.
   void pack_rest(const LayerWeights<const T>& weights, T* panels) const {
     for_each_vector(weights, packing_to(panels));
     if (projected()) {
       layers::pack(spec_.cell->input, projection_shape(), kernels::input_part(projection_shape()), weights.weight_hr,
                    panels + shape().size());
     }
+    if (centres_weights()) centre(panels, panels);
   }
 
   template <class U, class Visit>

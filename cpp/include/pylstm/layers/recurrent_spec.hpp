@@ -57,16 +57,24 @@ struct RecurrentSpec {
 
   bool projected() const { return projection.units > 0; }
   bool resets_state() const { return shape.reset_slots > 0; }
-  /// Whether products take a copy of the panels without the weights' means, and the copy.
+  /// Elements of the panels: those of the cell, then the projection's.
+  std::size_t size() const { return shape.size() + projection.size(); }
+  /// Whether passes take panels without the weights' means, and these, which may take the place of the others.
   bool centres_weights() const { return cell->centre_weights != nullptr; }
-  void centred(const T* panels, T* to) const {
-    std::copy_n(panels, shape.size(), to);
+  void centre(const T* panels, T* to) const {
     for (const kernels::PanelPart& part : {kernels::input_part(shape), kernels::recurrent_part(shape)}) {
       constexpr std::size_t least = 64 << 10;  // weights: some 20 us of one core
       ThreadPool::instance().run(shape.padded_units() * part.gates * part.columns / least, [&](const Share& share) {
-        cell->centre_weights({shape, part, to, share.begin(part.columns), share.end(part.columns)});
+        cell->centre_weights({shape, part, panels, to, share.begin(part.columns), share.end(part.columns)});
       });
     }
+    if (to == panels) return;
+    for (std::size_t block = 0; block < shape.blocks(); ++block) {
+      const std::size_t begin = block * shape.block_size();
+      std::copy(panels + begin + shape.unit_weights_offset(), panels + begin + shape.block_size(),
+                to + begin + shape.unit_weights_offset());
+    }
+    std::copy(panels + shape.size(), panels + size(), to + shape.size());
   }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape.recurrent; }

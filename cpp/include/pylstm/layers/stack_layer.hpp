@@ -32,6 +32,7 @@ struct StackLayerWorkspace {
     Buffer<T> hold;    ///< [steps][2][rows][padded H], or one row for all: shares of zoneout, of h and of c
     kernels::StateNoise<T> noise;
     Buffer<T> borders;  ///< states before each segment of the walk but the first
+    Buffer<T> centred;  ///< panels of a layer that centres its weights
   };
   Direction directions[2];
   Buffer<T> addend;  ///< [steps][rows][...]: outputs or dx of the second direction, to be added to the first's
@@ -177,7 +178,7 @@ class StackLayer {
                                .continues = g.continues,
                                .cut_steps = g.cut_steps};
       const auto go_back = [&](const Segment& through) {
-        recurrent_.backward_segment(through, panels + d * recurrent_.size(), schedule, seen, at.tape, own, at.recurrent,
+        recurrent_.backward_segment(through, panels_of(d, panels, at), schedule, seen, at.tape, own, at.recurrent,
                                     heard, at.noise);
       };
       if (directions_ == 1) return go_back(segment);
@@ -223,6 +224,11 @@ class StackLayer {
     Schedule walk_, x_;
   };
 
+  /// What the passes of direction d take: of the last `walk` of the first segment, if the layer centres its weights.
+  const T* panels_of(std::size_t d, const T* panels, const typename StackLayerWorkspace<T>::Direction& at) const {
+    return recurrent_.centres_weights() ? at.centred.data() : panels + d * recurrent_.size();
+  }
+
   /// Direction d through segment i.
   void walk(std::size_t d, const T* panels, const Schedule& schedule, const Segments& segments, std::size_t i,
             Sequence<const T> x, Sequence<T> y, T* h_n, const PassKeys* keys,
@@ -232,7 +238,11 @@ class StackLayer {
     const std::size_t size = recurrent_.border_size(schedule, at.noise);
     at.borders.reserve(checked_product(segments.places(), size));
     const auto border = [&](std::size_t before) { return at.borders.data() + segments.place(before) * size; };
-    recurrent_.forward_segment(segment, i > 0 ? border(i) : nullptr, panels + d * recurrent_.size(), schedule, x, y,
+    if (i == 0 && recurrent_.centres_weights()) {
+      at.centred.reserve(recurrent_.size());
+      recurrent_.centre(panels + d * recurrent_.size(), at.centred.data());
+    }
+    recurrent_.forward_segment(segment, i > 0 ? border(i) : nullptr, panels_of(d, panels, at), schedule, x, y,
                                {.h_n = h_n}, keys != nullptr ? &at.tape : nullptr, at.recurrent, interrupt, at.noise);
     if (i + 1 < segments.count()) recurrent_.copy_border(at.tape, schedule, at.noise, border(i + 1));
   }

@@ -248,10 +248,9 @@ class Stream {
     layer.in.resize(cell.whole_rows ? rows_ : 0);
     layer.out.resize(layer.in.size());
 
-    const T* const given = panels;
     if (recurrent.centres_weights()) {
-      T* const centred = memory.take(shape.size());
-      if (memory.begin != nullptr) recurrent.centred(panels, centred);
+      T* const centred = memory.take(recurrent.size());
+      if (memory.begin != nullptr) recurrent.centre(panels, centred);
       panels = centred;
     }
     const History<T> h = memory.history(2, rows_, shape.padded_recurrent());
@@ -277,7 +276,7 @@ class Stream {
                      .options = {},
                      .pointwise = cell.equations.forward,
                      .projection = {.shape = recurrent.projection_shape(),
-                                    .panels = recurrent.projected() ? given + shape.size() : nullptr,
+                                    .panels = recurrent.projected() ? panels + shape.size() : nullptr,
                                     .transposed = nullptr},
                      .noise = noise,
                      .x = x,
