@@ -91,7 +91,8 @@ class RecurrentLayer {
                                            .clip = spec_.options.clip});
   }
 
-  /// y and h_n, c_n of x.  With a tape the pass can be differentiated; the bits are the same without.
+  /// y and h_n, c_n of x, from panels that `pack` made.  With a tape the pass can be differentiated; the bits are the
+  /// same without.
   void forward(const T* panels, const Schedule& schedule, Sequence<const T> x, Sequence<T> y, const States<T>& states,
                Tape<T>* tape, Workspace<T>& work, Interrupt& interrupt,
                const kernels::StateNoise<T>& noise = {}) const {
