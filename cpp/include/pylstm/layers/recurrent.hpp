@@ -43,6 +43,7 @@ class RecurrentLayer {
   bool projected() const { return spec_.projected(); }
   const kernels::PanelShape& projection_shape() const { return spec_.projection; }
   bool resets_state() const { return spec_.resets_state(); }
+  /// Elements of the panels: those of the cell, then the projection's.
   std::size_t size() const { return spec_.size(); }
 
   Plan forward_plan(const Schedule& schedule) const { return spec_.forward_plan(schedule); }

@@ -57,7 +57,7 @@ struct RecurrentSpec {
 
   bool projected() const { return projection.units > 0; }
   bool resets_state() const { return shape.reset_slots > 0; }
-  /// Elements of the panels: those of the cell, then the projection's.
+  /// As `RecurrentLayer::size`.
   std::size_t size() const { return shape.size() + projection.size(); }
   /// Whether passes take panels without the weights' means, and these, which may take the place of the others.
   bool centres_weights() const { return cell->centre_weights != nullptr; }
