@@ -35,16 +35,16 @@ struct LayerNorm {
   static constexpr std::size_t base_slot(std::size_t slot) {
     return slot < gates_x ? Base::input_slots[slot] : Base::recurrent_slots[slot - gates_x];
   }
-  /// Whether no slot of x before it is a part of the same sum.
-  static constexpr std::array<bool, slots> is_first_part = [] {
-    std::array<bool, slots> first{};
+  /// Whether no slot of h after it is a part of the same sum.
+  static constexpr std::array<bool, slots> is_last_part = [] {
+    std::array<bool, slots> last{};
     for (std::size_t slot = 0; slot < slots; ++slot) {
-      first[slot] = true;
-      for (std::size_t x = 0; x < std::min(slot, gates_x); ++x) {
-        if (base_slot(x) == base_slot(slot)) first[slot] = false;
+      last[slot] = true;
+      for (std::size_t h = std::max(slot + 1, gates_x); h < slots; ++h) {
+        if (base_slot(h) == base_slot(slot)) last[slot] = false;
       }
     }
-    return first;
+    return last;
   }();
   static constexpr bool has_memory = Base::has_memory, has_shortcut = Base::has_shortcut, clips = false;
   static constexpr std::size_t unit_weights = slots + (has_memory ? 2 : 0);

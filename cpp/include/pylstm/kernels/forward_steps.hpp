@@ -42,11 +42,12 @@ struct ForwardOperands {
   History<T> gates;  ///< [slots][S] for each block
   bool gates_kept;   ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
   T* h_reset;        ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
-  bool input_product_ready;  ///< gates hold bias + W x (`input_product`)
+  bool input_product_ready;  ///< `x_sums` holds bias + W x
   bool keep_gates;           ///< leave in `gates` what backward needs
   History<T> kept;           ///< out: what the equations keep beside, a row for each row; may be null
   /// Of one row, neither gates kept nor input product, projection or noise: takes the place of all but y.  Or null.
   void (*step)(const PanelShape&, const StepOperands<T>&) = nullptr;
+  History<T> x_sums = {};  ///< with `input_product_ready` those of that product: `gates`, or [input slots][S]
 };
 
 /// Where one step's operands lie: rows n of `width` elements, of gates in every block.
@@ -171,7 +172,7 @@ void disturb(const ForwardOperands<T>& a, const ForwardStep<T>& step, std::size_
 }
 
 /// The equations of rows and blocks of one step.
-template <class V, class T>
+template <class Layout, class V, class T>
 PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<T>& step, T* gates, std::size_t n,
                                  std::size_t rows, std::size_t block, std::size_t blocks) {
   const std::size_t width = a.shape.padded_units(), at = n * width + block * a.shape.lanes;
@@ -183,7 +184,8 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                          .unit_weights = a.panels + block * a.shape.block_size() + a.shape.unit_weights_offset(),
                          .unit_weights_stride = a.shape.block_size(),
                          .clip = a.options.clip,
-                         .activations = a.options.chosen()},
+                         .activations = a.options.chosen(),
+                         .few_inputs = Layout::apart && a.shape.few_inputs()},
                .gates = gates + n * a.gates.row_width,
                .h_prev = step.m_prev + at,
                .c_prev = shifted(step.c_prev, at),
@@ -192,6 +194,9 @@ PYLSTM_INLINE void forward_units(const ForwardOperands<T>& a, const ForwardStep<
                .keep_gates = a.keep_gates,
                .kept = shifted(a.kept.at(step.t), n * a.kept.row_width),
                .kept_stride = a.kept.row_width,
+               .x_sums = Layout::apart ? a.x_sums.at(step.t) + n * a.x_sums.row_width : nullptr,
+               .x_block_stride = a.x_sums.block_stride,
+               .x_row_width = a.x_sums.row_width,
                .h_read = step.h_prev + at,
                .h_reset = shifted(a.h_reset, at),
                .reset_panels = a.panels + block * a.shape.block_size() + a.shape.reset_offset()});
@@ -280,7 +285,7 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
       for (; block + P <= range.block_end; block += P) {
         T* const gates = gates_of_group();
         forward_tile<Layout, fused, V, R, P>(a, step, gates, n, block, 0, K, {});
-        if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units<Layout, V>(a, step, gates, n, rows, block, P);
       }
     };
     constexpr std::integral_constant<std::size_t, 1> one;
@@ -324,12 +329,12 @@ PYLSTM_INLINE void forward_range(const ForwardOperands<T>& a, const Range& range
                 forward_tile<Layout, fused, V, R, P>(a, step, gates, first, block, k, end, ahead);
               });
         }
-        if (!Layout::whole_rows) forward_units<V>(a, step, gates, n, rows, block, P);
+        if (!Layout::whole_rows) forward_units<Layout, V>(a, step, gates, n, rows, block, P);
       }
     };
     if constexpr (wide > 1) all_rows(std::integral_constant<std::size_t, wide>{});
     all_rows(one);
-    if (Layout::whole_rows) forward_units<V>(a, step, step.gates, n, rows, 0, a.shape.blocks());
+    if (Layout::whole_rows) forward_units<Layout, V>(a, step, step.gates, n, rows, 0, a.shape.blocks());
     if (a.projection) project<T, Isa>(a, step, n, row_end);
     if (step.y) {
       const std::size_t end = a.projection ? a.shape.padded_recurrent() : range.block_end * V::lanes;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 #include "pylstm/base/inline.hpp"
 #include "pylstm/base/sequence.hpp"
@@ -66,24 +67,46 @@ struct NormGroups {
   }();
 };
 
+/// Whether gradients go through the norm of x's product in the space of the inputs (kernels/norm_of_inputs.hpp), which
+/// takes the product's scale and not its sums.
+template <class Cell, class T>
+constexpr bool differentiates_by_inputs(const PointwiseShape<T>& shape) {
+  return NormGroups<Cell>::per_product == 1 && shape.few_inputs;
+}
+
 /// What the tape keeps of a row beside its sums: scalars, the scales of the sums, the mean and the scale of c, then
-/// from vector `blocks` on for each block the gates and tanh(norm(c)).
-template <class V, class Cell>
+/// from vector `blocks` on for each block the gates and tanh(norm(c)).  Where backward `differentiates_by_inputs`
+/// the gates take the place of the sums of x.
+template <class V, class Cell, class T>
 struct KeptRow {
-  using T = typename V::scalar;
   static constexpr std::size_t S = V::lanes, sums = 0, c = NormGroups<Cell>::size,
                                scalars = c + (Cell::has_memory ? 2 : 0), blocks = (scalars + S - 1) / S,
-                               squashed = Cell::base::slots, per_block = squashed + (Cell::has_memory ? 1 : 0);
+                               gates = Cell::base::slots, beside = Cell::has_memory ? 1 : 0;
+  T* row;
+  std::size_t per_block;
+  T* first_gates;
+  std::size_t gates_stride;
 
-  static constexpr std::size_t at(std::size_t block, std::size_t slot) {
-    return (blocks + block * per_block + slot) * S;
+  PYLSTM_INLINE KeptRow(const PointwiseShape<std::remove_const_t<T>>& shape, T* row_, T* of_sums)
+      : row(row_), per_block(beside * S), first_gates(of_sums), gates_stride(shape.gates_block_stride) {
+    if (differentiates_by_inputs<Cell>(shape)) return;
+    per_block = gates_stride = (gates + beside) * S;
+    first_gates = shifted(row, blocks * S);
   }
-  /// Asks for what it has of a block, and before the first one of the row.
-  PYLSTM_INLINE static void request(const T* row, std::size_t block) {
-    for (std::size_t i = block == 0 ? 0 : at(block, 0); i < at(block + 1, 0); i += 64 / sizeof(T)) {
-      __builtin_prefetch(row + i);
+
+  PYLSTM_INLINE T* gate(std::size_t block, std::size_t slot) const {
+    return first_gates + block * gates_stride + slot * S;
+  }
+  PYLSTM_INLINE T* squashed(std::size_t block) const { return end(block) - S; }
+  /// Asks for what the row `ahead` elements further on has of a block, and before the first one of the row.
+  PYLSTM_INLINE void request(std::size_t block, std::size_t ahead = 0) const {
+    for (const T* at = block == 0 ? row : end(block - 1); at < end(block); at += 64 / sizeof(T)) {
+      __builtin_prefetch(at + ahead);
     }
   }
+
+ private:
+  PYLSTM_INLINE T* end(std::size_t block) const { return row + blocks * S + (block + 1) * per_block; }
 };
 
 /// Blocks of a row that go through the equations side by side.
@@ -97,9 +120,12 @@ struct NormalizedRow {
   const PointwiseShape<T>& shape;
   const T* sums;   ///< [slots][S] of the first block
   const T* scale;  ///< of each group
+  const T* x_sums;
+  std::size_t x_block_stride;
 
   PYLSTM_INLINE V sum(std::size_t block, std::size_t slot) const {
-    return V::load(sums + block * shape.gates_block_stride + slot * S);
+    return V::load((slot < Cell::gates_x ? x_sums + block * x_block_stride : sums + block * shape.gates_block_stride) +
+                   slot * S);
   }
   PYLSTM_INLINE V scale_of(std::size_t slot) const {
     constexpr auto group = Groups::of_slot;
@@ -149,20 +175,24 @@ PYLSTM_INLINE void for_each_norm_group(std::size_t blocks, Visit visit) {
 template <class V, class Cell, class T>
 struct ForwardRow {
   using Base = typename Cell::base;
-  using Kept = KeptRow<V, Cell>;
+  using Kept = KeptRow<V, Cell, T>;
   using Vectors = simd::Several<V, norm_group>;
   static constexpr std::size_t S = V::lanes;
   using Blocks = std::size_t[norm_group];
   const PointwiseForward<T>& a;
   std::size_t state;
-  T* kept;
+  Kept kept;
   NormalizedRow<V, Cell, T> sums;
 
   PYLSTM_INLINE ForwardRow(const PointwiseForward<T>& a_, std::size_t row, const T* scale)
       : a(a_),
         state(row * a.shape.row_stride),
-        kept(shifted(a.kept, row * a.kept_stride)),
-        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .scale = scale} {}
+        kept(a.shape, shifted(a.kept, row * a.kept_stride), a.gates + row * Cell::slots * S),
+        sums{.shape = a.shape,
+             .sums = a.gates + row * Cell::slots * S,
+             .scale = scale,
+             .x_sums = a.x_sums + row * a.x_row_width,
+             .x_block_stride = a.x_block_stride} {}
 
   PYLSTM_INLINE auto offset(const Blocks& at) const {
     return [this, &at](std::size_t i) PYLSTM_INLINE_LAMBDA { return state + at[i] * S; };
@@ -170,19 +200,16 @@ struct ForwardRow {
   PYLSTM_INLINE Vectors load(const T* from, const Blocks& at) const {
     return Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA { return V::load(from + state + at[i] * S); });
   }
-  PYLSTM_INLINE void keep(const Vectors& v, const Blocks& at, std::size_t slot) const {
-    if (kept == nullptr) return;
-    v.each_store(kept, [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return Kept::at(at[i], slot); });
-  }
 
   /// The base's equations; with a memory up to c, and o in place of h.  Asks for where the row `ahead` rows further on
   /// will keep its gates.
   PYLSTM_INLINE void update(std::size_t ahead) const {
-    if (kept != nullptr) std::copy_n(sums.scale, NormGroups<Cell>::size, kept + Kept::sums);
+    const bool keeps = kept.row != nullptr;
+    if (keeps) std::copy_n(sums.scale, NormGroups<Cell>::size, kept.row + Kept::sums);
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
-      if (kept != nullptr) {
+      if (keeps) {
 #pragma GCC unroll 4
-        for (const std::size_t block : at) Kept::request(kept + ahead * a.kept_stride, block);
+        for (const std::size_t block : at) kept.request(block, ahead * a.kept_stride);
       }
       cells::Forward<Vectors, Base> units;
       sums.load(units, at);
@@ -196,23 +223,31 @@ struct ForwardRow {
         Base::forward(units);
         units.h.each_store(a.h, offset(at));
       }
+      if (!keeps) return;
 #pragma GCC unroll 8
-      for (std::size_t s = 0; s < Base::slots; ++s) keep(units.slot[s], at, s);
+      for (std::size_t s = 0; s < Base::slots; ++s) {
+        units.slot[s].each_store(kept.gate(0, s),
+                                 [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * kept.gates_stride; });
+      }
     });
   }
 
   /// h = o tanh(norm(c)), norm(c) = gain * hat(c) + bias.
   PYLSTM_INLINE void output(T mean, T scale) const {
-    if (kept != nullptr) {
-      kept[Kept::c] = mean;
-      kept[Kept::c + 1] = scale;
+    const bool keeps = kept.row != nullptr;
+    if (keeps) {
+      kept.row[Kept::c] = mean;
+      kept.row[Kept::c + 1] = scale;
     }
     for_each_norm_group(a.shape.blocks, [&](const Blocks& at) PYLSTM_INLINE_LAMBDA {
       const Vectors squashed = Base::activation::squash(Vectors::each([&](std::size_t i) PYLSTM_INLINE_LAMBDA {
         const V hat = (V::load(a.c + state + at[i] * S) - V::set1(mean)) * V::set1(scale);
         return fma(sums.weight(at[i], Cell::gain_c), hat, sums.weight(at[i], Cell::bias_c));
       }));
-      keep(squashed, at, Kept::squashed);
+      if (keeps) {
+        squashed.each_store(kept.squashed(0),
+                            [&](std::size_t i) PYLSTM_INLINE_LAMBDA { return at[i] * kept.per_block; });
+      }
       // The last group may hold a block twice: h must not be read after it has been written.
       (load(a.h, at) * squashed).each_store(a.h, offset(at));
     });
@@ -277,37 +312,41 @@ template <class V, class Cell, class T>
 struct BackwardRow {
   using Base = typename Cell::base;
   using Groups = NormGroups<Cell>;
-  using Kept = KeptRow<V, Cell>;
+  using Kept = KeptRow<V, Cell, const T>;
   static constexpr std::size_t S = V::lanes, groups = Groups::size;
   const PointwiseBackward<T>& a;
   std::size_t row, state;
-  const T* kept;
+  Kept kept;
   NormalizedRow<V, Cell, T> sums;
 
   PYLSTM_INLINE BackwardRow(const PointwiseBackward<T>& a_, std::size_t row_)
       : a(a_),
         row(row_),
         state(row * a.shape.row_stride),
-        kept(a.kept + row * a.kept_stride),
-        sums{.shape = a.shape, .sums = a.gates + row * Cell::slots * S, .scale = kept + Kept::sums} {}
+        kept(a.shape, a.kept + row * a.kept_stride, a.gates + row * Cell::slots * S),
+        sums{.shape = a.shape,
+             .sums = a.gates + row * Cell::slots * S,
+             .scale = kept.row + Kept::sums,
+             .x_sums = sums.sums,
+             .x_block_stride = a.shape.gates_block_stride} {}
 
-  PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept + Kept::at(block, slot)); }
+  PYLSTM_INLINE V gate(std::size_t block, std::size_t slot) const { return V::load(kept.gate(block, slot)); }
   PYLSTM_INLINE T* dgate(std::size_t block, std::size_t slot) const {
     return a.dgates + block * a.dgates_block_stride + (row * Cell::slots + slot) * S;
   }
   PYLSTM_INLINE V hat_c(std::size_t block) const {
-    return (V::load(a.c + state + block * S) - V::set1(kept[Kept::c])) * V::set1(kept[Kept::c + 1]);
+    return (V::load(a.c + state + block * S) - V::set1(kept.row[Kept::c])) * V::set1(kept.row[Kept::c + 1]);
   }
   PYLSTM_INLINE V through_norm_of_c(std::size_t block, V mean, V along) const {
     const V dhat = V::load(dgate(block, Base::slots)) * sums.weight(block, Cell::gain_c);
-    return fnma(hat_c(block), along, dhat - mean) * V::set1(kept[Kept::c + 1]);
+    return fnma(hat_c(block), along, dhat - mean) * V::set1(kept.row[Kept::c + 1]);
   }
 
   /// h = o tanh(norm(c)): leaves the gradients of o and norm(c), and gives add(n, vector) those that the sums of
   /// dhat and dhat * hat are of.
   template <class Add>
   PYLSTM_INLINE void output(std::size_t block, Add add) const {
-    const V dh = V::load(a.dh + state + block * S), o = gate(block, Base::o), u = gate(block, Kept::squashed);
+    const V dh = V::load(a.dh + state + block * S), o = gate(block, Base::o), u = V::load(kept.squashed(block));
     const V d = dh * o * Base::activation::squash_derivative(u), dhat = d * sums.weight(block, Cell::gain_c);
     d.store(dgate(block, Base::slots));
     (dh * u * Base::activation::gate_derivative(o)).store(dgate(block, Base::o));
@@ -338,19 +377,23 @@ struct BackwardRow {
     }
 #pragma GCC unroll 8
     for (std::size_t s = 0; s < Base::slots; ++s) units.slot[s].store(dgate(block, s));
+    const auto add_slots = [&](std::size_t first, std::size_t last) PYLSTM_INLINE_LAMBDA {
 #pragma GCC unroll 8
-    for (std::size_t slot = 0; slot < Cell::slots; ++slot) {
-      const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
-      add(2 * group[slot], dhat);
-      add(2 * group[slot] + 1, dhat, sums.sum(block, slot));
-    }
+      for (std::size_t slot = first; slot < last; ++slot) {
+        const V dhat = units.slot[Cell::base_slot(slot)] * sums.weight(block, slot);
+        add(2 * group[slot], dhat);
+        add(2 * group[slot] + 1, dhat, sums.sum(block, slot));
+      }
+    };
+    if (!differentiates_by_inputs<Cell>(a.shape)) add_slots(0, Cell::gates_x);
+    add_slots(Cell::gates_x, Cell::slots);
   }
 };
 
 /// Asks for what the tape holds of rows and a block: it has long left the cache.
 template <class V, class Cell, class T>
 PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin, std::size_t end, std::size_t block) {
-  using Kept = KeptRow<V, Cell>;
+  using Kept = KeptRow<V, Cell, const T>;
   constexpr std::size_t line = 64 / sizeof(T);
   const T* const sums = a.gates + block * a.shape.gates_block_stride;
   for (std::size_t i = begin * Cell::slots * V::lanes; i < end * Cell::slots * V::lanes; i += line) {
@@ -358,7 +401,7 @@ PYLSTM_INLINE void request_tape(const PointwiseBackward<T>& a, std::size_t begin
   }
   for (std::size_t row = begin; row < end; ++row) {
     if constexpr (Cell::has_memory) __builtin_prefetch(a.c_prev + row * a.shape.row_stride + block * V::lanes);
-    Kept::request(a.kept + row * a.kept_stride, block);
+    Kept(a.shape, a.kept + row * a.kept_stride, nullptr).request(block);
   }
 }
 
@@ -376,7 +419,7 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
   const UnitMeans<V, norm_rows, 2 * Row::groups> of_sums(a.shape.units, count);
   const UnitMeans<V, norm_rows, 2> of_state(a.shape.units, {1, 1});
   constexpr std::size_t states = 4;  // c, dc, c_prev and dh
-  const std::size_t at_once = of_sums.rows_at_once(2 * Cell::slots + Row::Kept::per_block + states);
+  const std::size_t at_once = of_sums.rows_at_once(2 * Cell::slots + Row::Kept::gates + Row::Kept::beside + states);
   for (std::size_t begin = 0, end = 0; begin < a.shape.rows; begin = end) {
     end = std::min({begin + at_once, begin / norm_rows * norm_rows + norm_rows, a.shape.rows});
     const std::size_t rows = end - begin;
@@ -413,16 +456,16 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
         gain.store(dweights + Cell::gain_c * S);
         bias.store(dweights + Cell::bias_c * S);
       }
-      // Through the norm of one product.  The slots of h come last: the first ones are still those of the cell.
+      // Through the norm of one product.  First that of h: the slots of x are still those of the cell.
       const auto through_norm = [&]<std::size_t first, std::size_t last>() PYLSTM_INLINE_LAMBDA {
         constexpr auto group = Row::Groups::of_slot;
-        constexpr auto is_first = Cell::is_first_part;
+        constexpr auto is_last = Cell::is_last_part;
         V gain[last - first], bias[last - first];
 #pragma GCC unroll 8
         for (std::size_t g = 0; g < last - first; ++g) {
           const std::size_t slot = first + g;
           gain[g] = fresh ? V::zero() : V::load(dweights + slot * S);
-          bias[g] = fresh || !is_first[slot] ? V::zero() : V::load(dweights + (W + Cell::base_slot(slot)) * S);
+          bias[g] = fresh || !is_last[slot] ? V::zero() : V::load(dweights + (W + Cell::base_slot(slot)) * S);
         }
         for (std::size_t n = begin; n < end; ++n) {
           const Row row(a, n);
@@ -447,11 +490,11 @@ void layer_norm_backward(const PointwiseBackward<T>& operands) {
         for (std::size_t g = 0; g < last - first; ++g) {
           const std::size_t slot = first + g;
           gain[g].store(dweights + slot * S);
-          if (is_first[slot]) bias[g].store(dweights + (W + Cell::base_slot(slot)) * S);
+          if (is_last[slot]) bias[g].store(dweights + (W + Cell::base_slot(slot)) * S);
         }
       };
       through_norm.template operator()<Cell::gates_x, Cell::slots>();
-      through_norm.template operator()<0, Cell::gates_x>();
+      if (!differentiates_by_inputs<Cell>(a.shape)) through_norm.template operator()<0, Cell::gates_x>();
     }
   }
 }

@@ -19,8 +19,12 @@ struct PanelShape {
   std::size_t unit_weights = 0;  ///< weights of each unit beside the products' and the bias
   std::size_t reset_slots = 0;   ///< slots whose product is of the state behind a reset gate
 
+  /// So few beside the units that a matrix of inputs by inputs costs little.
+  bool few_inputs() const { return 4 * inputs <= units; }
+
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
+  std::size_t padded_inputs() const { return (inputs + lanes - 1) / lanes * lanes; }
   std::size_t padded_recurrent() const { return (recurrent + lanes - 1) / lanes * lanes; }
   std::size_t recurrent_offset() const { return inputs * input_slots * lanes; }
   std::size_t reset_offset() const { return recurrent_offset() + recurrent * recurrent_slots * lanes; }

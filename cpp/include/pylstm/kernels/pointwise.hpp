@@ -22,6 +22,7 @@ struct PointwiseShape {
   std::size_t unit_weights_stride;  ///< elements of a block of the panels
   T clip;
   const cells::Activations* activations;  ///< null: the cell's own
+  bool few_inputs;                        ///< `PanelShape::few_inputs`
 };
 
 template <class T>
@@ -33,6 +34,9 @@ struct PointwiseForward {
   bool keep_gates;
   T* kept;  ///< out, for cells that keep more than gates: of the first row; may be null
   std::size_t kept_stride;
+  // For cells that take the sums of x and h apart: where those of x lie.
+  const T* x_sums;
+  std::size_t x_block_stride, x_row_width;
   // For cells that reset the state before its product (kernels/reset.hpp).
   const T* h_read;        ///< h_prev as the products read it
   T* h_reset;             ///< out

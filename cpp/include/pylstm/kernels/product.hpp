@@ -355,12 +355,12 @@ void outer(const OuterOperands<T>& a) {
 /// of the units' own weights.
 template <class T>
 struct SumRowsOperands {
-  const T* const* rows;  ///< [n] rows [count][S], of the first block
+  const T* const* rows;  ///< [n] rows [slots][S], of the first block
   std::size_t n;
   std::size_t block_stride;
   bool fresh;
-  std::size_t count;  ///< slots
-  T* sums;            ///< [count][S] of the first block
+  std::size_t slot, slots;  ///< from the one to the other
+  T* sums;                  ///< [slots][S] of the first block
   std::size_t sums_block_stride;
   std::size_t block_begin, block_end;
 };
@@ -386,9 +386,9 @@ void sum_rows(const SumRowsOperands<T>& a) {
   using V = typename Isa::template vec<T>;
   const simd::FlushDenormals flush;
   for (std::size_t block = a.block_begin; block < a.block_end; ++block) {
-    std::size_t slot = 0;
-    for (; slot + 4 <= a.count; slot += 4) sum_slots<V, 4>(a, block, slot);
-    for (; slot < a.count; ++slot) sum_slots<V, 1>(a, block, slot);
+    std::size_t slot = a.slot;
+    for (; slot + 4 <= a.slots; slot += 4) sum_slots<V, 4>(a, block, slot);
+    for (; slot < a.slots; ++slot) sum_slots<V, 1>(a, block, slot);
   }
 }
 

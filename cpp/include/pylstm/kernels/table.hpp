@@ -20,6 +20,7 @@
 #include "pylstm/kernels/few_outputs.hpp"
 #include "pylstm/kernels/forward_steps.hpp"
 #include "pylstm/kernels/layer_norm.hpp"
+#include "pylstm/kernels/norm_of_inputs.hpp"
 #include "pylstm/kernels/optimiser.hpp"
 #include "pylstm/kernels/packing.hpp"
 #include "pylstm/kernels/product.hpp"
@@ -57,6 +58,7 @@ struct CellKernels {
   std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
                          ///< where it is not that of the sums
   std::size_t kept_of_row, kept;  ///< vectors that the equations keep of a row for backward, and of each of its blocks
+  std::size_t kept_gates;         ///< and gates of each block, unless they take the place of sums
   std::size_t dweights_rows;      ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
@@ -70,6 +72,9 @@ struct CellKernels {
   Equations<T> general;  ///< with any activations (`CellOptions::activations`); null: there are none
   /// Of cells that normalise their products, whose passes take panels that this made; otherwise null.
   void (*centre_weights)(const CentringOperands<T>&);
+  /// Of those that normalise all of x's gates together: backward by the inputs (kernels/norm_of_inputs.hpp).
+  void (*normed_rows)(const NormedRowsOperands<T>&);
+  void (*multiply_gains)(const GainOperands<T>&);
   void (*sum_rows)(const SumRowsOperands<T>&);
   void (*projection_outer)(const OuterOperands<T>&);
   PanelKernels<T> input, recurrent, reset;
@@ -190,9 +195,14 @@ constexpr CellKernels<T> cell_kernels() {
     k.dweights = Cell::unit_weights + Cell::bias_slots;
     k.dweights_rows = norm_rows;
     k.centre_weights = centre_weights<T, Isa, Cell>;
-    using Kept = KeptRow<typename Isa::template vec<T>, Cell>;
+    using Kept = KeptRow<typename Isa::template vec<T>, Cell, T>;
     k.kept_of_row = Kept::blocks;
-    k.kept = Kept::per_block;
+    k.kept = Kept::beside;
+    k.kept_gates = Kept::gates;
+    if constexpr (NormGroups<Cell>::per_product == 1) {
+      k.normed_rows = normed_rows<T, Isa>;
+      k.multiply_gains = multiply_gains<T, Isa>;
+    }
   } else {
     k.bias_slots = Cell::slots;
     k.dweights = Cell::unit_weights;

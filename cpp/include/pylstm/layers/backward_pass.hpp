@@ -33,7 +33,9 @@ class BackwardPass {
         plan_(spec.backward_plan(whole, std::max(segment.reach, gradients.cut_steps))),  // one ring for all segments
         panels_(panels),
         g_(gradients),
-        transposes_input_(g_.dx && ProductsOverTime<T>::takes_transposed(spec.shape)),
+        norm_(spec, panels, work),
+        inputs_{spec.cell->input, norm_ ? norm_.shape() : spec.shape, norm_ ? norm_.panels() : panels,
+                work.input_transposed},
         shares_(work.shares),
         work_(work) {
     if (g_.cut_steps > 0 && segment.end % g_.cut_steps == 0) schedule_.steps = segment.end;
@@ -43,14 +45,14 @@ class BackwardPass {
   }
 
   void run(Sequence<const T> x, Interrupt& interrupt) {
-    if (!g_.continues) transpose_weights();
     RowBorders borders(shares_, schedule_, plan_.threads);
-    ProductsOverTime<T> products(*spec_.cell, shares_, spec_.row_groups(plan_, whole_), runs_, g_, plan_.chunk_steps,
-                                 work_);
+    ProductsOverTime<T> products(*spec_.cell, inputs_, norm_, shares_, spec_.row_groups(plan_, whole_), runs_, g_,
+                                 plan_.chunk_steps, work_);
+    if (!g_.continues) transpose_weights(products.wants_inputs());
     // By rows, if the threads' rows are whole groups, nothing that one computes is read by another before the end.
     const bool apart = plan_.product_threads == plan_.threads && !plan_.split_units && products.owns_groups() &&
                        shares_.count % plan_.threads == 0;
-    if (segment_.steps() == 0) products.share(Share{}, !g_.continues);
+    if (segment_.steps() == 0) take_products(products, 1, !g_.continues);
     for (std::size_t end = segment_.end; end > segment_.begin && !interrupt.poll();) {
       const std::size_t begin =
           std::max(end - std::min(apart ? plan_.call_steps : plan_.chunk_steps, end), segment_.begin);
@@ -67,7 +69,7 @@ class BackwardPass {
       end = begin;
     }
     interrupt.throw_if_requested();
-    if (plan_.row_groups > 1) pool_.run(plan_.product_threads, [&](const Share& share) { products.finish(share); });
+    products.finish(plan_.product_threads);
     if (g_.dh0) initial_gradients(borders);
   }
 
@@ -146,7 +148,6 @@ class BackwardPass {
       return buffer.data();
     };
     const kernels::PanelShape& shape = spec_.shape;
-    reserved(transposes_input_, work_.input_transposed, shape, kernels::input_part(shape));
     return {
         .schedule = &schedule_,
         .shape = shape,
@@ -183,7 +184,9 @@ class BackwardPass {
         .dm = nullptr};
   }
 
-  void transpose_weights() {
+  void transpose_weights(bool wants_inputs) {
+    if (norm_) norm_.prepare();
+    if (wants_inputs) inputs_.reserve();
     pool_.run(plan_.product_threads, [&](const Share& share) {
       const auto transpose = [&](const kernels::PanelKernels<T>& kernel, const kernels::PanelShape& shape,
                                  const kernels::PanelPart& part, const T* panels, Buffer<T>& buffer) {
@@ -196,9 +199,7 @@ class BackwardPass {
       if (spec_.resets_state()) {
         transpose(cell.reset, shape, kernels::reset_part(shape), panels_, work_.reset_transposed);
       }
-      if (transposes_input_) {
-        transpose(cell.input, shape, kernels::input_part(shape), panels_, work_.input_transposed);
-      }
+      if (wants_inputs) inputs_.transpose(share);
       if (spec_.projected()) {
         transpose(cell.input, spec_.projection, kernels::input_part(spec_.projection), panels_ + shape.size(),
                   work_.projection_transposed);
@@ -252,7 +253,17 @@ class BackwardPass {
       steps(chunk.begin, chunk.end);
     }
     products.list(x, chunk, whole_);
-    pool_.run(plan_.product_threads, [&](const Share& share) { products.share(share, is_fresh(chunk)); });
+    take_products(products, plan_.product_threads, is_fresh(chunk));
+  }
+
+  /// The products over time of rows listed.
+  void take_products(ProductsOverTime<T>& products, std::size_t threads, bool fresh) const {
+    const bool meets = products.meets();
+    pool_.run(threads, [&](const Share& share) {
+      if (!meets) products.share_weights(share, fresh);
+      products.share_inputs(share);
+    });
+    if (meets) pool_.run(threads, [&](const Share& share) { products.share_weights(share, fresh); });
   }
 
   /// A share of the recurrence.
@@ -299,7 +310,8 @@ class BackwardPass {
   const Plan plan_;
   const T* panels_;  ///< those that the forward pass took
   const SequenceGradients<T>& g_;
-  const bool transposes_input_;
+  NormOfInputs<T> norm_;
+  InputGradients<T> inputs_;
   const RowShares& shares_;
   Workspace<T>& work_;
   std::vector<BackwardRun<T>> runs_;

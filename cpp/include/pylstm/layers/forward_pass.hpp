@@ -73,6 +73,7 @@ class ForwardPass {
       runs_[i].m = shares_.of(m_, i);
       runs_[i].c_new = shares_.of(c_new_, i);
       runs_[i].gates = shares_.of(gates_, i);
+      runs_[i].x_sums = shares_.of(x_sums_, i);
       runs_[i].h_reset = shares_.of(h_reset_, i).data;
       runs_[i].kept = shares_.of(kept_, i);
     }
@@ -175,6 +176,9 @@ class ForwardPass {
     const std::size_t gate_steps = plan_.input_product ? plan_.chunk_steps : 1;
     gates_ = place(tape ? tape->gates : work_.gates, taped(std::max<std::size_t>(steps, 1), gate_steps),
                    spec_.gate_width(), gates_kept_ ? blocks : std::min(blocks, kernels::most_blocks));
+    // Where gates take the place of the sums of x on the tape these are in cache, not there.
+    const bool apart = tape != nullptr && spec_.norm_of_inputs();
+    x_sums_ = apart ? place(work_.x_sums, gate_steps, spec_.shape.input_slots * spec_.shape.lanes, blocks) : gates_;
     if (tape && spec_.kept_width() > 0) {
       kept_ = place(tape->kept, std::max<std::size_t>(steps, 1), spec_.kept_width());
     }
@@ -241,14 +245,14 @@ class ForwardPass {
     }
   }
 
-  /// bias + W x of a range's steps and rows, into the gates.
+  /// bias + W x of a range's steps and rows.
   void input_product(const kernels::ForwardOperands<T>& a, const kernels::Range& range, std::size_t first) const {
     std::size_t n = first;
     for (std::size_t t = range.step_begin; t < range.step_end; ++t) {
       const std::size_t row_end = std::min(range.row_end, schedule_.active_at(t));
       for (std::size_t row = range.row_begin; row < row_end; ++row, ++n) {
         work_.in[n] = a.x.row(t, row);
-        work_.out[n] = a.gates.row(t, row);
+        work_.out[n] = a.x_sums.row(t, row);
       }
     }
     kernels::AffineOperands<T> product{.shape = spec_.shape,
@@ -256,8 +260,8 @@ class ForwardPass {
                                        .in = work_.in.data() + first,
                                        .out = work_.out.data() + first,
                                        .n = n - first,
-                                       .out_block_stride = a.gates.block_stride,
-                                       .columns = a.gates.row_width,
+                                       .out_block_stride = a.x_sums.block_stride,
+                                       .columns = a.x_sums.row_width,
                                        .block_begin = range.block_begin,
                                        .block_end = range.block_end};
     if (packing_ == nullptr || range.block_begin >= whole_blocks_) return spec_.cell->input.affine(product);
@@ -285,7 +289,7 @@ class ForwardPass {
   const kernels::StateNoise<T>& noise_;
   const PackingOnTheWay<T>* packing_ = nullptr;
   Workspace<T>& work_;
-  History<T> h_, c_, m_, c_new_, gates_, kept_, h_reset_;  ///< of all runs
+  History<T> h_, c_, m_, c_new_, gates_, x_sums_, kept_, h_reset_;  ///< of all runs
   bool gates_kept_ = false;
   std::vector<kernels::ForwardOperands<T>> runs_;
 };

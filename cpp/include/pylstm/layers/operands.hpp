@@ -6,6 +6,7 @@
 
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/sequence.hpp"
+#include "pylstm/kernels/norm_of_inputs.hpp"
 #include "pylstm/layers/row_shares.hpp"
 #include "pylstm/layers/walk.hpp"
 
@@ -55,15 +56,24 @@ struct SequenceGradients {
   std::size_t cut_steps = 0;  ///< truncated BPTT: none comes from after a segment that ends at a multiple; 0: off
 };
 
+/// Memory of `NormOfInputs`.
+template <class T>
+struct NormWorkspace {
+  Buffer<T> panels, transposed, covariance, z_and_v, sums, products;
+  std::vector<kernels::NormedRow<T>> rows;
+};
+
 /// Memory of a layer's calls, kept from one to the next.
 template <class T>
 struct Workspace {
-  Buffer<T> h, c, m, c_new, gates, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset, dh_reset;
+  Buffer<T> h, c, m, c_new, gates, x_sums, dgates, dweights, dc, dh, dm, dh_shortcut, dh_held, dc_held, h_reset,
+      dh_reset;
   Buffer<T> recurrent_transposed, input_transposed, projection_transposed, reset_transposed;
   RowShares shares;  ///< of the last backward pass
   Buffer<T> sums;    ///< its weight gradients, of each group of rows
   std::vector<const T*> in, d;
   std::vector<T*> out;
+  NormWorkspace<T> norm;
 };
 
 }  // namespace pylstm::layers

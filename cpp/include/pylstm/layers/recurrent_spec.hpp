@@ -62,12 +62,8 @@ struct RecurrentSpec {
   /// Whether passes take panels without the weights' means, and these, which may take the place of the others.
   bool centres_weights() const { return cell->centre_weights != nullptr; }
   void centre(const T* panels, T* to) const {
-    for (const kernels::PanelPart& part : {kernels::input_part(shape), kernels::recurrent_part(shape)}) {
-      constexpr std::size_t least = 64 << 10;  // weights: some 20 us of one core
-      ThreadPool::instance().run(shape.padded_units() * part.gates * part.columns / least, [&](const Share& share) {
-        cell->centre_weights({shape, part, panels, to, share.begin(part.columns), share.end(part.columns)});
-      });
-    }
+    centre_part(kernels::input_part(shape), panels, to);
+    centre_part(kernels::recurrent_part(shape), panels, to);
     if (to == panels) return;
     for (std::size_t block = 0; block < shape.blocks(); ++block) {
       const std::size_t begin = block * shape.block_size();
@@ -76,13 +72,24 @@ struct RecurrentSpec {
     }
     std::copy(panels + shape.size(), panels + size(), to + shape.size());
   }
+  void centre_part(const kernels::PanelPart& part, const T* panels, T* to) const {
+    constexpr std::size_t least = 64 << 10;  // weights: some 20 us of one core
+    ThreadPool::instance().run(shape.padded_units() * part.gates * part.columns / least, [&](const Share& share) {
+      cell->centre_weights({shape, part, panels, to, share.begin(part.columns), share.end(part.columns)});
+    });
+  }
+  /// Whether backward goes through the norm of x's product by its inputs.
+  bool norm_of_inputs() const { return cell->normed_rows != nullptr && shape.few_inputs(); }
   /// Width of h: H, or P with a projection.
   std::size_t outputs() const { return shape.recurrent; }
   /// Elements of the rows of h, of those of c and m, of those of the gates in a block, and of what the equations keep.
   std::size_t h_width() const { return shape.padded_recurrent(); }
   std::size_t width() const { return shape.padded_units(); }
   std::size_t gate_width() const { return shape.slots * shape.lanes; }
-  std::size_t kept_width() const { return (cell->kept_of_row + shape.blocks() * cell->kept) * shape.lanes; }
+  std::size_t kept_width() const {
+    const std::size_t of_block = cell->kept + (norm_of_inputs() ? 0 : cell->kept_gates);
+    return (cell->kept_of_row + shape.blocks() * of_block) * shape.lanes;
+  }
 
   /// How a call is cut.
   Plan forward_plan(const Schedule& schedule) const {

@@ -290,7 +290,8 @@ class Stream {
                      .h_reset = h_reset,
                      .input_product_ready = cell.whole_rows,
                      .keep_gates = false,
-                     .kept = {}};
+                     .kept = {},
+                     .x_sums = gates};
     layer.input = {.shape = shape,
                    .panels = panels,
                    .in = layer.in.data(),
