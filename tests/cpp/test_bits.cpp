@@ -159,8 +159,9 @@ void for_each_case(Visit visit) {
     CAPTURE(name(combination));
     visit(random_case<T>(sizes, combination, turn));
   });
-  // 7 inputs and 150 units: dx takes half vectors where there are any, and several chunks of units.
-  for (const Sizes& sizes : {Sizes{7, 7, 5, 17}, Sizes{6, 5, 50, 20}, Sizes{2, 7, 7, 150}})
+  // 5 inputs and 20 units: few for layer norm.  7 inputs and 150 units: dx takes half vectors where there are any, and
+  // several chunks of units.
+  for (const Sizes& sizes : {Sizes{7, 7, 5, 17}, Sizes{4, 7, 5, 20}, Sizes{6, 5, 50, 20}, Sizes{2, 7, 7, 150}})
     for (const Combination& combination : legal_combinations()) {
       if ((quick() || sizes.H > 100) && ++turn % 8 != 0) continue;
       CAPTURE(name(sizes));

@@ -273,6 +273,18 @@ TEST_CASE_TEMPLATE("every size agrees with the reference", T, float, double) {
   });
 }
 
+// Backward goes through the norm of the inputs' product in two ways: 4 I <= H, and otherwise.
+TEST_CASE_TEMPLATE("layer norm agrees with the reference on either side of the border", T, float, double) {
+  std::uint64_t seed = 0;
+  for (const Sizes& sizes : {Sizes{4, 3, 2, 8}, Sizes{4, 3, 2, 7}, Sizes{5, 9, 4, 16}, Sizes{5, 9, 4, 15},
+                             Sizes{7, 7, 5, 20}, Sizes{7, 7, 5, 19}, Sizes{3, 9, 20, 80}, Sizes{3, 9, 20, 79}})
+    for (const Combination& combination : legal_combinations()) {
+      if (!is_layer_norm(combination.variant.cell)) continue;
+      if ((quick() || sizes.H > 64) && seed++ % 8 != 0) continue;
+      check_against_reference<T>(sizes, combination, ++seed);
+    }
+}
+
 TEST_CASE_TEMPLATE("on integers every combination is exact", T, float, double) {
   std::uint64_t seed = 0;
   for (const Sizes& sizes : sizes_for_all_combinations())

@@ -117,12 +117,12 @@ class NormOfInputs {
                                 .dgains = dpanels + gains_at});
     const kernels::PanelShape shape = products();
     const T* const sums_of_group = work_.products.data() + group * shape.size();
-    std::vector<T> less(I * I);
+    std::vector<T> negated(I * I);
     std::vector<const T*> rows(I);
     for (std::size_t i = 0; i < I; ++i) {
-      rows[i] = less.data() + i * I;
+      rows[i] = negated.data() + i * I;
       for (std::size_t k = 0; k < I; ++k) {
-        less[i * I + k] = -sums_of_group[kernels::input_part(shape).index(shape, 0, k, i)] / count();
+        negated[i * I + k] = -sums_of_group[kernels::input_part(shape).index(shape, 0, k, i)] / count();
       }
     }
     const std::vector<const T*> of_w = columns();
