@@ -185,7 +185,7 @@ class BackwardPass {
   }
 
   void transpose_weights(bool wants_inputs) {
-    if (norm_) norm_.prepare();
+    if (wants_inputs && norm_) norm_.prepare();
     if (wants_inputs) inputs_.reserve();
     pool_.run(plan_.product_threads, [&](const Share& share) {
       const auto transpose = [&](const kernels::PanelKernels<T>& kernel, const kernels::PanelShape& shape,

@@ -28,7 +28,7 @@ struct InputGradients {
     kernels.transpose(
         {shape, kernels::input_part(shape), panels, transposed.data(), share.begin(groups), share.end(groups)});
   }
-  /// out[i], of I, from d[i], [slots][S] in each block.
+  /// out[i], of I, from d[i], [slots][S] in each block.  Out of line: a copy at each call would be code for nothing.
   [[gnu::noinline]] void run(const T* const* d, std::size_t d_block_stride, T* const* out, std::size_t n) const {
     if (transposes()) {
       kernels.transposed({.shape = transposed_shape(),
