@@ -39,33 +39,44 @@ inline constexpr bool whole_lines = sizeof(V) == 64;
 template <class T>
 struct Ahead {
   const T* at = nullptr;
-  std::size_t step = 0;   ///< elements from one request to the next
-  std::size_t turns = 0;  ///< that still ask
+  std::size_t step = 0;      ///< elements from one request to the next
+  std::size_t turns = 0;     ///< that still ask
+  std::size_t requests = 0;  ///< of each turn, unless its vectors are whole lines: these ask for `most`
 
-  /// Requests in a turn: with vectors of whole lines it reads 16 lines of weights, and few rows make few tiles.
+  static constexpr std::size_t most = 4;
+  static constexpr std::size_t line = 64 / sizeof(T);
+
+  /// `elements` at `next` over `turns` turns: all lines, as far as `most` in a turn go.  Few rows make few tiles, whose
+  /// turns ask for more.
   template <class V>
-  static constexpr std::size_t requests = whole_lines<V> ? 4 : 1;
-
-  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`, in all of `turns` turns.
+  PYLSTM_INLINE static Ahead spread(const T* next, std::size_t elements, std::size_t turns) {
+    const std::size_t requests = whole_lines<V> ? most : std::min(most, elements / turns / line + 1);
+    return {next, (elements / requests + turns - 1) / turns, turns, requests};
+  }
+  /// Of `elements` at `next`, the share of rows [first, first + R) of `rows`.
   template <class V, std::size_t R>
   PYLSTM_INLINE static Ahead share(const T* next, std::size_t elements, std::size_t first, std::size_t rows,
                                    std::size_t turns) {
-    const std::size_t step = elements / rows * R / turns / requests<V>;
-    return {next + elements / rows * first, step, step > 0 ? turns : 0};
+    return spread<V>(next + elements / rows * first, elements / rows * R, turns);
   }
   /// Every line of `elements` at `next`, as far as `turns` turns go.
   template <class V>
   PYLSTM_INLINE static Ahead lines(const T* next, std::size_t elements, std::size_t turns) {
-    constexpr std::size_t line = 64 / sizeof(T);
-    return {next, line, std::min((elements / line + requests<V> - 1) / requests<V>, turns)};
+    constexpr std::size_t requests = whole_lines<V> ? most : 1;
+    return {next, line, std::min((elements / line + requests - 1) / requests, turns), requests};
   }
   template <class V>
   PYLSTM_INLINE void fetch() {
     if (turns == 0) [[likely]]
       return;
     --turns;
+    if constexpr (whole_lines<V>) {
 #pragma GCC unroll 4
-    for (std::size_t i = 0; i < requests<V>; ++i, at += step) __builtin_prefetch(at, 0, 2);
+      for (std::size_t i = 0; i < most; ++i, at += step) __builtin_prefetch(at, 0, 2);
+    } else {
+#pragma GCC unroll 1
+      for (std::size_t i = 0; i < requests; ++i, at += step) __builtin_prefetch(at, 0, 2);
+    }
   }
 };
 
@@ -101,7 +112,7 @@ class Wanted {
   }
   [[gnu::noinline]] Ahead<T> take(std::size_t turns) {
     const std::size_t size = std::min(share_, next_->size - done_);
-    const Ahead<T> ahead{next_->at + done_, (size / Ahead<T>::template requests<V> + turns - 1) / turns, turns};
+    const Ahead<T> ahead = Ahead<T>::template spread<V>(next_->at + done_, size, turns);
     done_ += size;
     if (done_ == next_->size) ++next_, done_ = 0;
     return ahead;
@@ -124,7 +135,7 @@ constexpr bool asks_ahead(std::size_t weights_bytes) {
 constexpr std::size_t chunk_bytes = 64 << 10;
 /// Of recurrent products, in which few rows pass.
 template <class V>
-inline constexpr std::size_t recurrent_chunk_bytes = whole_lines<V> ? 4 * chunk_bytes : chunk_bytes;
+inline constexpr std::size_t recurrent_chunk_bytes = (whole_lines<V> ? 4 : 2) * chunk_bytes;
 
 /// Long sums go in chunks of so many k, of about `bytes` of weights: a multiple of `lanes`, and even.  Between chunks
 /// the sums wait in memory, which rounds nothing.
