@@ -293,8 +293,8 @@ Case<Real> sparse_integer_case(const Sizes& s, const Combination& c, double list
 
 /// Around every vector width, tile height and threshold of the kernels, then sequences of several chunks: the products
 /// over time take 256 rows at a time (from 129 rows on one step, whose gates' gradients may not be overwritten by those
-/// of the step before), weight gradients 128 rows and 63 inputs, the input product 64 steps; weights of more than 64
-/// KiB a block go in chunks (800 units).
+/// of the step before), weight gradients 128 rows and 63 inputs, the input product 64 steps; transposed
+/// weights of more than 128 KiB a group go in chunks (800 units).
 template <class Visit>
 void for_each_size(Visit visit) {
   using List = std::vector<std::size_t>;

@@ -302,7 +302,7 @@ TEST_CASE_TEMPLATE("steps in calls of their own give the bits of the sequence", 
 TEST_CASE_TEMPLATE("rows in calls of their own give the bits of the batch", T, float, double) {
   for (const std::string& isa : pylstm::available_isas()) {
     CAPTURE(isa);
-    for_each_case<T>([&](const Case<T>& a) {
+    const auto check_rows = [&](const Case<T>& a) {
       const auto& p = a.problem;
       const Pass<T> whole = run(a, isa);
       const std::size_t borders[] = {0, p.N / 4, p.N / 2, p.N};
@@ -319,7 +319,13 @@ TEST_CASE_TEMPLATE("rows in calls of their own give the bits of the batch", T, f
         check(part.back.d.h0, whole.back.d.h0, p.width());
         check(part.back.d.c0, whole.back.d.c0, p.H);
       }
-    });
+    };
+    for_each_case<T>(check_rows);
+    // 4 rows take weights of more than 128 (AVX2) or 256 KiB (AVX-512) a block in chunks, 1 row takes them whole.
+    if (quick()) continue;
+    for (const std::size_t inputs : {3U, 50U}) {
+      check_rows(random_case<T>(Sizes{2, 4, inputs, 1600}, combinations_on_record[1], inputs));
+    }
   }
 }
 
