@@ -7,7 +7,6 @@
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "pylstm/base/errors.hpp"
 #include "pylstm/network/network.hpp"
@@ -35,14 +34,11 @@ class AnyNetwork {
   const network::Config& config() const {
     return std::visit([](const auto& n) -> const network::Config& { return n->config(); }, net);
   }
-  std::vector<network::ParameterInfo> infos() const {
-    return std::visit([](const auto& n) { return n->parameter_infos(); }, net);
-  }
 
   /// A copy that streams share and nobody changes; a new one if the network has changed since the last.
   template <class T>
   std::shared_ptr<const network::Network<T>> frozen() const {
-    const std::unique_lock lock(mutex);
+    const std::unique_lock lock(mutex_);
     auto copy = std::static_pointer_cast<const network::Network<T>>(frozen_.lock());
     if (copy == nullptr) {
       copy = std::make_shared<const network::Network<T>>(*std::get<std::unique_ptr<network::Network<T>>>(net));
@@ -51,17 +47,18 @@ class AnyNetwork {
     return copy;
   }
 
+  std::shared_lock<std::shared_mutex> lock_to_read() const { return std::shared_lock(mutex_); }
   /// For who is about to change the network: the lock, and streams opened from now on see the change.
   std::unique_lock<std::shared_mutex> lock_to_change() {
-    std::unique_lock lock(mutex);
+    std::unique_lock lock(mutex_);
     frozen_.reset();
     return lock;
   }
 
   Variant net;
-  mutable std::shared_mutex mutex;
 
  private:
+  mutable std::shared_mutex mutex_;
   mutable std::weak_ptr<const void> frozen_;
 };
 

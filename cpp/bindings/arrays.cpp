@@ -16,11 +16,19 @@ std::ostream& operator<<(std::ostream& text, Shape shape) {
 namespace {
 
 py::array as_array(const py::handle& argument, const char* name) {
-  if (py::isinstance<py::array>(argument)) return py::reinterpret_borrow<py::array>(argument);
+  if (py::isinstance<py::array>(argument)) {
+    // NumPy's own array, which all but few are, has no mask.
+    if (Py_TYPE(argument.ptr()) != py::detail::npy_api::get().PyArray_Type_ && py::hasattr(argument, "mask")) {
+      throw py::type_error(std::string(name) + " is a masked array, expected one without missing values");
+    }
+    return py::reinterpret_borrow<py::array>(argument);
+  }
   try {
     return py::module_::import("numpy").attr("asarray")(argument);
   } catch (const py::error_already_set& error) {
-    if (error.matches(PyExc_ValueError)) throw py::value_error(std::string(name) + ": " + error.what());
+    const std::string message = std::string(name) + ": " + py::str(error.value()).cast<std::string>();
+    if (error.matches(PyExc_ValueError)) throw py::value_error(message);
+    if (error.matches(PyExc_TypeError) || error.matches(PyExc_RuntimeError)) throw py::type_error(message);
     throw;
   }
 }
@@ -38,6 +46,10 @@ py::array real_array(const py::handle& argument, const char* name) {
                          ", expected float32 or float64");
   }
   return array;
+}
+
+bool is_flag(const py::handle& value) {
+  return PyBool_Check(value.ptr()) || py::isinstance(value, py::module_::import("numpy").attr("bool_"));
 }
 
 bool is_double(const py::array& x) { return x.dtype().kind() != 'f' || x.itemsize() == 8; }
@@ -227,7 +239,7 @@ std::vector<std::size_t> lengths(const py::handle& argument, std::size_t rows, s
   const py::array array = as_array(argument, "lengths");
   const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u') {
-    if (array.size() == 0 && rows == 0) return {};
+    if (array.size() == 0 && array.ndim() == 1 && rows == 0) return {};  // of [] NumPy does not know what it lacks
     throw py::type_error("lengths has dtype " + py::str(static_cast<py::object>(array.dtype())).cast<std::string>() +
                          ", expected integers");
   }

@@ -39,6 +39,9 @@ struct Shape : std::span<const py::ssize_t> {
 /// widths are not.
 py::array real_array(const py::handle& argument, const char* name);
 
+/// Whether it is True or False, of Python or of NumPy.
+bool is_flag(const py::handle& value);
+
 /// Whether the computation is in double: decided by x (integers and bools count as float64).
 bool is_double(const py::array& x);
 

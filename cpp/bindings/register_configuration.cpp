@@ -39,13 +39,14 @@ void register_configuration(py::module_& module) {
   module.def("isas_available", &available_isas);
   module.def("get_num_threads", [] { return ThreadPool::instance().threads(); });
   module.def("set_num_threads", [](const py::object& num_threads) {
-    if (!PyIndex_Check(num_threads.ptr()) || py::isinstance<py::bool_>(num_threads)) {
+    if (!PyIndex_Check(num_threads.ptr()) || is_flag(num_threads)) {
       throw py::type_error(std::string("num_threads is ") + Py_TYPE(num_threads.ptr())->tp_name +
                            ", expected an integer");
     }
-    const py::ssize_t count = PyNumber_AsSsize_t(num_threads.ptr(), PyExc_OverflowError);
+    const py::ssize_t count = PyNumber_AsSsize_t(num_threads.ptr(), nullptr);  // what is larger counts as the largest
     if (count == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-    require(count >= 1, "num_threads is ", count, ", expected at least 1");
+    require(count >= 1 && count <= py::ssize_t{ThreadPool::most}, "num_threads is ",
+            py::str(num_threads).cast<std::string>(), ", expected 1 to ", ThreadPool::most);
     ThreadPool::instance().set_threads(static_cast<std::size_t>(count));
   });
   module.def("activation", [](const std::string& kind, const py::array& x) -> py::array {

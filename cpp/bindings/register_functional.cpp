@@ -155,6 +155,7 @@ double checked_clip(const py::object& argument) {
   if (argument.is_none()) return std::numeric_limits<double>::infinity();
   double clip = 0;
   try {
+    if (is_flag(argument)) throw py::cast_error();
     clip = argument.cast<double>();
   } catch (const py::cast_error&) {
     throw py::type_error("cell_clip is " + py::repr(argument).cast<std::string>() + ", expected a positive number");
@@ -175,6 +176,9 @@ std::optional<cells::Activations> checked_activations(const py::object& argument
     const auto& [name, alpha, beta] = given[i];
     cells::Function& function = *roles.at(i);
     function = from_name("activation", cells::function_names, name);
+    const std::size_t numbers = beta ? 2 : alpha ? 1 : 0, most = cells::parameters_of(function.kind);
+    require(numbers <= most, "activation ", name, " is given ", numbers, numbers == 1 ? " number" : " numbers",
+            ", expected ", most == 0 ? "none" : "at most alpha");
     if (alpha) function.alpha = *alpha;
     if (beta) function.beta = *beta;
   }
@@ -262,6 +266,10 @@ Arguments check(const CellRequest& cell, const py::object& x, bool one_step, con
             "weight_hr has shape ", Shape(*a.weight_hr), ", expected (proj_size, hidden_size)");
     a.P = extent(*a.weight_hr, 0);
     a.H = extent(*a.weight_hr, 1);
+    const bool fits_hh = has_shape(a.weight_hh, {signed_size(checked_product(G, a.H)), signed_size(a.P)});
+    const std::size_t of_ih = from_ih ? extent(a.weight_ih, 0) / G : a.H;
+    require(fits_hh || of_ih == a.H, "weight_hr has shape ", Shape(*a.weight_hr), ", expected (proj_size, ", of_ih,
+            "): one column for each unit that weight_ih has");
   }
   const py::ssize_t I = signed_size(a.I), H = signed_size(a.H), N = signed_size(a.N);
   const py::ssize_t rows = signed_size(checked_product(G, a.H)), W = a.P > 0 ? signed_size(a.P) : H;

@@ -15,12 +15,15 @@
 namespace pylstm::bindings {
 namespace {
 
+std::vector<py::ssize_t> shape_of(const network::ParameterInfo& info) {
+  const std::vector<std::size_t> shape = info.shape();
+  return {shape.begin(), shape.end()};
+}
+
 template <class T>
 py::array_t<T> export_parameter(const network::Network<T>& net, std::size_t index, const network::ParameterInfo& info,
                                 const Buffer<T>& flat) {
-  std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(info.rows)};
-  if (info.columns != 0) shape.push_back(static_cast<py::ssize_t>(info.columns));
-  py::array_t<T> values = result<T>(shape);
+  py::array_t<T> values = result<T>(shape_of(info));
   net.get(index, flat, values.mutable_data());
   return values;
 }
@@ -44,9 +47,7 @@ Buffer<T> import_all(const network::Network<T>& net, const py::dict& parameters,
     const char* const name = infos[i].name.c_str();
     require(parameters.contains(name), what, " lacks \"", name, "\"");
     const py::array array = real_array(parameters[name], name);
-    std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(infos[i].rows)};
-    if (infos[i].columns != 0) shape.push_back(static_cast<py::ssize_t>(infos[i].columns));
-    require_shape(array, name, shape, "the network's");
+    require_shape(array, name, shape_of(infos[i]), "the network's");
     net.set(i, flat, contiguous<T>(array).data());
   }
   return flat;
@@ -55,7 +56,7 @@ Buffer<T> import_all(const network::Network<T>& net, const py::dict& parameters,
 /// `field` from a Python object of its kind: True is no number, 1.0 no size.
 template <class Field>
 void read_field(const char* name, const py::handle& value, Field& field) {
-  const bool flag = PyBool_Check(value.ptr()) || py::isinstance(value, py::module_::import("numpy").attr("bool_"));
+  const bool flag = is_flag(value);
   if (flag != std::is_same_v<Field, bool>) {
     throw py::type_error(std::string(name) + " is " + py::repr(value).cast<std::string>() + ", expected " +
                          (flag ? "no bool" : "True or False"));
@@ -89,8 +90,7 @@ py::dict architecture_of(const network::Config& config) {
 py::dict shapes(const std::vector<network::ParameterInfo>& infos) {
   py::dict shapes;
   for (const network::ParameterInfo& info : infos) {
-    shapes[info.name.c_str()] =
-        info.columns == 0 ? py::tuple(py::make_tuple(info.rows)) : py::tuple(py::make_tuple(info.rows, info.columns));
+    shapes[info.name.c_str()] = py::tuple(py::cast(info.shape()));
   }
   return shapes;
 }
@@ -107,14 +107,6 @@ std::unique_ptr<Samples> checked_samples(const AnyNetwork& any, const py::object
 
 bool reads_every_step(const AnyNetwork& any) { return any.config().pooling == network::Pooling::none; }
 
-/// Checks what belongs to the items of x: `width` numbers for each sequence or, `every_step`, for each of its steps.
-std::unique_ptr<Samples> checked_items(const py::object& items, const char* name, const train::SampleView& x,
-                                       std::size_t width, bool every_step) {
-  std::unique_ptr<Samples> found = samples(items, name);
-  train::check_items(name, found->view, x, width, every_step);
-  return found;
-}
-
 /// Sequences with their targets and weights.
 struct Learnt {
   std::unique_ptr<Samples> x, y, weights;  ///< weights may be null
@@ -123,11 +115,11 @@ struct Learnt {
          const py::object& weight_data)
       : x(checked_samples(any, x_data)) {
     const bool every_step = reads_every_step(any);
-    y = checked_items(y_data, "y", x->view, loss.targets(any.config().outputs), every_step);
+    y = samples(y_data, "y");
+    train::check_items("y", y->view, x->view, loss.targets(any.config().outputs), every_step);
     if (weight_data.is_none()) return;
-    const bool by_step =
-        every_step && (py::isinstance<py::list>(weight_data) || py::cast<py::array>(weight_data).ndim() == 3);
-    weights = checked_items(weight_data, "sample_weight", x->view, 1, by_step);
+    weights = samples(weight_data, "sample_weight");
+    train::check_weights("sample_weight", weights->view, x->view, every_step);
   }
 
   std::optional<train::SampleView> weight_view() const { return weights ? std::optional(weights->view) : std::nullopt; }
@@ -190,12 +182,19 @@ py::array predict(const AnyNetwork& any, const py::object& x, const py::object& 
         py::array_t<T> out = result<T>(shape);
         T* const data = out.mutable_data();
         without_gil([&](Interrupt& interrupt) {
-          const std::shared_lock lock(any.mutex);
+          const auto lock = any.lock_to_read();
           train::predict(*net, view, chosen, data, interrupt, flat ? starts.data() : nullptr);
         });
         return out;
       },
       any.net);
+}
+
+/// What `lock()` gives, waited for without the GIL: who has the network may be waiting for that.
+template <class Lock>
+auto wait_for(const Lock& lock) {
+  const py::gil_scoped_release release;
+  return lock();
 }
 
 /// Trains one network; keeps it alive.
@@ -243,7 +242,7 @@ class AnyTrainer {
     return std::visit(
         [&]<class T>(const std::unique_ptr<network::Network<T>>& net) {
           return without_gil([&](Interrupt& interrupt) {
-            const std::shared_lock lock(network->mutex);
+            const auto lock = network->lock_to_read();
             return train::mean_loss(*net, loss_, learnt.x->view, learnt.y->view, learnt.weight_view(), chosen.get(),
                                     interrupt);
           });
@@ -252,13 +251,15 @@ class AnyTrainer {
   }
 
   py::dict get_state() const {
+    const auto lock = wait_for([&] { return network->lock_to_read(); });
     return std::visit(
         [](const auto& t) {
+          const auto& [first, second, updates] = t->optimiser().state();
           py::dict moments, state;
-          if (t->optimiser().first.size()) moments["first"] = export_all(t->network(), t->optimiser().first);
-          if (t->optimiser().second.size()) moments["second"] = export_all(t->network(), t->optimiser().second);
-          state["n_updates"] = t->optimiser().updates;
-          if (t->latest.size()) state["latest"] = export_all(t->network(), t->latest);
+          if (first.size()) moments["first"] = export_all(t->network(), first);
+          if (second.size()) moments["second"] = export_all(t->network(), second);
+          state["n_updates"] = updates;
+          if (t->latest().size()) state["latest"] = export_all(t->network(), t->latest());
           state["moments"] = moments;
           return state;
         },
@@ -268,45 +269,45 @@ class AnyTrainer {
   void set_state(const py::dict& state) {
     std::visit(
         [&]<class T>(std::unique_ptr<train::Trainer<T>>& t) {
-          const std::size_t updates = state["n_updates"].cast<std::size_t>();
+          train::OptimiserState<T> found{.first = {}, .second = {}, .updates = state["n_updates"].cast<std::size_t>()};
           const py::dict moments = state["moments"].cast<py::dict>();
-          Buffer<T> first, second, latest;
-          if (state.contains("latest"))
-            latest = import_all(t->network(), state["latest"].template cast<py::dict>(), "latest");
-          if (t->optimiser().first.size())
-            first = import_all(t->network(), moments["first"].template cast<py::dict>(), "first");
-          if (t->optimiser().second.size()) {
-            second = import_all(t->network(), moments["second"].template cast<py::dict>(), "second");
-          }
-          // Whoever has the lock may be waiting for the GIL.
-          const py::gil_scoped_release release;
-          const std::unique_lock lock(network->mutex);
-          t->optimiser().first = std::move(first);
-          t->optimiser().second = std::move(second);
-          t->optimiser().updates = updates;
-          t->latest = std::move(latest);
+          const auto read = [&](const py::dict& from, const char* name, Buffer<T>& to) {
+            to = import_all(t->network(), from[name].template cast<py::dict>(), name);
+          };
+          if (t->optimiser().state().first.size()) read(moments, "first", found.first);
+          if (t->optimiser().state().second.size()) read(moments, "second", found.second);
+          Buffer<T> latest;
+          if (state.contains("latest")) read(state, "latest", latest);
+          const auto lock = wait_for([&] { return network->lock_to_change(); });
+          t->optimiser().set_state(std::move(found));
+          t->set_latest(std::move(latest));
         },
         trainer);
   }
 
   double learning_rate() const {
-    return std::visit([](const auto& t) { return t->optimiser().config.learning_rate; }, trainer);
+    return std::visit([](const auto& t) { return t->optimiser().config().learning_rate; }, trainer);
   }
   double alpha() const {
-    return std::visit([](const auto& t) { return t->optimiser().config.alpha; }, trainer);
+    return std::visit([](const auto& t) { return t->optimiser().config().alpha; }, trainer);
   }
-  void set_alpha(double value) {
-    require(value >= 0, "alpha is ", value, ", expected a number >= 0");
-    std::visit([&](auto& t) { t->optimiser().config.alpha = value; }, trainer);
-  }
-  void set_learning_rate(double value) {
-    require(value > 0, "learning_rate is ", value, ", expected a positive number");
-    std::visit([&](auto& t) { t->optimiser().config.learning_rate = value; }, trainer);
-  }
+  void set_learning_rate(double value) { set(&train::OptimiserConfig::learning_rate, value); }
+  void set_alpha(double value) { set(&train::OptimiserConfig::alpha, value); }
 
   std::shared_ptr<AnyNetwork> network;
 
  private:
+  void set(double train::OptimiserConfig::* field, double value) {
+    const auto lock = wait_for([&] { return network->lock_to_change(); });
+    std::visit(
+        [&](auto& t) {
+          train::OptimiserConfig config = t->optimiser().config();
+          config.*field = value;
+          t->optimiser().configure(config);
+        },
+        trainer);
+  }
+
   train::Loss loss_;
   std::variant<std::unique_ptr<train::Trainer<float>>, std::unique_ptr<train::Trainer<double>>> trainer;
 };
@@ -352,6 +353,7 @@ void register_network(py::module_& module) {
           py::arg("seed"))
       .def("get_parameters",
            [](const AnyNetwork& n) {
+             const auto lock = wait_for([&] { return n.lock_to_read(); });
              return std::visit([](const auto& net) { return export_all(*net, net->parameters()); }, n.net);
            })
       .def(
@@ -360,8 +362,7 @@ void register_network(py::module_& module) {
             std::visit(
                 [&](auto& net) {
                   auto flat = import_all(*net, parameters, "parameters");
-                  const py::gil_scoped_release release;  // who trains it holds the lock, and may want the GIL
-                  const auto lock = n.lock_to_change();
+                  const auto lock = wait_for([&] { return n.lock_to_change(); });
                   net->parameters() = std::move(flat);
                 },
                 n.net);
@@ -381,7 +382,7 @@ void register_network(py::module_& module) {
                             .delta = delta,
                             .quantiles = std::move(quantiles),
                             .label_smoothing = label_smoothing};
-             config.optimiser = {.solver = train::solver_from_name(solver),
+             config.optimiser = {.solver = from_name("solver", train::solver_names, solver),
                                  .learning_rate = learning_rate,
                                  .momentum = momentum,
                                  .nesterov = nesterov,

@@ -34,11 +34,11 @@ function(pylstm_add_dispatch)
                VISIBILITY_INLINES_HIDDEN ON
                INTERPROCEDURAL_OPTIMIZATION OFF # would inline one ISA's code into another's
   )
-  # Plans and walks gain nothing from -O3, loops of pooling by its vectors alone.
+  # Plans and walks; loops of pooling gain from the vectors of -O3.
   set_source_files_properties(
     ${PYLSTM_SOURCES}/src/templates.cpp
     PROPERTIES COMPILE_OPTIONS
-               "$<$<AND:$<CONFIG:Release>,$<NOT:$<CXX_COMPILER_ID:MSVC>>>:-O2;$<$<CXX_COMPILER_ID:GNU>:-fvect-cost-model=dynamic>>"
+               "${PYLSTM_SMALL_RELEASE};$<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU>>:-fvect-cost-model=dynamic>"
   )
   target_link_libraries(pylstm_dispatch PUBLIC pylstm_core)
   target_compile_definitions(pylstm_dispatch PUBLIC PYLSTM_DISPATCH=1)

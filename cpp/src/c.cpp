@@ -61,8 +61,8 @@ pylstm_status guarded(const Body& body) noexcept {
 
 template <class From>
 void load(const From& from, pylstm_model** model) {
-  std::string description = pylstm::io::to_json(pylstm::io::describe(from));
-  *model = new pylstm_model{pylstm::io::load_any(from), std::move(description)};
+  auto [network, description] = pylstm::io::load_described(from);
+  *model = new pylstm_model{std::move(network), pylstm::io::to_json(description)};
 }
 
 /// Elements of y; std::length_error where that is no size.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "combinations.hpp"
@@ -49,7 +50,37 @@ void check_close(const char* what, const std::vector<T>& one, const std::vector<
   CHECK(error <= tolerance * static_cast<double>(std::numeric_limits<T>::epsilon()) * largest);
 }
 
+/// Fails once, in whichever thread.
+struct Failing {
+  inline static std::atomic<bool> fails = false;
+
+  template <class T>
+  static void gemm(bool transposed, std::size_t m, std::size_t n, std::size_t k, const T* a, const T* b, T* c) {
+    if (fails.exchange(false)) throw std::runtime_error("no product");
+    Loops::gemm(transposed, m, n, k, a, b, c);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("what a BLAS throws reaches the caller, and the next call is whole") {
+  const Sizes sizes{.T = 70, .N = 5, .I = 60, .H = 37};
+  const pylstm::kernels::KernelTable<double> table =
+      pylstm::blas::kernel_table<Failing>(pylstm::active_kernels<double>());
+  const Threads two(2);
+  const Case<double> a = random_case<double>(sizes, {Lengths::absent, false, Initial::h0, true, Incoming::all}, 1);
+  FastLayer<double> layer(table, a.problem);
+  const LayerOutputs<double> y = layer.forward(a.problem, Mode::training);
+  const LayerGradients<double> g = layer.backward(a);
+  for (int round = 0; round < 5; ++round) {
+    Failing::fails = true;
+    CHECK_THROWS_WITH_AS(layer.forward(a.problem, Mode::training), "no product", std::runtime_error);
+    CHECK(same_bits(layer.forward(a.problem, Mode::training).y, y.y));
+    Failing::fails = true;
+    CHECK_THROWS_WITH_AS(layer.backward(a), "no product", std::runtime_error);
+    CHECK(same_bits(layer.backward(a).d.weight_ih, g.d.weight_ih));
+  }
+}
 
 TEST_CASE_TEMPLATE("products of a BLAS give what the engine's do", T, float, double) {
   // From 48 inputs on their product goes ahead of the steps; 350 rows are two chunks, and enough for two threads.

@@ -2,12 +2,17 @@
 /// is not whole and consistent is rejected, whatever is wrong with it.
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#if !defined(_WIN32)
+#include <sys/stat.h>
+#endif
 
 #include "folder.hpp"
 #include "networks.hpp"
@@ -277,6 +282,44 @@ TEST_CASE("what the system does not give is an error of its own") {
   CHECK_THROWS_AS(io::load<float>(folder.path / "nowhere"), std::system_error);
   CHECK_THROWS_AS(io::load<float>(folder.path), std::system_error);
   CHECK_THROWS_AS(io::save(Network<float>({}), folder.path / "nowhere" / "model"), std::system_error);
+  const auto code = [](const fs::path& path) {
+    try {
+      io::load<float>(path);
+    } catch (const std::system_error& error) {
+      return error.code().value();
+    }
+    return 0;
+  };
+  CHECK(code(folder.path / "nowhere") == ENOENT);
+#if !defined(_WIN32)
+  CHECK(code(folder.path / std::string(300, 'x')) == ENAMETOOLONG);
+#endif
+}
+
+TEST_CASE("what is no file is not replaced, and a file keeps its permissions") {
+  const Folder folder;
+  const Network<float> network({});
+  CHECK_THROWS_AS(io::save(network, folder.path), std::system_error);
+#if !defined(_WIN32)
+  const fs::path pipe = folder.path / "pipe", path = folder.path / "model";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THROWS_AS(io::save(network, pipe), std::system_error);
+  CHECK(fs::is_fifo(pipe));
+  io::save(network, path);
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+  io::save(network, path);
+  CHECK(fs::status(path).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 2);
+#endif
+}
+
+TEST_CASE("a network and its description come from one reading") {
+  const Folder folder;
+  io::save(Network<double>({.hidden_sizes = {3}}), folder.path / "model", R"({"kind": "test"})");
+  const auto [network, description] = io::load_described(folder.path / "model");
+  CHECK(network.index() == 1);
+  CHECK(description.config.hidden_sizes == std::vector<std::size_t>{3});
+  CHECK(description.task == R"({"kind":"test"})");
 }
 
 TEST_CASE("a failed write leaves the old file and nothing else") {

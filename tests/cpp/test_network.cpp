@@ -485,6 +485,15 @@ TEST_CASE("no samples, no steps") {
   CHECK(outputs(network, random_batch<double>(config, 4, 0, 1), As::training).empty());
 }
 
+TEST_CASE("a parameter that is not there, or a buffer of another size, is refused") {
+  Network<float> network(Config{});
+  std::vector<float> values(network.parameters().size());
+  Buffer<float> other(1);
+  CHECK_THROWS_AS(network.get(99, network.parameters(), values.data()), std::invalid_argument);
+  CHECK_THROWS_AS(network.get(0, other, values.data()), std::invalid_argument);
+  CHECK_THROWS_AS(network.set(0, other, values.data()), std::invalid_argument);
+}
+
 TEST_CASE("impossible configurations are refused by name") {
   const auto make = [](Config config) { Network<float> network(std::move(config)); };
   CHECK_THROWS_WITH_AS(make({.inputs = 0}), "inputs is 0, expected at least 1", std::invalid_argument);
@@ -499,6 +508,17 @@ TEST_CASE("impossible configurations are refused by name") {
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(pylstm::from_name("merge", pylstm::network::merge_names, "average"),
                        "merge is \"average\", expected one of \"concat\", \"sum\"", std::invalid_argument);
-  CHECK_THROWS_AS(make({.inputs = std::numeric_limits<std::size_t>::max() / 8}), std::length_error);
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  for (const Config& huge : {Config{.inputs = most / 8}, Config{.inputs = most}, Config{.hidden_sizes = {most}},
+                             Config{.projection = most}, Config{.outputs = most}, Config{.outputs = most / 8},
+                             Config{.hidden_sizes = {std::size_t{1} << 30, std::size_t{1} << 30}},
+                             Config{.inputs = std::size_t{1} << 40, .vocabulary = std::size_t{1} << 24}}) {
+    CHECK_THROWS_AS(make(huge), std::length_error);
+    CHECK_THROWS_AS(Network<float>::parameters_of(huge), std::length_error);
+  }
+  CHECK_THROWS_WITH_AS(make({.vocabulary = (std::size_t{1} << 24) + 1}),
+                       "vocabulary is 16777217, expected at most 16777216: x holds tokens as numbers of its precision",
+                       std::invalid_argument);
+  CHECK_NOTHROW(Network<double>::parameters_of({.vocabulary = (std::size_t{1} << 24) + 1}));
   CHECK_THROWS_AS(pylstm::set_isa("abacus"), std::invalid_argument);
 }

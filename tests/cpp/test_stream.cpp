@@ -248,6 +248,8 @@ TEST_CASE_TEMPLATE("a row that is reset begins anew, the others go on", T, float
         CHECK(std::equal(row.begin(), row.end(), outputs.begin() + static_cast<std::ptrdiff_t>(2 * O)));
       }
     }
+    CHECK_THROWS_AS(stream.reset(rows), std::invalid_argument);
+    CHECK_THROWS_AS(stream.steps(rows), std::invalid_argument);
     CHECK(stream.steps(2) == 4);
     CHECK(stream.steps(1) == 7);
     stream.reset();

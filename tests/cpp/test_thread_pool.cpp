@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -159,6 +160,27 @@ TEST_CASE("a call within a share is one share, on its caller") {
   });
   CHECK(inner == 3);
   CHECK(alone == 3);
+  CHECK(shares(3) == 3);
+}
+
+TEST_CASE("what a share throws reaches the caller once all have ended, and the pool goes on") {
+  const Threads scope(3);
+  for (const std::size_t thrower : {0U, 1U, 2U}) {
+    CAPTURE(thrower);
+    std::atomic<int> ended{0};
+    const auto run = [&] {
+      ThreadPool::instance().run(3, [&](const Share& share) {
+        if (share.index == thrower) throw std::runtime_error("share");
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        ++ended;
+      });
+    };
+    CHECK_THROWS_WITH_AS(run(), "share", std::runtime_error);
+    CHECK(ended == 2);
+    CHECK(visits(3, 10) == std::vector<int>(10, 1));
+    CHECK(shares(3) == 3);
+  }
+  CHECK_THROWS_AS(ThreadPool::instance().run(3, [](const Share& share) { throw share.index; }), std::size_t);
   CHECK(shares(3) == 3);
 }
 

@@ -198,9 +198,9 @@ TEST_CASE_TEMPLATE("each optimiser makes the steps of its formula", T, float, do
             for (double& g : clipped) g *= clip;
             ++plain.t;
             plain.update("p", expected, clipped, decays ? alpha : 0);
-            optimiser.advance();
-            optimiser.update(p.data(), gradient.data(), 0, 20, clip, decays);
-            optimiser.update(p.data(), gradient.data(), 20, size - 20, clip, decays);
+            optimiser.advance(clip);
+            optimiser.update(p.data(), gradient.data(), 0, 20, decays);
+            optimiser.update(p.data(), gradient.data(), 20, size - 20, decays);
           }
           double worst = 0;
           for (std::size_t k = 0; k < size; ++k)
@@ -260,16 +260,37 @@ TEST_CASE("settings that no optimiser can use are refused") {
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   for (const OptimiserConfig& bad :
        {OptimiserConfig{.learning_rate = infinity}, OptimiserConfig{.momentum = nan}, OptimiserConfig{.beta_1 = 1},
-        OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.rho = 3}}) {
+        OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.epsilon = 0},
+        OptimiserConfig{.epsilon = 1e-50}, OptimiserConfig{.epsilon = infinity}, OptimiserConfig{.rho = 3},
+        OptimiserConfig{.alpha = infinity}, OptimiserConfig{.learning_rate = 1e40}}) {
     CHECK_THROWS_AS(Trainer<float>(network, {.optimiser = bad}), std::invalid_argument);
+    Trainer<float> trainer(network, {});
+    CHECK_THROWS_AS(trainer.optimiser().configure(bad), std::invalid_argument);
+    CHECK(trainer.optimiser().config().learning_rate == OptimiserConfig{}.learning_rate);
   }
+  Network<double> of_doubles(config);
+  CHECK_NOTHROW(Trainer<double>(of_doubles, {.optimiser = {.epsilon = 1e-50}}));
+  CHECK_THROWS_AS(Trainer<float>(network, {}).optimiser().configure({.solver = Solver::sgd}), std::invalid_argument);
+}
+
+TEST_CASE("a state of another size is refused and changes nothing") {
+  Network<float> network(Config{});
+  Trainer<float> trainer(network, {.averaging = 0.5});
+  CHECK_THROWS_AS(trainer.set_latest(Buffer<float>(1)), std::invalid_argument);
+  CHECK(trainer.latest().size() == 0);
+  const std::size_t size = network.parameters().size();
+  CHECK_THROWS_AS(trainer.optimiser().set_state({.first = Buffer<float>(size, 0.F), .second = {}, .updates = 1}),
+                  std::invalid_argument);
+  CHECK(trainer.optimiser().state().updates == 0);
+  CHECK(trainer.optimiser().state().second.size() == size);
 }
 
 TEST_CASE("samples that do not fit the network or each other are refused where the call enters") {
   const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
   Network<double> network(config);
   network.initialize(1);
-  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  for (double& y : samples.y) y = std::abs(y);  // which serves as weights, too
   const Buffer<double> before = network.parameters();
   Interrupt never;
   std::vector<double> out(12);
@@ -291,6 +312,14 @@ TEST_CASE("samples that do not fit the network or each other are refused where t
   refused("y has 1 features, expected 2", [](Batches& b) { b.y.features = 1; });
   refused("y[0] has 5 steps, expected 1", [](Batches& b) { b.y.steps = 5; });
   refused("weights has 2 features, expected 1", [](Batches& b) { b.weights->features = 2; });
+  const double negative[] = {1, 1, 1, 1, -1, 1}, infinite[] = {1, 1, 1, 1, 1, std::numeric_limits<double>::infinity()},
+               no_numbers[] = {1, 1, std::numeric_limits<double>::quiet_NaN(), 1, 1, 1};
+  for (const double* const weights : {negative, infinite, no_numbers}) {
+    refused(", expected finite numbers >= 0", [&](Batches& b) {
+      b.weights->data = weights;
+      b.weights->sample_stride = sizeof(double);
+    });
+  }
   refused("sample 6 is wanted, expected 0 to 6 - 1", [](Batches& b) { b.order[1] = 6; });
   refused("batch_size is 0", [](Batches& b) { b.batch_size = 0; });
 
@@ -309,7 +338,7 @@ TEST_CASE("a label that no output has is refused") {
   const Config config{.inputs = 2, .hidden_sizes = {4}, .outputs = 3};
   Network<double> network(config);
   network.initialize(1);
-  for (const double label : {-1.0, 3.0, std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double label : {-1.0, 3.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
     Samples<double> samples = random_samples<double>({.inputs = 2, .outputs = 1}, 3, 4, 1);
     samples.y = {0, label, 2};
     Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
@@ -413,7 +442,7 @@ TEST_CASE("a batch without weight is skipped") {
   const double loss_of_all = run_epoch(all, samples.batches(2));
   CHECK(loss_of_all == run_epoch(some, without));
   CHECK(same_bits(first.parameters(), second.parameters()));
-  CHECK(all.optimiser().updates == 2);
+  CHECK(all.optimiser().state().updates == 2);
 
   samples.weights = {0, 0, 0, 0, 0, 0};
   CHECK(run_epoch(all, samples.batches(2)) == 0);
@@ -475,7 +504,7 @@ TEST_CASE("an interrupted epoch leaves the parameters of its last complete batch
       Trainer<float> to_there(other, {});
       run_epoch(to_there, part(0, done));
       CHECK(same_bits(network.parameters(), other.parameters()));
-      CHECK(trainer->optimiser().updates == done / batch_size);
+      CHECK(trainer->optimiser().state().updates == done / batch_size);
 
       run_epoch(*trainer, part(done, samples_in_all));
       CHECK(same_bits(network.parameters(), whole.parameters()));
@@ -502,8 +531,8 @@ TEST_CASE_TEMPLATE("a loss or a gradient that is not finite leaves its batch una
     good.order.resize(4);
     CHECK(std::isfinite(run_epoch(until_then, good)));
     CHECK(same_bits(network.parameters(), other.parameters()));
-    CHECK(same_bits(trainer.optimiser().first, until_then.optimiser().first));
-    CHECK(trainer.optimiser().updates == 2);
+    CHECK(same_bits(trainer.optimiser().state().first, until_then.optimiser().state().first));
+    CHECK(trainer.optimiser().state().updates == 2);
   }
 }
 
@@ -518,7 +547,7 @@ TEST_CASE("an epoch without samples changes nothing") {
 }
 
 TEST_CASE("impossible settings of a trainer are refused") {
-  CHECK_THROWS_AS(pylstm::train::solver_from_name("guess"), std::invalid_argument);
+  CHECK_THROWS_AS(pylstm::from_name("solver", pylstm::train::solver_names, "guess"), std::invalid_argument);
   Network<float> network({});
   TrainerConfig config;
   config.optimiser.learning_rate = 0;

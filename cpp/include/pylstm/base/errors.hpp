@@ -22,19 +22,39 @@ void require(bool condition, const Parts&... parts) {
   if (!condition) fail(parts...);
 }
 
+namespace detail {
+
+/// The most elements, or bytes, that an array may have: half the address space.
+constexpr std::size_t most_elements = std::numeric_limits<std::size_t>::max() / 2;
+
+inline void require_fits(bool fits) {
+  if (!fits) throw std::length_error("an array of this problem would not fit into memory: its size overflows");
+}
+
+}  // namespace detail
+
 /// Product of sizes; throws std::length_error where it would not fit into half the address space.
 template <class... Sizes>
 std::size_t checked_product(std::size_t first, Sizes... others) {
-  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 2;
   std::size_t product = first;
   const auto multiply = [&](std::size_t factor) {
-    if (factor != 0 && product > most / factor) {
-      throw std::length_error("an array of this problem would not fit into memory: its size overflows");
-    }
+    detail::require_fits(factor == 0 || product <= detail::most_elements / factor);
     product *= factor;
   };
   (multiply(static_cast<std::size_t>(others)), ...);
   return product;
+}
+
+/// Their sum, as well.
+template <class... Sizes>
+std::size_t checked_sum(std::size_t first, Sizes... others) {
+  std::size_t sum = first;
+  const auto add = [&](std::size_t term) {
+    detail::require_fits(term <= detail::most_elements && sum <= detail::most_elements - term);
+    sum += term;
+  };
+  (add(static_cast<std::size_t>(others)), ...);
+  return sum;
 }
 
 }  // namespace pylstm

@@ -22,6 +22,7 @@ class MappedFile {
   static constexpr std::size_t around = std::size_t{2} << 20;
 
   MappedFile() = default;
+  /// Of data in a file, such as those behind its header: pages that they have to themselves are let go.
   MappedFile(const void* begin, std::size_t bytes) : begin_(reinterpret_cast<std::uintptr_t>(begin)), bytes_(bytes) {}
 
   /// Tells of so many bytes that have been read in one place; now and then all pages go.
@@ -39,7 +40,8 @@ class MappedFile {
     if (bytes_ <= most_resident) return;
 #if defined(__unix__) || defined(__APPLE__)
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const std::uintptr_t first = std::max(begin / page * page, begin_), last = std::min(begin + bytes, begin_ + bytes_);
+    const std::uintptr_t first = std::max(begin / page * page, (begin_ + page - 1) / page * page),
+                         last = std::min(begin + bytes, begin_ + bytes_);
     if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 #endif
   }

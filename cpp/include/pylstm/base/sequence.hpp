@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "pylstm/base/inline.hpp"
 
@@ -58,6 +59,11 @@ struct Sequence {
   const std::size_t* places = nullptr;  ///< without a schedule: where each row lies, as `Rows::order`
 
   PYLSTM_INLINE explicit operator bool() const { return data != nullptr; }
+  operator Sequence<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, step_stride, row_stride, schedule, places};
+  }
 
   PYLSTM_INLINE Rows<T> at(std::size_t t) const {
     if (data == nullptr) return {};

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -123,12 +125,13 @@ class ThreadPool {
 
   /// Argument of `set_threads` > PYLSTM_NUM_THREADS > OMP_NUM_THREADS > affinity and control group.
   std::size_t threads() const { return threads_.load(std::memory_order_relaxed); }
+  /// Between 1 and `most`: the next number that is.
   void set_threads(std::size_t count) {
     threads_.store(std::clamp<std::size_t>(count, 1, most), std::memory_order_relaxed);
   }
 
-  /// Calls `body(Share)` for each of at most `wanted` shares, and returns when all have returned.  `body` must not
-  /// throw; it learns from its share how many there are.
+  /// Calls `body(Share)` for each of at most `wanted` shares, and returns when all have returned; `body` learns from
+  /// its share how many there are.  What one of them throws is thrown here, after all have ended.
   template <class Body>
   void run(std::size_t wanted, const Body& body) {
     wanted = std::min(wanted, threads());
@@ -144,15 +147,16 @@ class ThreadPool {
     state.size = size;
     inside_ = true;
     state.publish();
-    body(Share{0, size});
+    state.run_share({0, size});
     for (std::size_t index = size; --index > 0;) {
       if (state.workers[index - 1]->take()) {
-        body(Share{index, size});
+        state.run_share({index, size});
         state.running.fetch_sub(1, std::memory_order_relaxed);
       }
     }
     state.wait();
     inside_ = false;
+    if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
   }
 
   static constexpr std::size_t most = 256;
@@ -215,6 +219,8 @@ class ThreadPool {
     std::size_t size = 1;
     std::uint64_t calls = 0;
     std::vector<std::unique_ptr<Worker>> workers;
+    std::mutex error_mutex;
+    std::exception_ptr error;                         ///< the first one of a call's shares
     alignas(64) std::atomic<std::size_t> running{0};  ///< shares that have not returned, the caller's aside
 
     std::size_t prepare(std::size_t wanted) {
@@ -236,6 +242,15 @@ class ThreadPool {
       for (std::size_t i = 0; i + 1 < size; ++i) workers[i]->offer(calls);
     }
 
+    void run_share(Share share) noexcept {
+      try {
+        call(what, share);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+
     void wait() const {
       for (std::size_t spins = 0; running.load(std::memory_order_acquire) != 0; ++spins) {
         detail::spin_pause();
@@ -252,7 +267,7 @@ class ThreadPool {
         if (own.wait_for_ticket(patience)) patience = least_patience;
         if (!own.take()) continue;
         const auto begin = Clock::now();
-        call(what, Share{index, size});
+        run_share({index, size});
         running.fetch_sub(1, std::memory_order_release);
         patience = std::min<Clock::duration>(patience + (Clock::now() - begin), most_patience);
       }

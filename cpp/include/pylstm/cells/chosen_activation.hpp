@@ -103,6 +103,22 @@ struct Function {
   }
 };
 
+/// How many of alpha and beta a function has.
+constexpr std::size_t parameters_of(FunctionKind kind) {
+  switch (kind) {
+    case FunctionKind::affine:
+    case FunctionKind::scaled_tanh:
+    case FunctionKind::hard_sigmoid:
+      return 2;
+    case FunctionKind::leaky_relu:
+    case FunctionKind::thresholded_relu:
+    case FunctionKind::elu:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 /// Names, each with the standard's default parameters.
 inline constexpr std::array<std::pair<std::string_view, Function>, 11> function_names{{
     {"sigmoid", {FunctionKind::sigmoid}},

@@ -35,7 +35,7 @@ class InputFile {
   explicit InputFile(const std::filesystem::path& path) : path_(path) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status)) throw file_error("open", path, ENOENT);
+    if (!std::filesystem::exists(status)) throw file_error("open", path, error ? error.value() : ENOENT);
     if (!std::filesystem::is_regular_file(status)) throw file_error("read", path, EINVAL);
     stream_.open(path, std::ios::binary);
     if (!stream_) throw file_error("open", path);
@@ -63,12 +63,16 @@ inline Source memory_source(std::span<const std::byte> bytes) {
           }};
 }
 
-/// A new file in place of `path` once it is complete and on the disk.
+/// A new file in place of `path`, with its permissions, once it is complete and on the disk.
 class OutputFile {
  public:
   explicit OutputFile(const std::filesystem::path& path) : target_(path) {
     std::error_code ignored;
     if (std::filesystem::is_symlink(path, ignored)) target_ = std::filesystem::weakly_canonical(path);
+    const std::filesystem::file_status old = std::filesystem::status(target_, ignored);
+    if (std::filesystem::exists(old) && !std::filesystem::is_regular_file(old)) {
+      throw file_error("write", target_, std::filesystem::is_directory(old) ? EISDIR : EINVAL);
+    }
     std::random_device random;
     do {
       errno = 0;
@@ -78,7 +82,8 @@ class OutputFile {
       temporary_ += ".tmp";
       file_ = std::fopen(temporary_.string().c_str(), "wbx");
     } while (file_ == nullptr && errno == EEXIST);
-    if (file_ == nullptr) throw file_error("write", temporary_);
+    if (file_ == nullptr) throw file_error("write", target_);
+    if (std::filesystem::exists(old)) std::filesystem::permissions(temporary_, old.permissions(), ignored);
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -89,7 +94,7 @@ class OutputFile {
   }
 
   void write(const void* data, std::size_t size) {
-    if (std::fwrite(data, 1, size, file_) != size) throw file_error("write", temporary_);
+    if (std::fwrite(data, 1, size, file_) != size) throw file_error("write", target_);
   }
 
   void commit() {
@@ -98,11 +103,11 @@ class OutputFile {
 #else
     const bool on_disk = std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
 #endif
-    if (!on_disk) throw file_error("write", temporary_);
+    if (!on_disk) throw file_error("write", target_);
     if (std::fclose(std::exchange(file_, nullptr)) != 0) {
       const int code = errno;
       remove_temporary();
-      throw file_error("write", temporary_, code);
+      throw file_error("write", target_, code);
     }
     std::error_code error;
     std::filesystem::rename(temporary_, target_, error);

@@ -8,11 +8,14 @@
 /// docs/design/0003-model-files.md has the format.  Needs nlohmann-json.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -121,8 +124,7 @@ inline std::vector<const Tensor*> match(const std::vector<network::ParameterInfo
   for (const network::ParameterInfo& info : infos) {
     const auto place = by_name.find(info.name);
     demand(place != by_name.end(), Problem::malformed, "the file has no parameter \"", info.name, "\"");
-    std::vector<std::size_t> shape{info.rows};
-    if (info.columns != 0) shape.push_back(info.columns);
+    const std::vector<std::size_t> shape = info.shape();
     demand(place->second->shape == shape, Problem::malformed, "parameter \"", info.name, "\" has shape ",
            Json(place->second->shape).dump(), ", expected ", Json(shape).dump());
     found.push_back(place->second);
@@ -174,47 +176,62 @@ network::Network<T> load(const Source& source, const Document& document) {
 }
 
 template <class Networks>
-Networks load_any(const Source& source) {
-  const Document document = read_document(source);
+Networks load_any(const Source& source, const Document& document) {
   if (document.description.dtype == DType::f32) return load<float>(source, document);
   return load<double>(source, document);
+}
+
+/// use(source, document) of a file, open once for both.
+template <class Use>
+auto with_document(const std::filesystem::path& path, const Use& use) {
+  const InputFile file(path);
+  const Source source = file.source();
+  return use(source, read_document(source));
+}
+/// Of a file's bytes in memory.
+template <class Use>
+auto with_document(std::span<const std::byte> bytes, const Use& use) {
+  const Source source = memory_source(bytes);
+  return use(source, read_document(source));
 }
 
 }  // namespace detail
 
 template <class T>
 network::Network<T> load(const std::filesystem::path& path) {
-  const InputFile file(path);
-  return detail::load<T>(file.source(), detail::read_document(file.source()));
+  return detail::with_document(path, detail::load<T>);
 }
-
 /// Of a file's bytes in memory.
 template <class T>
 network::Network<T> load(std::span<const std::byte> bytes) {
-  const Source source = memory_source(bytes);
-  return detail::load<T>(source, detail::read_document(source));
+  return detail::with_document(bytes, detail::load<T>);
 }
 
 /// A network of whichever precision the file has.
 template <class Networks = std::variant<network::Network<float>, network::Network<double>>>
 Networks load_any(const std::filesystem::path& path) {
-  const InputFile file(path);
-  return detail::load_any<Networks>(file.source());
+  return detail::with_document(path, detail::load_any<Networks>);
 }
-
 template <class Networks = std::variant<network::Network<float>, network::Network<double>>>
 Networks load_any(std::span<const std::byte> bytes) {
-  return detail::load_any<Networks>(memory_source(bytes));
+  return detail::with_document(bytes, detail::load_any<Networks>);
 }
 
 /// What the file says, its parameters unread.
 inline Description describe(const std::filesystem::path& path) {
-  const InputFile file(path);
-  return detail::read_document(file.source()).description;
+  return detail::with_document(path, [](const Source&, const detail::Document& read) { return read.description; });
+}
+inline Description describe(std::span<const std::byte> bytes) {
+  return detail::with_document(bytes, [](const Source&, const detail::Document& read) { return read.description; });
 }
 
-inline Description describe(std::span<const std::byte> bytes) {
-  return detail::read_document(memory_source(bytes)).description;
+/// `load_any` and `describe` of one and the same file, which somebody may be about to replace.  `From`: a path, or
+/// bytes.
+template <class Networks = std::variant<network::Network<float>, network::Network<double>>, class From>
+std::pair<Networks, Description> load_described(const From& from) {
+  return detail::with_document(from, [](const Source& source, const detail::Document& document) {
+    return std::pair(detail::load_any<Networks>(source, document), document.description);
+  });
 }
 
 /// {"library", "dtype", "architecture", "task"}.
@@ -248,8 +265,7 @@ void save(const network::Network<T>& network, const std::filesystem::path& path,
     network.get(i, network.parameters(), values.data());
     crc = crc32(values.data(), values.size() * sizeof(T), crc);
     const std::uint64_t begin = std::exchange(end, end + values.size() * sizeof(T));
-    tensors.push_back({infos[i].name, sizeof(T) == 4 ? DType::f32 : DType::f64, {infos[i].rows}, begin, end});
-    if (infos[i].columns != 0) tensors.back().shape.push_back(infos[i].columns);
+    tensors.push_back({infos[i].name, sizeof(T) == 4 ? DType::f32 : DType::f64, infos[i].shape(), begin, end});
   }
   const std::string head = container_head(tensors, {{"pylstm", description}, {"pylstm.crc32", hexadecimal(crc)}});
   demand(head.size() - 8 <= most_header_bytes, Problem::malformed, "the header has ", head.size() - 8,

@@ -25,26 +25,26 @@ struct BackwardOperands {
   PanelShape shape;
   const T* panels;
   const T* recurrent_transposed;  ///< transposed panels of the recurrent part
-  CellOptions<T> options;
+  CellOptions<T> options = {};
   GateRows recurrent_gates;
   void (*pointwise)(const PointwiseBackward<T>&);
-  StateNoise<T> noise;
-  History<const T> h, c, m, c_new, gates, kept;  ///< the tape of the forward recurrence
-  History<T> dgates;                             ///< out: gradients of the sums, [slots][S] for each block
-  History<T> dweights;        ///< out: parts of the gradients of the units' own weights, likewise; null: none
+  StateNoise<T> noise = {};
+  History<const T> h = {}, c = {}, m = {}, c_new = {}, gates = {}, kept = {};  ///< the tape of the forward recurrence
+  History<T> dgates = {};     ///< out: gradients of the sums, [slots][S] for each block
+  History<T> dweights = {};   ///< out: parts of the gradients of the units' own weights, likewise; null: none
   std::size_t dweights_rows;  ///< rows whose parts are one row of them
   bool whole_rows;            ///< the equations need all units of a row
   const T* reset_transposed;  ///< for cells with reset slots: transposed panels of these,
-  History<T> h_reset;         ///< the state behind the reset gate, computed once more,
-  T* dh_reset;                ///< and [rows][padded H] its gradient, zero past H
+  History<T> h_reset = {};    ///< the state behind the reset gate, computed once more,
+  T* dh_reset = nullptr;      ///< and [rows][padded H] its gradient, zero past H
   Projection<T> projection;
-  Sequence<const T> dy;  ///< rows of h; may be null
-  const T *dh_n, *dc_n;  ///< [rows][width of h], [rows][H] in the caller's row order; may be null
-  T *dc, *dh_shortcut;   ///< [rows][padded H] carried from step to step; null: the cell has none
-  bool has_shortcut;     ///< the equations write dh_shortcut; otherwise zoneout alone does
-  T *dh_held, *dc_held;  ///< [rows][padded H] what zoneout hands on of a step's gradients
-  History<T> dh;         ///< gradients of h, of a step or of a chunk of them
-  T* dm;                 ///< [rows][padded H] gradients of m, zero past H; with a projection
+  Sequence<const T> dy;                      ///< rows of h; may be null
+  const T *dh_n, *dc_n;                      ///< [rows][width of h], [rows][H] in the caller's row order; may be null
+  T *dc = nullptr, *dh_shortcut = nullptr;   ///< [rows][padded H] carried from step to step; null: the cell has none
+  bool has_shortcut;                         ///< the equations write dh_shortcut; otherwise zoneout alone does
+  T *dh_held = nullptr, *dc_held = nullptr;  ///< [rows][padded H] what zoneout hands on of a step's gradients
+  History<T> dh = {};                        ///< gradients of h, of a step or of a chunk of them
+  T* dm = nullptr;                           ///< [rows][padded H] gradients of m, zero past H; with a projection
 };
 
 /// `to` = the gradient of the state after the row's last step, or zero, plus that of its output there.

@@ -29,22 +29,22 @@ struct ForwardOperands {
   const Schedule* schedule;
   PanelShape shape;
   const T* panels;
-  CellOptions<T> options;
+  CellOptions<T> options = {};
   void (*pointwise)(const PointwiseForward<T>&);
   Projection<T> projection;
-  StateNoise<T> noise;
-  Sequence<const T> x;  ///< rows of I
-  Sequence<T> y;        ///< rows of the outputs; may be null
-  History<T> h, c;      ///< h: what products read; c may be null: a cell without memory
+  StateNoise<T> noise = {};
+  Sequence<const T> x;        ///< rows of I
+  Sequence<T> y = {};         ///< rows of the outputs; may be null
+  History<T> h = {}, c = {};  ///< h: what products read; c may be null: a cell without memory
   /// What the equations give, of step t at t + 1.  m: h itself, unless a projection or a dropout comes between;
   /// c_new: c itself without zoneout.
-  History<T> m, c_new;
-  History<T> gates;  ///< [slots][S] for each block
-  bool gates_kept;   ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
-  T* h_reset;        ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
+  History<T> m = {}, c_new = {};
+  History<T> gates = {};  ///< [slots][S] for each block
+  bool gates_kept;  ///< by block and step; otherwise every group of `most_blocks` blocks uses the first ones' memory
+  T* h_reset = nullptr;      ///< [rows][padded H] the state behind the reset gate, for cells with reset slots
   bool input_product_ready;  ///< `x_sums` holds bias + W x
   bool keep_gates;           ///< leave in `gates` what backward needs
-  History<T> kept;           ///< out: what the equations keep beside, a row for each row; may be null
+  History<T> kept = {};      ///< out: what the equations keep beside, a row for each row; may be null
   /// Of one row, neither gates kept nor input product, projection or noise: takes the place of all but y.  Or null.
   void (*step)(const PanelShape&, const StepOperands<T>&) = nullptr;
   History<T> x_sums = {};  ///< with `input_product_ready` those of that product: `gates`, or [input slots][S]

@@ -41,7 +41,10 @@ PYLSTM_INLINE typename Means::OfRows scales(const Means& means, std::size_t rows
   using V = typename Means::Vector;
   constexpr auto epsilon = static_cast<typename Means::T>(1e-5);
   auto scale = means(rows, of_row);
-  scale.each([](V variance) PYLSTM_INLINE_LAMBDA { return V::set1(1) / sqrt(variance + V::set1(epsilon)); });
+  // NaN where the variance overflows: with a scale of zero the product would be left out, and nobody would know.
+  scale.each([](V variance) PYLSTM_INLINE_LAMBDA {
+    return V::set1(1) / sqrt(variance + V::set1(epsilon)) + (variance - variance);
+  });
   return scale;
 }
 

@@ -23,6 +23,8 @@ struct PanelShape {
   bool few_inputs() const { return 4 * inputs <= units; }
 
   std::size_t blocks() const { return (units + lanes - 1) / lanes; }
+  /// Units of the last block.
+  std::size_t last_columns() const { return units - (blocks() - 1) * lanes; }
   std::size_t padded_units() const { return blocks() * lanes; }
   std::size_t padded_inputs() const { return (inputs + lanes - 1) / lanes * lanes; }
   std::size_t padded_recurrent() const { return (recurrent + lanes - 1) / lanes * lanes; }
@@ -33,6 +35,19 @@ struct PanelShape {
   std::size_t block_size() const { return bias_offset() + bias_slots * lanes; }
   std::size_t size() const { return blocks() * block_size(); }
 };
+
+/// Of one matrix [units][inputs], and a bias where there is a slot for it.
+constexpr PanelShape matrix_shape(std::size_t inputs, std::size_t units, std::size_t lanes,
+                                  std::size_t bias_slots = 0) {
+  return {.inputs = inputs,
+          .units = units,
+          .recurrent = 0,
+          .lanes = lanes,
+          .input_slots = 1,
+          .recurrent_slots = 1,
+          .slots = 1,
+          .bias_slots = bias_slots};
+}
 
 /// A matrix in the public layout (gates * units rows, `columns` columns) inside the panels: where element (gate, j, k)
 /// lies.

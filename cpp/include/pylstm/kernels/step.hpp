@@ -1,8 +1,8 @@
 /// One row, one step: products and equations of a few blocks of units in one go, on registers from the bias to h.
 ///
-/// The chains are those of recurrent.hpp, so the bits are the same.  `step` reads panels; sizes that are compile-time
-/// constants are propagated, since everything in it is inlined.  `step_of_matrices` reads the public layout: a single
-/// step uses every weight once, and transposes it on the way rather than pack it.
+/// The chains are those of forward_steps.hpp, so the bits are the same.  `step` reads panels; sizes that are
+/// compile-time constants are propagated, since everything in it is inlined.  `step_of_matrices` reads the public
+/// layout: a single step uses every weight once, and transposes it on the way rather than pack it.
 #pragma once
 
 #include <algorithm>

@@ -57,9 +57,9 @@ struct CellKernels {
   std::size_t lanes, input_slots, recurrent_slots, reset_slots, slots, bias_slots, unit_weights;
   std::size_t dweights;  ///< gradients that the equations leave to be summed: of the units' own weights, and the bias
                          ///< where it is not that of the sums
+  std::size_t dweights_rows;      ///< rows whose parts of these the equations add up, from a multiple on
   std::size_t kept_of_row, kept;  ///< vectors that the equations keep of a row for backward, and of each of its blocks
   std::size_t kept_gates;         ///< and gates of each block, unless they take the place of sums
-  std::size_t dweights_rows;      ///< rows whose parts of these the equations add up, from a multiple on
   bool has_memory, has_shortcut, whole_rows;
   void (*forward_steps)(const ForwardOperands<T>&, const Range&);
   /// One row, one step, with the cell's own activations; the caller flushes denormals.  Null: of a cell that needs
@@ -84,7 +84,8 @@ struct CellKernels {
 
   const Equations<T>& equations_for(const CellOptions<T>& options) const {
     if (!options.activations) return equations;
-    require(general.forward != nullptr, "this cell has no other activations than its own");
+    require(general.forward != nullptr,
+            "activations are given, expected none: this cell (layer_norm, relu) has its own alone");
     return general;
   }
 };

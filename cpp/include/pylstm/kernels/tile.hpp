@@ -70,13 +70,8 @@ struct Ahead {
     if (turns == 0) [[likely]]
       return;
     --turns;
-    if constexpr (whole_lines<V>) {
-#pragma GCC unroll 4
-      for (std::size_t i = 0; i < most; ++i, at += step) __builtin_prefetch(at, 0, 2);
-    } else {
-#pragma GCC unroll 1
-      for (std::size_t i = 0; i < requests; ++i, at += step) __builtin_prefetch(at, 0, 2);
-    }
+    const std::size_t count = whole_lines<V> ? most : requests;
+    for (std::size_t i = 0; i < count; ++i, at += step) __builtin_prefetch(at, 0, 2);
   }
 };
 

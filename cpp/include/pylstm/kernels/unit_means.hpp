@@ -53,7 +53,7 @@ template <class V, std::size_t Rows, std::size_t N>
 struct UnitMeans {
   using Vector = V;
   using T = typename V::scalar;
-  static constexpr std::size_t S = V::lanes, most_rows = Rows, per_row = N;
+  static constexpr std::size_t S = V::lanes;
   /// N numbers of each row.
   struct OfRows {
     static constexpr std::size_t vectors = (Rows * N + S - 1) / S;

@@ -157,31 +157,16 @@ class BackwardPass {
         .recurrent_gates = spec_.cell->recurrent.gates,
         .pointwise = spec_.cell->equations_for(spec_.options).backward,
         .noise = noise,
-        .h = {},
-        .c = {},
-        .m = {},
-        .c_new = {},
-        .gates = {},
-        .kept = {},
-        .dgates = {},
-        .dweights = {},
         .dweights_rows = spec_.cell->dweights_rows,
         .whole_rows = spec_.cell->whole_rows,
         .reset_transposed = reserved(spec_.resets_state(), work_.reset_transposed, shape, kernels::reset_part(shape)),
-        .h_reset = {},
-        .dh_reset = nullptr,
         .projection = spec_.projection_of(panels_, reserved(spec_.projected(), work_.projection_transposed,
                                                             spec_.projection, kernels::input_part(spec_.projection))),
         .dy = g_.dy,
         .dh_n = g_.dh_n,
         .dc_n = g_.dc_n,
-        .dc = nullptr,
-        .dh_shortcut = nullptr,
         .has_shortcut = spec_.cell->has_shortcut,
-        .dh_held = nullptr,
-        .dc_held = nullptr,
-        .dh = {},
-        .dm = nullptr};
+    };
   }
 
   void transpose_weights(bool wants_inputs) {

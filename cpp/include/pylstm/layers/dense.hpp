@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pylstm/base/buffer.hpp"
+#include "pylstm/base/errors.hpp"
 #include "pylstm/kernels/table.hpp"
 #include "pylstm/simd/denormals.hpp"
 
@@ -18,15 +19,8 @@ class DenseLayer {
       : kernel_(&table.dense),
         few_outputs_(table.few_outputs),
         sum_rows_(table.sum_rows),
-        shape_{.inputs = inputs,
-               .units = units,
-               .recurrent = 0,
-               .lanes = table.lanes,
-               .input_slots = 1,
-               .recurrent_slots = 1,
-               .slots = 1,
-               .bias_slots = 1} {
-    checked_product(sizeof(T), inputs + 1, units + table.lanes);
+        shape_(kernels::matrix_shape(inputs, units, table.lanes, 1)) {
+    checked_product(sizeof(T), checked_sum(inputs, 1), checked_sum(units, table.lanes));
   }
 
   const kernels::PanelShape& shape() const { return shape_; }
@@ -60,7 +54,7 @@ class DenseLayer {
                      .out = out.data(),
                      .n = in.size(),
                      .out_block_stride = shape_.lanes,
-                     .columns = shape_.units - (shape_.blocks() - 1) * shape_.lanes,
+                     .columns = shape_.last_columns(),
                      .block_begin = 0,
                      .block_end = shape_.blocks()});
   }

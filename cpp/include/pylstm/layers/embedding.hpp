@@ -14,10 +14,12 @@ struct EmbeddingShape {
   std::size_t vocabulary = 0, width = 0;  ///< tokens 0 .. vocabulary - 1
 
   template <class T>
+  bool holds(T value) const {
+    return value >= 0 && value < static_cast<T>(vocabulary) && value == static_cast<T>(static_cast<std::size_t>(value));
+  }
+  template <class T>
   std::size_t token(T value) const {
-    require(
-        value >= 0 && value < static_cast<T>(vocabulary) && value == static_cast<T>(static_cast<std::size_t>(value)),
-        "a token is ", value, ", expected an integer from 0 to ", vocabulary, " - 1");
+    require(holds(value), "a token is ", value, ", expected an integer from 0 to ", vocabulary, " - 1");
     return static_cast<std::size_t>(value);
   }
 };

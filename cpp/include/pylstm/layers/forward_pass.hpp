@@ -55,16 +55,9 @@ class ForwardPass {
                                                .noise = noise,
                                                .x = x,
                                                .y = y,
-                                               .h = {},
-                                               .c = {},
-                                               .m = {},
-                                               .c_new = {},
-                                               .gates = {},
                                                .gates_kept = gates_kept_,
-                                               .h_reset = nullptr,
                                                .input_product_ready = plan_.input_product,
                                                .keep_gates = tape != nullptr,
-                                               .kept = {},
                                                .step = alone ? spec.cell->step : nullptr};
     runs_.assign(shares_.count, operands);
     for (std::size_t i = 0; i < shares_.count; ++i) {

@@ -153,16 +153,7 @@ class NormOfInputs {
     return shape().size() * inputs() / least;
   }
   /// Panels of P.
-  kernels::PanelShape products() const {
-    return {.inputs = inputs(),
-            .units = inputs(),
-            .recurrent = 0,
-            .lanes = lanes(),
-            .input_slots = 1,
-            .recurrent_slots = 0,
-            .slots = 1,
-            .bias_slots = 0};
-  }
+  kernels::PanelShape products() const { return kernels::matrix_shape(inputs(), inputs(), lanes()); }
 
   /// The columns of W, which lie as gradients of the gates do.
   std::vector<const T*> columns() const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "pylstm/base/errors.hpp"
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/sequence.hpp"
 #include "pylstm/kernels/table.hpp"
@@ -78,7 +79,13 @@ class RecurrentLayer {
   }
 
   /// h and c [H] after one step x [I] of one row, from weights that nobody packs: that would take longer than the step.
+  /// c may be c_prev, but h not h_prev.  Unlike in passes the matrices, x and the states before must not be null.
   void step(const LayerWeights<const T>& weights, const T* x, const T* h_prev, const T* c_prev, T* h, T* c) const {
+    require(has_step(), "the layer has no step of its own, expected has_step()");
+    require(h != h_prev, "h is h_prev, expected another array: every unit reads all of it");
+    require(weights.weight_ih != nullptr && weights.weight_hh != nullptr && x != nullptr && h_prev != nullptr &&
+                (c_prev != nullptr || !has_memory()),
+            "weight_ih, weight_hh, x, h_prev or c_prev is null, expected arrays");
     spec_.cell->step_of_matrices(shape(), {.weight_ih = weights.weight_ih,
                                            .weight_hh = weights.weight_hh,
                                            .bias = weights.bias,

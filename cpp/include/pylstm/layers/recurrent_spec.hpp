@@ -23,6 +23,7 @@ struct RecurrentSpec {
   /// `projected`: P, the width of h; 0: none.
   static RecurrentSpec of(const kernels::CellKernels<T>& cell, std::size_t inputs, std::size_t units,
                           const kernels::CellOptions<T>& options, std::size_t projected) {
+    require(units >= 1, "units is 0, expected at least 1");
     cell.equations_for(options);
     if (options.activations) {
       for (const auto& function : {options.activations->f, options.activations->g, options.activations->h}) {
@@ -41,17 +42,11 @@ struct RecurrentSpec {
                                  .bias_slots = cell.bias_slots,
                                  .unit_weights = cell.unit_weights,
                                  .reset_slots = cell.reset_slots},
-                       .projection = {.inputs = units,
-                                      .units = projected,
-                                      .recurrent = 0,
-                                      .lanes = cell.lanes,
-                                      .input_slots = 1,
-                                      .recurrent_slots = 1,
-                                      .slots = 1,
-                                      .bias_slots = 0},
+                       .projection = kernels::matrix_shape(units, projected, cell.lanes),
                        .options = options};
-    checked_product(sizeof(T), inputs + spec.shape.recurrent + 1 + cell.unit_weights, units + cell.lanes, cell.slots);
-    checked_product(sizeof(T), units, projected + cell.lanes);
+    checked_product(sizeof(T), checked_sum(inputs, spec.shape.recurrent, 1, cell.unit_weights),
+                    checked_sum(units, cell.lanes), cell.slots);
+    checked_product(sizeof(T), units, checked_sum(projected, cell.lanes));
     return spec;
   }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "pylstm/base/errors.hpp"
@@ -27,12 +28,15 @@ class BatchOrder {
               ": the steps of x");
     }
     if (std::all_of(lengths.begin(), lengths.end(), [&](std::size_t length) { return length == steps; })) return;
-    order_.resize(rows_);
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(),
-                     [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
-    lengths_.resize(rows_);
-    for (std::size_t n = 0; n < rows_; ++n) lengths_[n] = lengths[order_[n]];
+    if (std::is_sorted(lengths.rbegin(), lengths.rend())) {
+      lengths_ = std::move(lengths);
+    } else {
+      order_.resize(rows_);
+      std::iota(order_.begin(), order_.end(), std::size_t{0});
+      std::stable_sort(order_.begin(), order_.end(),
+                       [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
+      for (const std::size_t row : order_) lengths_.push_back(lengths[row]);
+    }
     active_.assign(steps, 0);
     for (std::size_t t = 0, n = rows_; t < steps; ++t) {
       while (n > 0 && lengths_[n - 1] <= t) --n;
@@ -42,16 +46,14 @@ class BatchOrder {
 
   /// Valid while this object lives and is not changed.
   Schedule schedule() const {
-    if (order_.empty()) return {.steps = steps_, .rows = rows_, .reverse = reverse_};
+    if (lengths_.empty()) return {.steps = steps_, .rows = rows_, .reverse = reverse_};
     return {.steps = steps_,
             .rows = rows_,
-            .order = order_.data(),
+            .order = order_.empty() ? nullptr : order_.data(),
             .lengths = lengths_.data(),
             .active = active_.data(),
             .reverse = reverse_};
   }
-
-  bool ragged() const { return !order_.empty(); }
 
  private:
   std::size_t steps_ = 0, rows_ = 0;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <thread>
 
 #include "pylstm/base/buffer.hpp"
@@ -141,7 +140,7 @@ class StackLayer {
       }
     }
     if (outputs == nullptr) return {};
-    if (!on_tape) return {y.data, y.step_stride, y.row_stride, nullptr};
+    if (!on_tape) return y;
     return recurrent_.taped_outputs(first.tape, first.noise.drops());
   }
 
@@ -342,26 +341,18 @@ class StackLayer {
   }
 
   /// Calls walk(direction, interrupt).  Two directions go side by side, unless one alone keeps more `threads` busy:
-  /// inside a share it would have one.  A share must not throw, and only the calling thread may ask whether to stop.
+  /// inside a share it would have one.  Only the calling thread may ask whether to stop.
   template <class Walk>
   void for_each_direction(std::size_t threads, Interrupt& interrupt, const Walk& walk) const {
     if (directions_ == 1) return walk(0, interrupt);
     const std::thread::id caller = std::this_thread::get_id();
-    std::exception_ptr errors[2];
     ThreadPool::instance().run(threads > 2 ? 1 : 2, [&](const Share& share) {
       for (std::size_t d = share.begin(2); d < share.end(2); ++d) {
         Interrupt heard(
             [&] { return std::this_thread::get_id() == caller ? interrupt.poll() : interrupt.requested(); });
-        try {
-          walk(d, heard);
-        } catch (...) {
-          errors[d] = std::current_exception();
-        }
+        walk(d, heard);
       }
     });
-    for (const std::exception_ptr& error : errors) {
-      if (error) std::rethrow_exception(error);
-    }
   }
 
   RecurrentLayer<T> recurrent_;

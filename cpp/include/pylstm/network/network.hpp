@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,7 +33,7 @@ namespace pylstm::network {
 template <class T>
 struct NetworkWorkspace {
   std::vector<layers::StackLayerWorkspace<T>> layers;
-  std::vector<Buffer<T>> outputs;          ///< [layer][steps][rows][width]: after dropout; see `Network::forward`
+  std::vector<Buffer<T>> outputs;          ///< [layer][steps][rows][width]: after dropout; see `Network::walk`
   std::vector<Sequence<const T>> inputs;   ///< what each layer read in a training pass
   Buffer<T> embedded, dropped;             ///< [steps][rows][I]: what the first layer reads, if not x itself
   Buffer<T> doutputs, dinputs;             ///< [steps][rows][width] between layers
@@ -40,7 +41,7 @@ struct NetworkWorkspace {
   Sequence<const T> top;                   ///< outputs of the top layer; null where its last states are read
   Buffer<T> all_tops;                      ///< those that attention keeps of all segments of a walk
   std::vector<std::size_t> maximum_steps;  ///< [rows][width]
-  Buffer<T> shares, dscores;               ///< [steps][rows] of attention
+  Buffer<T> attention, dscores;            ///< [steps][rows]: shares of the steps, and the gradients of their scores
   Buffer<T> doutputs_padded, head_rows, head_transposed;
   std::vector<const T*> in, d;
   std::vector<T*> out;
@@ -68,6 +69,9 @@ class Network {
         table_(&table),
         layers_(make_layers(config_, table)),
         head_(table.fitting(config_.outputs), layers_.back().width(), config_.outputs) {
+    constexpr std::size_t most_tokens = std::size_t{1} << std::numeric_limits<T>::digits;
+    require(config_.vocabulary <= most_tokens, "vocabulary is ", config_.vocabulary, ", expected at most ", most_tokens,
+            ": x holds tokens as numbers of its precision");
     if (config_.vocabulary > 0) layout_.add_embedding(config_.vocabulary, config_.inputs, table.lanes);
     constexpr std::size_t line = 64 / sizeof(T);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -103,6 +107,7 @@ class Network {
   /// What a walk over the layers takes: these, bottom up, and the panels of layer l, or after the last one of the head.
   const std::vector<layers::StackLayer<T>>& stack() const { return layers_; }
   const layers::DenseLayer<T>& head() const { return head_; }
+  layers::EmbeddingShape embedding() const { return {config_.vocabulary, config_.inputs}; }  ///< of tokens, if any
   const T* panels(std::size_t l) const { return panels(l, parameters_.data()); }
 
   /// What the flat buffer consists of, the head last.
@@ -117,12 +122,12 @@ class Network {
   /// Copies parameter `index` of `parameter_infos` out of a flat buffer laid out like the parameters (moments are,
   /// too).
   void get(std::size_t index, const Buffer<T>& flat, T* values) const {
-    const Parameter& p = layout_.parameters()[index];
+    const Parameter& p = parameter(index, flat);
     const Part& part = parts()[p.part];
     layers::unpack(table_->with_lanes(part.shape.lanes).dense, part.shape, p.place, flat.data() + part.offset, values);
   }
   void set(std::size_t index, Buffer<T>& flat, const T* values) const {
-    const Parameter& p = layout_.parameters()[index];
+    const Parameter& p = parameter(index, flat);
     const Part& part = parts()[p.part];
     layers::pack(table_->with_lanes(part.shape.lanes).dense, part.shape, p.place, values, flat.data() + part.offset);
   }
@@ -191,7 +196,7 @@ class Network {
     if (config_.pooling != Pooling::none) head_backward(schedule, {}, false, doutputs, gradients, work);
     if (config_.pooling == Pooling::attention) {
       work.dscores.reserve(schedule.steps * schedule.rows);
-      layers::score_gradients(schedule, work.top, work.dread.data(), work.shares.data(), layers_.back().width(),
+      layers::score_gradients(schedule, work.top, work.dread.data(), work.attention.data(), layers_.back().width(),
                               work.dscores.data(), cleared_part(attention_part_, gradients));
     }
     const std::size_t reach = reach_of(schedule, pass), cut_steps = reach > 0 ? 0 : pass.tbptt_steps;
@@ -238,6 +243,14 @@ class Network {
     return made;
   }
 
+  /// Number `index`, for who looks for it in `flat`.
+  const Parameter& parameter(std::size_t index, const Buffer<T>& flat) const {
+    require(index < layout_.parameters().size(), "parameter ", index, " is wanted, expected 0 to ",
+            layout_.parameters().size(), " - 1");
+    require(flat.size() == layout_.size(), "the flat buffer has ", flat.size(), " elements, expected ", layout_.size());
+    return layout_.parameters()[index];
+  }
+
   /// In the parameters or in a buffer like them.
   template <class U>
   U* part(std::size_t index, U* flat) const {
@@ -256,7 +269,6 @@ class Network {
 
   /// Whether the first layer reads x itself, in training.
   bool reads_x() const { return config_.vocabulary == 0 && config_.input_dropout == 0; }
-  layers::EmbeddingShape embedding() const { return {config_.vocabulary, config_.inputs}; }
 
   static layers::PassKeys keys_of(const TrainingPass& pass, std::size_t layer) {
     return {.seed = pass.seed, .epoch = pass.epoch, .layer = layer, .samples = pass.samples};
@@ -331,9 +343,9 @@ class Network {
     if (config_.pooling == Pooling::none) return;
     if (keeps_top) work.top = layers::in_walk_order<const T>(work.all_tops.data(), schedule, width);
     if (config_.pooling == Pooling::attention) {
-      work.shares.reserve(checked_product(schedule.steps, schedule.rows));
+      work.attention.reserve(checked_product(schedule.steps, schedule.rows));
       layers::pool_attention(schedule, work.top, part(attention_part_, parameters_.data()), width, work.read.data(),
-                             work.shares.data());
+                             work.attention.data());
     }
     read_out(schedule, {}, outputs, work);
   }
@@ -354,7 +366,7 @@ class Network {
       work.embedded.reserve(checked_product(segment.steps(), schedule.rows, config_.inputs));
       const Sequence<T> embedded = layers::in_walk_order(work.embedded.data(), schedule, config_.inputs, segment.begin);
       layers::embed(embedding(), schedule, segment, parameters_.data(), x, embedded);
-      input = {embedded.data, embedded.step_stride, embedded.row_stride, nullptr};
+      input = embedded;
     }
     if (pass != nullptr) input = drop(schedule, segment, inputs_dropped(), *pass, input, work.dropped);
     for (std::size_t l = 0; l < count; ++l) {
@@ -489,7 +501,7 @@ class Network {
       return layers::unpool_max(schedule, segment, work.dread.data(), work.maximum_steps.data(), width, dy);
     }
     layers::unpool_attention(schedule, segment, part(attention_part_, parameters_.data()), work.dread.data(),
-                             work.shares.data(), work.dscores.data(), width, dy);
+                             work.attention.data(), work.dscores.data(), width, dy);
   }
 
   /// `from` under its mask: in the order of the walk in `to`, which may be where it lies; or as it is without dropout.
@@ -504,7 +516,7 @@ class Network {
       layers::dropout(from.row(t, n), masked.row(t, n), d.width, d.rate, key, keys.sample(schedule, n),
                       d.every_step ? t : 0);
     });
-    return {masked.data, masked.step_stride, masked.row_stride, nullptr};
+    return masked;
   }
   /// In place.
   void drop(const Schedule& schedule, const Segment& segment, const Drop& d, const TrainingPass& pass,

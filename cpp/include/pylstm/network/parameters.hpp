@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "pylstm/base/errors.hpp"
 #include "pylstm/base/random.hpp"
 #include "pylstm/kernels/choice.hpp"
 #include "pylstm/kernels/panel.hpp"
@@ -20,6 +21,7 @@ struct ParameterInfo {
   std::string name;
   std::size_t rows, columns;
   std::size_t size() const { return rows * (columns == 0 ? 1 : columns); }
+  std::vector<std::size_t> shape() const { return columns == 0 ? std::vector{rows} : std::vector{rows, columns}; }
 };
 
 /// Panels in the flat buffer: of one direction of a layer, or of the head.
@@ -76,7 +78,7 @@ class ParameterLayout {
 
   /// A table of rows, one after the other.
   void add_embedding(std::size_t vocabulary, std::size_t width, std::size_t lanes) {
-    const kernels::PanelShape shape = own_weights(vocabulary * width, lanes);
+    const kernels::PanelShape shape = own_weights(checked_product(vocabulary, width), lanes);
     add("embedding.weight", shape, kernels::unit_weights_part(shape), 0, Role::embedding);
     parameters_.back().info = {"embedding.weight", vocabulary, width};
     end_part(shape);
@@ -101,15 +103,10 @@ class ParameterLayout {
  private:
   /// A vector: panels of weights that no product reads.
   static kernels::PanelShape own_weights(std::size_t count, std::size_t lanes) {
-    return {.inputs = 0,
-            .units = count,
-            .recurrent = 0,
-            .lanes = lanes,
-            .input_slots = 1,
-            .recurrent_slots = 1,
-            .slots = 1,
-            .bias_slots = 0,
-            .unit_weights = 1};
+    checked_sum(count, lanes);
+    kernels::PanelShape shape = kernels::matrix_shape(0, count, lanes);
+    shape.unit_weights = 1;
+    return shape;
   }
 
   void add(std::string name, const kernels::PanelShape& shape, const kernels::PanelPart& place, std::size_t columns,
@@ -121,7 +118,7 @@ class ParameterLayout {
   void end_part(const kernels::PanelShape& shape) { end_part(shape, shape.bias_offset()); }
   void end_part(const kernels::PanelShape& shape, std::size_t decayed) {
     parts_.push_back({shape, size_, decayed});
-    size_ += shape.size();
+    size_ = checked_sum(size_, shape.size());
   }
 
   std::vector<Part> parts_;

@@ -11,7 +11,7 @@
 
 namespace pylstm::reference {
 
-/// hat = (v - mean) / sqrt(variance + 1e-5) of `n` numbers.
+/// hat = (v - mean) / sqrt(variance + 1e-5) of `n` numbers; NaN where the variance overflows.
 template <class Real>
 struct Normalized {
   std::vector<Real> hat;
@@ -22,7 +22,7 @@ struct Normalized {
     for (std::size_t k = 0; k < n; ++k) mean += v[k] / static_cast<Real>(n);
     for (std::size_t k = 0; k < n; ++k) variance += (v[k] - mean) * (v[k] - mean) / static_cast<Real>(n);
     using std::sqrt;
-    scale = Real(1) / sqrt(variance + Real(1e-5));
+    scale = Real(1) / sqrt(variance + Real(1e-5)) + (variance - variance);
     for (std::size_t k = 0; k < n; ++k) hat[k] = (v[k] - mean) * scale;
   }
 

@@ -120,6 +120,9 @@ void require_consistent(const Problem<Real>& p) {
   require_size("unit_weights", p.unit_weights.size(), s.unit_weights * p.H, true);
   require_size("h0", p.h0.size(), p.N * p.width(), true);
   require_size("c0", p.c0.size(), p.N * p.H, true);
+  require_size("dropout", p.dropout.size(), p.N * p.width(), true);
+  require_size("hold_h", p.hold_h.size(), p.T * p.N * p.H, true);
+  require_size("hold_c", p.hold_c.size(), p.T * p.N * p.H, true);
   require_size("lengths", p.lengths.size(), p.N, true);
   for (const std::size_t length : p.lengths)
     require(length <= p.T, "lengths has ", length, ", expected at most T = ", p.T);

@@ -27,6 +27,7 @@ namespace pylstm::stream {
 /// The equations of a choice; cells that need whole rows have none here.
 template <kernels::CellChoice choice>
 constexpr auto cell_of() {
+  static_assert(!choice.options.clips, "networks have no bound that a cell could clip its state to");
   if constexpr (choice.kind == kernels::CellKind::lstm) {
     return std::type_identity<cells::Lstm<cells::Saturating, choice.options>>{};
   } else if constexpr (choice.kind == kernels::CellKind::coupled_lstm) {
@@ -128,14 +129,7 @@ class StaticStream {
                                              .slots = Cell::slots,
                                              .bias_slots = Cell::slots,
                                              .unit_weights = Cell::unit_weights};
-  static constexpr kernels::PanelShape head{.inputs = H,
-                                            .units = O,
-                                            .recurrent = 0,
-                                            .lanes = head_S,
-                                            .input_slots = 1,
-                                            .recurrent_slots = 1,
-                                            .slots = 1,
-                                            .bias_slots = 1};
+  static constexpr kernels::PanelShape head = kernels::matrix_shape(H, O, head_S, 1);
 
   PYLSTM_INLINE void take_step(const T* x, T* y) noexcept {
     const simd::FlushDenormals flush;

@@ -76,7 +76,11 @@ class Stream {
 
   const network::Network<T>& network() const { return *network_; }
   std::size_t rows() const { return rows_; }
-  std::uint64_t steps(std::size_t row = 0) const { return steps_[row]; }  ///< since the row was reset
+  /// Since the row was reset.
+  std::uint64_t steps(std::size_t row = 0) const {
+    check_row(row);
+    return steps_[row];
+  }
 
   /// outputs [rows][O] after one more step x [rows][I], or [rows] tokens; one that is none makes its row NaN.
   void step(const T* x, T* outputs) noexcept { run(x, outputs, 1); }
@@ -103,14 +107,10 @@ class Stream {
   }
 
   /// Forgets all steps: of every row, or of one.
-  void reset() noexcept {
-    for (std::size_t n = 0; n < rows_; ++n) reset(n);
-  }
-  void reset(std::size_t row) noexcept {
-    for_each_part([&](const std::string&, T* values, std::size_t stride, std::size_t width) {
-      std::fill_n(values + row * stride, width, T(0));
-    });
-    steps_[row] = 0;
+  void reset() noexcept { forget(0, rows_); }
+  void reset(std::size_t row) {
+    check_row(row);
+    forget(row, row + 1);
   }
 
   /// The arrays of a state, in their order.
@@ -225,7 +225,7 @@ class Stream {
              .out = head_out_.data(),
              .n = rows_,
              .out_block_stride = shape.lanes,
-             .columns = shape.units - (shape.blocks() - 1) * shape.lanes,
+             .columns = shape.last_columns(),
              .block_begin = 0,
              .block_end = shape.blocks()};
     for (std::size_t t = 0; t < 2; ++t) {
@@ -273,7 +273,6 @@ class Stream {
     layer.forward = {.schedule = &layer.schedule,
                      .shape = shape,
                      .panels = panels,
-                     .options = {},
                      .pointwise = cell.equations.forward,
                      .projection = {.shape = recurrent.projection_shape(),
                                     .panels = recurrent.projected() ? panels + shape.size() : nullptr,
@@ -290,7 +289,6 @@ class Stream {
                      .h_reset = h_reset,
                      .input_product_ready = cell.whole_rows,
                      .keep_gates = false,
-                     .kept = {},
                      .x_sums = gates};
     layer.input = {.shape = shape,
                    .panels = panels,
@@ -304,17 +302,24 @@ class Stream {
     for (std::size_t n = 0; n < layer.out.size() && memory.begin != nullptr; ++n) layer.out[n] = gates.row(0, n);
   }
 
+  void check_row(std::size_t row) const { require(row < rows_, "row is ", row, ", expected 0 to ", rows_, " - 1"); }
+
+  void forget(std::size_t begin, std::size_t end) noexcept {
+    for_each_part([&](const std::string&, T* values, std::size_t stride, std::size_t width) {
+      for (std::size_t n = begin; n < end; ++n) std::fill_n(values + n * stride, width, T(0));
+    });
+    std::fill(steps_.data() + begin, steps_.data() + end, std::uint64_t{0});
+  }
+
   const T* embed(const T* tokens) noexcept {
-    const network::Config& config = network_->config();
+    const layers::EmbeddingShape shape = network_->embedding();
     const T* const table = network_->parameters().data();
     for (std::size_t n = 0; n < rows_; ++n) {
-      T* const to = embedded_ + n * config.inputs;
-      const bool known = tokens[n] >= 0 && tokens[n] < static_cast<T>(config.vocabulary) &&
-                         tokens[n] == static_cast<T>(static_cast<std::size_t>(tokens[n]));
-      if (known) {
-        std::copy_n(table + static_cast<std::size_t>(tokens[n]) * config.inputs, config.inputs, to);
+      T* const to = embedded_ + n * shape.width;
+      if (shape.holds(tokens[n])) {
+        std::copy_n(table + static_cast<std::size_t>(tokens[n]) * shape.width, shape.width, to);
       } else {
-        std::fill_n(to, config.inputs, std::numeric_limits<T>::quiet_NaN());
+        std::fill_n(to, shape.width, std::numeric_limits<T>::quiet_NaN());
       }
     }
     return embedded_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <string_view>
 
 #include "pylstm/base/errors.hpp"
@@ -49,7 +50,11 @@ struct SampleView {
  private:
   template <class From, class T>
   void gather_as(const std::size_t* indices, std::size_t rows, T* out) const {
-    const auto at = [](const char* p) { return static_cast<T>(*reinterpret_cast<const From*>(p)); };
+    const auto at = [](const char* p) {
+      From value;
+      std::memcpy(&value, p, sizeof value);  // strides need not be multiples of its size
+      return static_cast<T>(value);
+    };
     for (std::size_t n = 0; n < rows; ++n) {
       const char* const sample =
           starts != nullptr ? static_cast<const char*>(starts[indices[n]])

@@ -128,16 +128,30 @@ inline void check_items(std::string_view name, const SampleView& y, const Sample
   }
 }
 
+/// Calls visit(number) for the numbers of items, which have one each.
+template <class Visit>
+void for_each_item(const SampleView& items, Visit visit) {
+  std::vector<double> numbers(items.steps);
+  for (std::size_t n = 0; n < items.samples; ++n) {
+    items.gather(&n, 1, numbers.data());
+    for (std::size_t t = 0; t < items.length(n); ++t) visit(numbers[t]);
+  }
+}
+
 /// Fails unless every class has an output.
 inline void check_classes(std::string_view name, const SampleView& y, std::size_t classes) {
-  std::vector<double> labels(y.steps);
-  for (std::size_t n = 0; n < y.samples; ++n) {
-    y.gather(&n, 1, labels.data());
-    for (std::size_t t = 0; t < y.length(n); ++t) {
-      require(labels[t] >= 0 && labels[t] < static_cast<double>(classes), name, " holds class ", labels[t],
-              ", expected 0 to ", classes, " - 1");
-    }
-  }
+  for_each_item(y, [&](double label) {
+    require(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label), name, " holds class ",
+            label, ", expected integers from 0 to ", classes, " - 1");
+  });
+}
+
+/// Fails unless they are weights of x's sequences or, where these have items of their own, of the steps.
+inline void check_weights(std::string_view name, const SampleView& weights, const SampleView& x, bool every_step) {
+  check_items(name, weights, x, 1, every_step && (weights.lengths != nullptr || weights.steps != 1));
+  for_each_item(weights, [&](double weight) {
+    require(weight >= 0 && std::isfinite(weight), name, " holds ", weight, ", expected finite numbers >= 0");
+  });
 }
 
 /// Fails unless a network with this loss can learn from them.
@@ -147,9 +161,7 @@ inline void check_learnt(const network::Config& network, const Loss& loss, const
   x.check("x", network.features());
   check_items("y", y, x, loss.targets(network.outputs), every_step);
   if (loss.kind == LossKind::cross_entropy) check_classes("y", y, network.outputs);
-  if (!weights) return;
-  const bool by_step = every_step && (weights->lengths != nullptr || weights->steps != 1);
-  check_items("weights", *weights, x, 1, by_step);
+  if (weights) check_weights("weights", *weights, x, every_step);
 }
 
 /// Fails where one of [0, count) is no sample.
@@ -201,7 +213,12 @@ class Trainer {
   network::Network<T>& network() { return *network_; }
 
   /// The parameters that the next update changes, where the network's are an average of them; else empty.
-  Buffer<T> latest;
+  const Buffer<T>& latest() const { return latest_; }
+  void set_latest(Buffer<T> parameters) {
+    require(parameters.size() == 0 || parameters.size() == network_->parameters().size(), "latest has ",
+            parameters.size(), " elements, expected ", network_->parameters().size(), ", as the parameters");
+    latest_ = std::move(parameters);
+  }
 
   /// One pass over the batches.  Returns the weighted mean of their losses; NaN as soon as a loss is not finite, with
   /// that batch not applied.  `progress` hears the number of samples done after each batch.  Throws Interrupted,
@@ -225,12 +242,12 @@ class Trainer {
   }
 
  private:
-  /// While it lives the network has its latest parameters, and `latest` their average.
+  /// While it lives the network has its latest parameters, and `latest_` their average.
   class LatestInNetwork {
    public:
     explicit LatestInNetwork(Trainer& trainer) : trainer_(trainer) {
-      if (trainer_.config_.averaging > 0 && trainer_.latest.size() == 0)
-        trainer_.latest = trainer_.network_->parameters();
+      if (trainer_.config_.averaging > 0 && trainer_.latest_.size() == 0)
+        trainer_.latest_ = trainer_.network_->parameters();
       swap();
     }
     ~LatestInNetwork() { swap(); }
@@ -239,7 +256,7 @@ class Trainer {
 
    private:
     void swap() {
-      if (trainer_.config_.averaging > 0) std::swap(trainer_.latest, trainer_.network_->parameters());
+      if (trainer_.config_.averaging > 0) std::swap(trainer_.latest_, trainer_.network_->parameters());
     }
     Trainer& trainer_;
   };
@@ -247,7 +264,7 @@ class Trainer {
   void average() {
     const T decay = static_cast<T>(config_.averaging), share = static_cast<T>(1 - config_.averaging);
     const T* const now = network_->parameters().data();
-    for (std::size_t k = 0; k < latest.size(); ++k) latest[k] = decay * latest[k] + share * now[k];
+    for (std::size_t k = 0; k < latest_.size(); ++k) latest_[k] = decay * latest_[k] + share * now[k];
   }
 
   double step(const Batches& batches, const std::size_t* samples, std::size_t rows, Interrupt& interrupt) {
@@ -270,7 +287,7 @@ class Trainer {
     const auto differentiate = [&](const layers::Segment& segment) {
       const layers::Segment items{.begin = segment.begin, .end = every_step ? segment.end : 1};
       loss += targets_.loss(items, config_.loss, predictions_.data(), outputs, dpredictions_.data());
-      return std::isfinite(loss) && targets_.weight() != 0;
+      return std::isfinite(loss) && targets_.weight() > 0;
     };
     if (!network_->gradient(schedule, batch_.x(), predictions_.data(), dpredictions_.data(), pass, gradients_.data(),
                             work_, interrupt, differentiate)) {
@@ -288,18 +305,20 @@ class Trainer {
     const double norm = global_norm(*network_, gradients_);
     if (!std::isfinite(norm)) return false;
     const double scale = norm > config_.max_grad_norm ? config_.max_grad_norm / norm : 1;
-    optimiser_.advance();
+    optimiser_.advance(scale);
     T* const parameters = network_->parameters().data();
-    if (optimiser_.config.alpha == 0) {
-      optimiser_.update(parameters, gradients_.data(), 0, gradients_.size(), scale, false);
-      if (config_.averaging > 0) average();
-      return true;
-    }
-    for (const auto& [shape, offset, decayed] : network_->parts()) {
-      for (std::size_t block = 0; block < shape.blocks(); ++block) {
-        const std::size_t begin = offset + block * shape.block_size();
-        optimiser_.update(parameters, gradients_.data(), begin, decayed, scale, true);
-        optimiser_.update(parameters, gradients_.data(), begin + decayed, shape.block_size() - decayed, scale, false);
+    const auto update = [&](std::size_t begin, std::size_t n, bool decays) {
+      optimiser_.update(parameters, gradients_.data(), begin, n, decays);
+    };
+    if (optimiser_.config().alpha == 0) {
+      update(0, gradients_.size(), false);
+    } else {
+      for (const auto& [shape, offset, decayed] : network_->parts()) {
+        for (std::size_t block = 0; block < shape.blocks(); ++block) {
+          const std::size_t begin = offset + block * shape.block_size();
+          update(begin, decayed, true);
+          update(begin + decayed, shape.block_size() - decayed, false);
+        }
       }
     }
     if (config_.averaging > 0) average();
@@ -309,7 +328,7 @@ class Trainer {
   network::Network<T>* network_;
   TrainerConfig config_;
   Optimiser<T> optimiser_;
-  Buffer<T> gradients_, predictions_, dpredictions_;
+  Buffer<T> latest_, gradients_, predictions_, dpredictions_;
   GatheredBatch<T> batch_;
   BatchTargets<T> targets_;
   network::NetworkWorkspace<T> work_;
@@ -331,8 +350,9 @@ struct Chosen {
 /// Samples that are predicted together: fewer where they are long, since a batch is in memory as a whole.
 inline std::size_t rows_at_once(const network::Config& network, std::size_t steps, std::size_t wanted) {
   constexpr std::size_t most_numbers = std::size_t{32} << 20;  // of all inputs, or of a layer's outputs
-  std::size_t widest = network.features();
-  for (const std::size_t units : network.hidden_sizes) widest = std::max(widest, units);
+  std::size_t widest = network.inputs;
+  const std::size_t directions = network.bidirectional && network.merge == network::Merge::concat ? 2 : 1;
+  for (const std::size_t units : network.hidden_sizes) widest = std::max(widest, checked_product(units, directions));
   return std::clamp<std::size_t>(most_numbers / std::max<std::size_t>(1, checked_product(steps, widest)), 1, wanted);
 }
 
