@@ -35,7 +35,7 @@ def layer_backward(
 def layer_step(
     cell: str,
     x_t: ArrayLike,
-    h: ArrayLike,
+    h: ArrayLike | None,
     c: ArrayLike | None,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,

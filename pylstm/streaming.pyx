@@ -49,7 +49,8 @@ cdef class Stream:
 
     After every step the output has the bits that the network gives for the steps since the last reset: what `predict`
     gives for them or, of classifiers, `decision_function`; where every step has a target, that of the latest step. Of
-    counts it is the logarithm, and quantiles are not sorted.
+    counts it is the logarithm, and quantiles are not sorted. What `predict` refuses is not looked for here: after a NaN,
+    or a token that the model does not know, outputs are NaN until the row is reset.
 
     Parameters
     ----------
@@ -195,13 +196,13 @@ cdef class Stream:
         self._check_idle()
         array = _real_array("x", x)
         shape = self._run_shape(array.shape)
-        array = np.ascontiguousarray(array, self.dtype)
+        array = np.require(array, self.dtype, ("C", "A"))
         if out is None:
             out = empty(shape, self.dtype)
         elif not isinstance(out, np.ndarray) or out.dtype != self.dtype:
             self._refuse_type(out)
-        elif out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
-            msg = f"out has shape {out.shape}, expected {shape}, C-contiguous and writable"
+        elif out.shape != shape or not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+            msg = f"out has shape {out.shape}, expected {shape}, C-contiguous, aligned and writable"
             raise ValueError(msg)
         elif np.may_share_memory(array, out):
             array = array.copy()
@@ -422,7 +423,7 @@ cdef class Stream:
             either = f" or {shape[1:]}" if self.batch_size == 1 else ""
             msg = f"x_t has shape {array.shape}, expected {shape}{either}: batch_size, n_features"
             raise ValueError(msg)
-        return np.asarray(array, self.dtype, order="C")
+        return np.require(array, self.dtype, ("C", "A"))
 
     def _run_shape(self, shape):
         # That of the outputs of steps x of this shape.
@@ -449,7 +450,7 @@ cdef class Stream:
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
             self._refuse_type(out)
         either = f" or {self._row_shape}" if self.batch_size == 1 else ""
-        msg = f"out has shape {out.shape}, expected {self._shape}{either}, C-contiguous and writable"
+        msg = f"out has shape {out.shape}, expected {self._shape}{either}, C-contiguous, aligned and writable"
         raise ValueError(msg)
 
     def _parts(self):

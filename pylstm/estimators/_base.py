@@ -224,6 +224,15 @@ class RecurrentEstimator(Hyperparameters):
         callback = None if partial or not self.callbacks else draft._call_back
         snapshot, course = train(session, scaled, validation, schedule, callback)
 
+        if (
+            course.ending is not Ending.COMPLETE
+            and course.best_epoch is None
+            and not resume
+            and hasattr(self, "_model")
+        ):
+            # Nothing came of it: the earlier model stays.
+            warnings.warn(self._describe(course, earlier=True), ConvergenceWarning, stacklevel=3)
+            return self
         draft._model = Model(architecture, snapshot, seed)
         draft._record(course)
         self.__dict__ = draft.__dict__
@@ -246,7 +255,7 @@ class RecurrentEstimator(Hyperparameters):
     def _record(self, course: Course) -> None:
         """Add a course of training to those of earlier calls."""
         self.n_iter_ += len(course.losses)
-        self.best_loss_ = course.best_loss
+        self.best_loss_ = course.best_loss if np.isfinite(course.best_loss) else np.nan
         self.loss_curve_ = self.loss_curve_ + course.losses
         if self.validation_loss_curve_ is not None and self.validation_scores_ is not None:
             self.validation_loss_curve_ = self.validation_loss_curve_ + course.validation_losses
@@ -402,9 +411,11 @@ class RecurrentEstimator(Hyperparameters):
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 
-    def _describe(self, course: Course) -> str:
-        """Return what a warning says about a training that was cut short."""
-        if course.best_epoch is not None:
+    def _describe(self, course: Course, *, earlier: bool = False) -> str:
+        """Return what a warning says about a training that was cut short; `earlier`: before there was a new model."""
+        if earlier:
+            kept = "those of the earlier fit"
+        elif course.best_epoch is not None:
             kept = f"those of epoch {course.best_epoch + 1}, the best so far"
         elif course.best is not None or course.ending is Ending.NOT_FINITE:
             kept = "those from before this call"

@@ -267,12 +267,15 @@ or list of (n_steps_i, n_features)
             present = mass > 0
             weights[present] = mass.sum() / (np.count_nonzero(present) * mass[present])
             return weights
-        unknown = set(self.class_weight) - set(self.classes_.tolist())
-        if unknown:
-            msg = f"class_weight has {sorted(map(str, unknown))}, expected labels of {self.classes_.tolist()}"
+        labels = self.classes_.tolist()
+        unknown = set(self.class_weight) - set(labels)
+        if unknown and not set(labels) <= set(self.class_weight):  # a part of the data may lack a class
+            msg = f"class_weight has {sorted(map(str, unknown))}, expected labels of {labels}"
             raise ValueError(msg)
         for label, value in self.class_weight.items():
-            weights[np.searchsorted(self.classes_, label)] = check_real(f"class_weight[{label!r}]", value, "[0, inf)")
+            checked = check_real(f"class_weight[{label!r}]", value, "[0, inf)")
+            if label not in unknown:
+                weights[np.searchsorted(self.classes_, label)] = checked
         return weights
 
     def _kinds(self, samples: Samples) -> NDArray[np.int64] | None:
@@ -310,7 +313,8 @@ class LSTMClassifier(ClassifierParameters, SequenceClassifier):
     label_smoothing : float, default=0.0
         Share of each label that goes to all classes alike (Szegedy et al. 2016), in [0, 1).
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1.
+        Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1. One that
+        has a weight for every label of y may have others, too, as folds of a cross-validation can lack a class.
         "balanced": inversely proportional to the weight that the samples of each have together, sequences or, with a
         label per step, steps. Scores are not weighted by them.
     learning_rate_init : float, default=1e-2

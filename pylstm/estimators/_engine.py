@@ -231,6 +231,11 @@ class Session:
         """Return the mean loss of the samples' rows without dropout."""
         return self._trainer.loss(samples.X, samples.y, samples.weight, samples.rows) * self._loss_unit
 
+    def loss_under(self, snapshot: Snapshot, samples: Samples) -> float:
+        """Go back to what `snapshot` had learnt, and return `loss`."""
+        self._network.set_parameters(snapshot.learnt)
+        return self.loss(samples)
+
     def predict(self, samples: Samples) -> Sequences:
         """Return the outputs of the samples' rows without dropout."""
         return self._scale.targets.outside(network_outputs(self._network, samples.X, samples.rows))

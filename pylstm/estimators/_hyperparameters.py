@@ -163,7 +163,9 @@ class Hyperparameters(Parameters, BaseEstimator):  # type: ignore[misc]  # sciki
         check_choice("targets", self.targets, ("auto", "per_sequence", "per_step"))
         check_integer("embedding_size", self.embedding_size, minimum=1)
         if self.vocabulary_size is not None:
-            check_integer("vocabulary_size", self.vocabulary_size, minimum=1)
+            # X holds tokens as numbers of the network's type.
+            most = 2 ** (np.finfo(check_dtype("dtype", self.dtype)).nmant + 1)
+            check_integer("vocabulary_size", self.vocabulary_size, minimum=1, maximum=most)
         if self.padding_token is not None:
             check_integer("padding_token", self.padding_token, minimum=0)
             if self.vocabulary_size is None or self.padding_token >= self.vocabulary_size:

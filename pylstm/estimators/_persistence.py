@@ -72,7 +72,7 @@ def load_estimator(cls: type[Estimator], path: str | os.PathLike[str]) -> Estima
     unknown = task["parameters"].keys() - set(cls._get_param_names())
     if unknown:
         _reject(f"{cls.__name__} has no parameter {', '.join(sorted(unknown))}: written by a newer version")
-    estimator = cls(**task["parameters"])
+    estimator = cls(**_read_parameters(task["parameters"]))
     try:
         estimator._check_parameters()
     except (TypeError, ValueError) as error:
@@ -122,10 +122,23 @@ def _plain_parameters(estimator: RecurrentEstimator) -> dict[str, Any]:
     return parameters
 
 
+def _read_parameters(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as the constructor takes them: a dict is in the file as a list of its items."""
+    weights = plain.get("class_weight")
+    if not isinstance(weights, list):
+        return plain
+    labels = [item[0] for item in weights if isinstance(item, list) and len(item) == 2]
+    if len(labels) != len(weights) or any(isinstance(label, list | dict) for label in labels):
+        _reject(f"class_weight is {weights!r}, expected pairs of a label and its weight")
+    return {**plain, "class_weight": dict(weights)}
+
+
 def _plain(value: Any) -> Any:
     """Return `value` in terms of JSON, or NotImplemented."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    if isinstance(value, dict):  # JSON has names only, and labels may be numbers
+        value = list(value.items())
     if isinstance(value, list | tuple):
         items = [_plain(item) for item in value]
         return NotImplemented if NotImplemented in items else items

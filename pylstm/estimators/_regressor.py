@@ -386,7 +386,7 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         Mean loss on the validation samples after each epoch; None without such samples.
     best_loss_ : float
         Lowest loss of the last call: on the validation samples if there were any, otherwise on the training samples.
-        With `scoring` the highest score, negated.
+        With `scoring` the highest score, negated. NaN if no epoch was complete.
     n_iter_ : int
         Epochs completed, over all calls.
     n_features_in_ : int
@@ -440,8 +440,10 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     sample in X.
 
     Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of the
-    best epoch, or of the last batch if no epoch was complete. The same holds if the loss becomes NaN, with the weights
-    the training began with if no epoch was complete.
+    best epoch. If no epoch was complete it stays what an earlier fit has made of it; without one, or where the training
+    went on from it, it has the weights after the last batch. The same holds if the loss becomes NaN or infinite, but
+    then without validation samples the best of three are found by another look at the training samples: the weights of
+    the best epoch, of the best one before it, and those the training began with.
 
     References
     ----------

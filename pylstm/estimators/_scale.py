@@ -17,7 +17,7 @@ from pylstm.typing import FloatArray
 from ._loss import Loss
 from ._pieces import chosen_pieces
 from ._samples import Samples, flat, flat_targets, flat_weights
-from ._targets import warn_user
+from ._targets import ROUNDING, warn_user
 
 # The mean is a multiple of this share of the spread: equal data in another order, or with other weights of the same
 # meaning, give the same bits.
@@ -26,9 +26,6 @@ MEAN_STEP = 2.0**-8
 # A mean of so many standard deviations is subtracted. The zero of a count, or of a background, means something: images
 # of digits are read better as they are (0.977 of them right against 0.967).
 FAR = 2
-
-# Differences from the mean, in units of its last digit, that are rounding: a constant is as good as no feature.
-ROUNDING = 16
 
 # How wrong a constant that is learnt in units of one may be outside, of which initial weights add a third or less to
 # what a unit sees. In float32 that is a constant of 1024; larger ones are their own unit.

@@ -13,7 +13,14 @@ from pylstm.preprocessing._sequences import listed
 from pylstm.typing import FloatArray
 
 from ._pieces import pieces
+from ._samples import flat
 from ._validation import as_real, real_array, require_finite
+
+# Differences from the mean, in units of its last digit, that are rounding: a constant.
+ROUNDING = 16
+
+# Targets whose last digit in the engine's type is more than this share of their standard deviation lose what matters.
+MOST_ROUNDED = 2.0**-6
 
 
 def check_targets(
@@ -62,6 +69,7 @@ def check_targets(
             raise ValueError(msg)
         values: Sequences = array.reshape(len(array), -1)
         require_finite(values, dtype, name, ("output",))
+        _warn_if_rounded(values, dtype, name)
         return np.ascontiguousarray(values, dtype=dtype), TargetForm(per_step=False, is_1d=array.ndim == 1)
     if array is not None:
         steps = _lengths(X)
@@ -77,6 +85,7 @@ def check_targets(
         assert items is not None
         values, is_1d = _per_step_items(items, X, dtype, name)
     require_finite(values, dtype, name, ("step", "output"))
+    _warn_if_rounded(values, dtype, name)
     return _as_engine(values, X, dtype), TargetForm(per_step=True, is_1d=is_1d)
 
 
@@ -170,6 +179,23 @@ def warn_user(message: str) -> None:
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("pylstm."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _warn_if_rounded(values: Sequences, dtype: str, name: str) -> None:
+    """Warn if the engine's type rounds away what there is to learn: numbers far from 0 beside how much they vary."""
+    if values[0].dtype == np.dtype(dtype):
+        return
+    table = flat(values)
+    mean, deviation = abs(table.mean(axis=0)), table.std(axis=0)
+    digit = np.finfo(dtype).eps * mean
+    lost = (digit > MOST_ROUNDED * deviation) & (deviation > ROUNDING * np.finfo(table.dtype).eps * mean)
+    if lost.any():
+        worst = int(np.argmax(np.where(lost, digit / np.where(lost, deviation, 1), 0)))
+        msg = (
+            f"{name} is about {mean[worst]:.3g} and varies by {deviation[worst]:.3g}, of which {dtype} loses much: it "
+            f'has steps of {digit[worst]:.3g} there. Subtract a constant, or say dtype="float64"'
+        )
+        warn_user(msg)
 
 
 def _per_step_items(items: list[Any], X: Sequences, dtype: str, name: str) -> tuple[list[FloatArray], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -85,7 +86,14 @@ class Course:
     best: Snapshot | None = None
     best_loss: float = np.inf
     best_epoch: int | None = None  # counted over all calls; None with `best` set: what training began with
+    second: Snapshot | None = None  # the best before it
+    second_epoch: int | None = None
     ending: Ending = Ending.COMPLETE
+
+    def improve(self, snapshot: Snapshot, loss: float, epoch: int | None) -> None:
+        """Set the best, and remember the one before it."""
+        self.second, self.second_epoch = self.best, self.best_epoch
+        self.best, self.best_loss, self.best_epoch = snapshot, loss, epoch
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,9 @@ def train(
 
     Kept are the parameters of the last epoch; those of the best epoch with early stopping, and whenever training is cut
     short by Ctrl-C or by a loss that is not finite. The best epoch is the one with the lowest loss, or with the highest
-    score where that is watched, on the validation samples, or on the training samples where there are none.
+    score where that is watched, on the validation samples, or on the training samples where there are none. A training
+    loss is that from before the epoch's updates, the last of which may have led astray: after a loss that is not finite
+    those from before the epoch, and those before the call, have their chance.
     """
     course = Course(epoch=schedule.first_epoch)
     start = session.snapshot()
@@ -139,10 +149,31 @@ def train(
     kept = (course.best or last) if schedule.early_stopping or course.ending is Ending.INTERRUPTED else last
     if course.ending is Ending.NOT_FINITE or not last.is_finite or not kept.is_finite:
         course.ending = Ending.NOT_FINITE
+    one_batch = len(samples.rows) <= schedule.batch_size  # what it takes to measure is one step's time
+    if validation is None and (
+        course.ending is Ending.NOT_FINITE or (course.ending is Ending.INTERRUPTED and one_batch)
+    ):
+        with suppress(KeyboardInterrupt):  # once more
+            _measure_best(session, samples, course, start)
+        kept = course.best or last
+    if course.ending is Ending.NOT_FINITE:
         if course.best is None or not course.best.is_finite:  # none, or finite only while scaled
-            course.best, course.best_loss, course.best_epoch = start, np.inf, None
+            course.best, course.best_loss, course.best_epoch = start, np.nan, None
         kept = course.best
     return kept, course
+
+
+def _measure_best(session: Session, samples: Samples, course: Course, start: Snapshot) -> None:
+    """Choose again among the best, those before it and what training began with, by what each makes of the samples."""
+    if course.best is None:
+        return
+    candidates = [(course.best, course.best_epoch), (start, None)]
+    if course.second is not None:
+        candidates.insert(1, (course.second, course.second_epoch))
+    losses = [session.loss_under(snapshot, samples) if snapshot.is_finite else np.nan for snapshot, _ in candidates]
+    if np.isfinite(losses).any():
+        chosen = int(np.nanargmin(losses))
+        (course.best, course.best_epoch), course.best_loss = candidates[chosen], losses[chosen]
 
 
 def _run_epochs(
@@ -187,8 +218,7 @@ def _run_epochs(
                 if not snapshot.learnt_is_finite:  # the last update of the epoch did it, after the last loss
                     course.ending = Ending.NOT_FINITE
                     return
-                course.best, course.best_loss = snapshot, watched
-                course.best_epoch = epoch
+                course.improve(snapshot, watched, epoch)
             course.losses.append(loss)
             last_loss = loss
             if validation_loss is not None and score is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.model._missing import PER_FEATURE, with_mask
@@ -74,8 +75,12 @@ def check_sequences(
     name : str
         The argument's name, for messages.
     """
-    validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
+    if isinstance(X, list | tuple) and len(X) == 0:
+        msg = f"{name} is empty, expected at least one sequence"
+        raise ValueError(msg)
     items = listed(X)
+    named = X if items is None else _same_names(items, name)
+    validate_data(estimator, named, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
     sequences: Sequences
     if items is not None:
         n_columns = None
@@ -124,6 +129,16 @@ def check_sequences(
     return sequences, n_columns is not None
 
 
+def _same_names(items: list[Any], name: str) -> Any:
+    """Return the first item, the names of whose columns are those of all, if any have some."""
+    names = [None if getattr(item, "columns", None) is None else list(item.columns) for item in items]
+    for i, one in enumerate(names):
+        if one != names[0]:
+            msg = f"{name}[{i}] has the columns {one}, expected {names[0]} (as {name}[0])"
+            raise ValueError(msg)
+    return items[0]
+
+
 def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:
     """Return C-contiguous (n_steps, n_features) arrays of one type."""
     arrays = [as_real(item, dtype, f"{name}[{i}]") for i, item in enumerate(items)]
@@ -143,17 +158,21 @@ def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:
 def as_real(value: Any, dtype: str, name: str) -> FloatArray:
     """Return one sequence as a native float array."""
     array = read_real(name, value)
-    return array if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else array.astype(dtype)
+    return array if _is_engine_type(array) else array.astype(dtype)
 
 
 def real_array(value: Any, dtype: str, name: str, **options: Any) -> FloatArray:
     """Return `value` as a native, aligned float array: as it is where it is one, else converted to `dtype`."""
     array: FloatArray = check_array(value, dtype="numeric", ensure_all_finite=False, input_name=name, **options)
-    if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} and array.flags.aligned:
+    if _is_engine_type(array):
         return array
     require_real(array, name)
     with np.errstate(over="ignore"):  # a long double too large becomes infinite, and is reported as that
         return array.astype(dtype)
+
+
+def _is_engine_type(array: NDArray[Any]) -> bool:
+    return array.dtype in {np.dtype(np.float32), np.dtype(np.float64)} and array.flags.aligned
 
 
 def _require_tokens(sequences: Sequences, vocabulary_size: int, name: str) -> None:

@@ -29,10 +29,17 @@ def checked_activations(
     checked = []
     for role, function in zip(roles, given, strict=True):
         parts: tuple[Any, ...] = tuple(function) if isinstance(function, tuple | list) else (function,)
-        numbers = all(isinstance(one, int | float | np.integer | np.floating) for one in parts[1:])
+        numbers = all(
+            isinstance(one, int | float | np.integer | np.floating) and not isinstance(one, bool) for one in parts[1:]
+        )
+        msg = f"activation {role} is {function!r:.100}, expected {form}"
         if not 1 <= len(parts) <= 3 or not isinstance(parts[0], str) or not numbers:
-            msg = f"activation {role} is {function!r}, expected {form}"
             raise TypeError(msg)
-        alpha, beta = (*(float(parameter) for parameter in parts[1:]), None, None)[:2]
+        try:
+            alpha, beta = (*(float(parameter) for parameter in parts[1:]), None, None)[:2]
+        except OverflowError:
+            raise ValueError(msg) from None
+        if not parts[0].isidentifier():  # what is none, the engine need not spell
+            raise ValueError(msg)
         checked.append((parts[0], alpha, beta))
     return checked

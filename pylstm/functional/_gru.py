@@ -103,9 +103,9 @@ def gru_forward(
         as in Cho et al. 2014, ONNX's ``linear_before_reset=0`` and Keras' ``reset_after=False``; n then has one bias,
         the last block of `bias`, and `bias_hn` must be None.
     activations : sequence of str or tuple, optional
-        f of the gates and g of n. Each is "sigmoid", "tanh", "relu", "affine",
-        "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a tuple of
-        that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A general path,
+        f of the gates and g of n. Each is "sigmoid", "tanh", "relu", "softsign" or "softplus"; "leaky_relu",
+        "thresholded_relu" or "elu", or a tuple of that and alpha; "affine", "scaled_tanh" or "hard_sigmoid", or a tuple
+        of that, alpha and perhaps beta: the functions of the ONNX operator with its default parameters. A general path,
         and a slower one. Default: sigmoid, tanh.
 
     Returns
@@ -211,7 +211,7 @@ def gru_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
 
 def gru_step(
     x_t: ArrayLike,
-    h: ArrayLike,
+    h: ArrayLike | None,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None = None,
@@ -227,8 +227,8 @@ def gru_step(
     ----------
     x_t : array-like of shape (N, I)
         Input of this step; its type decides that of the computation.
-    h : array-like of shape (N, H)
-        State before it.
+    h : array-like of shape (N, H), or None
+        State before it. None: zeros.
     weight_ih, weight_hh, bias, bias_hn, layer_norm, reset_after, activations
         As for `gru_forward`.
 

@@ -117,9 +117,9 @@ def lstm_forward(
         (PyTorch's `proj_size`).
     activations : sequence of str or tuple, optional
         f of the gates, g of the candidate, h of the cell state on its way out. Each is "sigmoid", "tanh", "relu",
-        "affine", "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a
-        tuple of that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A
-        general path, and a slower one. Default: sigmoid, tanh, tanh.
+        "softsign" or "softplus"; "leaky_relu", "thresholded_relu" or "elu", or a tuple of that and alpha; "affine",
+        "scaled_tanh" or "hard_sigmoid", or a tuple of that, alpha and perhaps beta: the functions of the ONNX operator
+        with its default parameters. A general path, and a slower one. Default: sigmoid, tanh, tanh.
 
     Returns
     -------
@@ -239,8 +239,8 @@ def lstm_backward(
 
 def lstm_step(
     x_t: ArrayLike,
-    h: ArrayLike,
-    c: ArrayLike,
+    h: ArrayLike | None,
+    c: ArrayLike | None,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None = None,
@@ -258,8 +258,8 @@ def lstm_step(
     ----------
     x_t : array-like of shape (N, I)
         Input of this step; its type decides that of the computation.
-    h, c : array-like of shape (N, H)
-        States before it. With `weight_hr` of shape (P, H) h has P columns.
+    h, c : array-like of shape (N, H), or None
+        States before it. None: zeros. With `weight_hr` of shape (P, H) h has P columns.
     weight_ih, weight_hh, bias, peephole, coupled, cell_clip, layer_norm, weight_hr, activations
         As for `lstm_forward`.
 

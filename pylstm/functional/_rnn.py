@@ -89,10 +89,10 @@ def rnn_forward(
     training : bool
         Keep what `rnn_backward` needs. The results are the same to the last bit.
     activations : sequence of str or tuple, optional
-        The one function f, instead of `nonlinearity`. Each is "sigmoid", "tanh", "relu", "affine",
-        "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu", "softsign" or "softplus", or a tuple of
-        that, alpha, and perhaps beta: the functions of the ONNX operator with its default parameters. A general path,
-        and a slower one. Default: `nonlinearity`.
+        The one function f, instead of `nonlinearity`. Each is "sigmoid", "tanh", "relu", "softsign" or "softplus";
+        "leaky_relu", "thresholded_relu" or "elu", or a tuple of that and alpha; "affine", "scaled_tanh" or
+        "hard_sigmoid", or a tuple of that, alpha and perhaps beta: the functions of the ONNX operator with its default
+        parameters. A general path, and a slower one. Default: `nonlinearity`.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def rnn_backward(tape: Any, dy: ArrayLike | None = None, *, dh_n: ArrayLike | No
 
 def rnn_step(
     x_t: ArrayLike,
-    h: ArrayLike,
+    h: ArrayLike | None,
     weight_ih: ArrayLike,
     weight_hh: ArrayLike,
     bias: ArrayLike | None = None,
@@ -201,8 +201,8 @@ def rnn_step(
     ----------
     x_t : array-like of shape (N, I)
         Input of this step; its type decides that of the computation.
-    h : array-like of shape (N, H)
-        State before it.
+    h : array-like of shape (N, H), or None
+        State before it. None: zeros.
     weight_ih, weight_hh, bias, nonlinearity, activations
         As for `rnn_forward`.
 

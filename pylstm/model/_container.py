@@ -8,6 +8,7 @@ The C++ twin is ``pylstm/io/safetensors.hpp``.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -132,21 +133,33 @@ def write(
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` once it is whole and on the disk; a failure leaves nothing.
+    """Open a new file that takes the place of `path`, with its permissions, once it is whole and on the disk.
+
+    A failure leaves nothing.
 
     Raises
     ------
     OSError
-        If the system refuses.
+        If the system refuses, or there is something else than a file.
     """
-    target = Path(path)
+    target = Path(os.fsdecode(path))
+    mode = None
+    with suppress(FileNotFoundError):  # a new file, or a link for one
+        mode = target.stat().st_mode  # an OSError if links go in a circle, where resolve() has others or none
+    if mode is not None and not stat.S_ISREG(mode):
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, f"not a file that can be replaced: {os.strerror(code)}", os.fspath(path))
     if target.is_symlink():
-        with suppress(FileNotFoundError):  # the link is for a new file
-            target.stat()  # an OSError if links go in a circle, where resolve() has others or none
         target = target.resolve()
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")  # short, since names may be as long as they can
+    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"  # short, since names may be as long as they can
     try:
-        with temporary.open("xb") as file:
+        try:
+            file = temporary.open("xb")
+        except OSError as error:  # of the name that the caller knows
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        with file:
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
             yield file
             file.flush()
             os.fsync(file.fileno())

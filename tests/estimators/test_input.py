@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
@@ -332,6 +334,62 @@ def test_a_first_fit_that_fails_leaves_nothing_behind(data):
     with pytest.raises(ValueError, match="Input y"):
         model.fit(*spoil_y(X, y, None))
     assert vars(model).keys() == model.get_params().keys()
+
+
+def test_misaligned_numbers_are_read_in_lists_as_in_arrays(data):
+    X, y = data
+    model = regressor().fit(X, y)
+    moved = np.frombuffer(b"x" + X.astype(np.float64).tobytes(), np.float64, offset=1).reshape(X.shape)
+    assert not moved.flags.aligned
+    expected = model.predict(X.astype(np.float64))
+    np.testing.assert_array_equal(model.predict(moved), expected)
+    np.testing.assert_array_equal(model.predict(list(moved)), expected)
+
+
+@pytest.mark.parametrize("empty", [[], ()])
+def test_no_sequences_at_all_are_named(data, empty):
+    model = regressor()
+    with pytest.raises(ValueError, match=r"^X is empty, expected at least one sequence$"):
+        model.fit(empty, empty)
+    with pytest.raises(ValueError, match=r"^X is empty, expected at least one sequence$"):
+        model.fit(*data).predict(empty)
+
+
+def test_tables_in_a_list_have_the_same_columns_as_in_fit(data):
+    pd = pytest.importorskip("pandas")
+    X, y = data
+    names = [f"channel {i}" for i in range(X.shape[2])]
+    tables = [pd.DataFrame(x, columns=names) for x in X]
+    model = regressor().fit(tables, y)
+    assert model.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(model.predict(tables), regressor().fit(list(X), y).predict(list(X)))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict([table[names[::-1]] for table in tables])
+    with pytest.raises(ValueError, match=r"X\[1\] has the columns .*, expected .* \(as X\[0\]\)"):
+        model.predict([tables[0], tables[1][names[::-1]], *tables[2:]])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(list(X))
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_targets_that_the_type_rounds_away_are_noticed(data, per_step):
+    X, y = data
+    y = np.stack([y] * X.shape[1], axis=1)[..., np.newaxis] if per_step else y
+    with pytest.warns(UserWarning, match=r"y is about 1.7e\+09 and varies by .*, of which float32 loses much"):
+        regressor(max_iter=1).fit(X, 1.7e9 + 60 * y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regressor(max_iter=1, dtype="float64", tol=None).fit(X, 1.7e9 + 60 * y)
+        regressor(max_iter=1, tol=None).fit(X, 1e3 + y)
+        regressor(max_iter=1, tol=None).fit(X, np.full_like(y, 1.7e9))
+
+
+def test_tokens_are_no_more_than_numbers_of_the_type():
+    X, y = np.array([[2**24 - 1, 3], [5, 2]]), [1.0, 2.0]
+    model = regressor(vocabulary_size=2**24 + 1, embedding_size=1, max_iter=1)
+    with pytest.raises(ValueError, match="vocabulary_size is 16777217, expected at most 16777216"):
+        model.fit(X, y)
+    assert model.set_params(vocabulary_size=2**24).fit(X, y).predict(X).shape == (2,)
 
 
 def test_strings_of_numpy_are_labels_not_sequences():

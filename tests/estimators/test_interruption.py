@@ -124,6 +124,49 @@ def test_ctrl_c_in_partial_fit_keeps_the_estimator(in_epoch):
     assert model.n_iter_ == 6
 
 
+@pytest.mark.parametrize("happening", [press_ctrl_c, lose_the_loss])
+def test_a_refit_that_comes_to_nothing_leaves_the_earlier_model(in_epoch, happening):
+    X, y = waves()
+    model = regressor().fit(X, y)
+    before, state = regressor().fit(X, y), dict(vars(model))
+    in_epoch(1, happening)
+    with pytest.warns(ConvergenceWarning, match=r"in epoch 1. The weights are those of the earlier fit."):
+        assert model.fit(X[:, :, :1], y[:, np.newaxis]) is model
+    assert vars(model) == state
+    assert same_bits(model, before)
+
+
+@pytest.mark.parametrize("rate", [3.0, 100.0, 1e6])
+@pytest.mark.parametrize("batch_size", [16, 64])
+@pytest.mark.parametrize("ending", ["diverges", "Ctrl-C"])
+def test_the_best_weights_are_no_worse_than_those_it_began_with(in_epoch, rate, batch_size, ending):
+    X, y = waves()
+    model = regressor(max_iter=30, warm_start=True, batch_size=batch_size).fit(X, y)
+    error = np.mean((model.predict(X) - y) ** 2)
+    model.set_params(solver="sgd", learning_rate_init=rate, max_grad_norm=None)
+    if ending == "Ctrl-C":
+        if batch_size < len(X):
+            pytest.skip("that would be to measure all samples once more")
+        in_epoch(33, press_ctrl_c)
+    else:
+        in_epoch(45, lose_the_loss)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    found = np.mean((model.predict(X) - y) ** 2)
+    assert found <= error * 1.001
+    assert model.best_loss_ == pytest.approx(found, rel=1e-3) or (np.isnan(model.best_loss_) and model.n_iter_ == 30)
+
+
+def test_the_loss_of_no_epoch_is_nan_here_and_in_a_file(in_epoch, tmp_path):
+    X, y = waves()
+    in_epoch(1, press_ctrl_c)
+    with pytest.warns(ConvergenceWarning):
+        model = regressor().fit(X, y)
+    assert np.isnan(model.best_loss_)
+    model.save_model(tmp_path / "model.safetensors")
+    assert np.isnan(LSTMRegressor.load_model(tmp_path / "model.safetensors").best_loss_)
+
+
 def test_a_lost_loss_keeps_the_weights_of_the_best_epoch(in_epoch):
     X, y = waves()
     in_epoch(4, lose_the_loss)
@@ -185,7 +228,8 @@ def test_weights_that_are_finite_only_while_scaled_are_not_kept(monkeypatch, ear
     X, y = waves()
     model = regressor(warm_start=True).fit(X, y)
     before = model.parameters_
-    outside, overflows = Scale.outside, iter([not early_stopping, True])  # the last, the best
+    # The last, the best, and without samples to validate on the best before it.
+    outside, overflows = Scale.outside, iter([not early_stopping, True, not early_stopping])
 
     def overflow(scale, learnt):
         parameters = outside(scale, learnt)

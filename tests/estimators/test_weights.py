@@ -45,6 +45,16 @@ def test_a_sequence_whose_steps_all_weigh_nothing_is_absent():
     assert same_bits(model, other)
 
 
+def test_weights_of_classes_that_are_absent_do_no_harm():
+    X, y = waves(30)
+    y = np.where(y > 0, "high", "low")
+    options = {**ONE_BATCH, "max_iter": 2}
+    model = LSTMClassifier(class_weight={"low": 3.0, "high": 1.0, "none": 7.0}, **options).fit(X, y)
+    assert same_bits(model, LSTMClassifier(class_weight={"low": 3.0, "high": 1.0}, **options).fit(X, y))
+    with pytest.raises(ValueError, match=r"class_weight has \['none'\], expected labels of \['high', 'low'\]"):
+        LSTMClassifier(class_weight={"low": 3.0, "none": 1.0}, **options).fit(X, y)
+
+
 @pytest.mark.parametrize("class_weight", [None, {"low": 3.0}, "balanced"])
 def test_weights_of_labelled_sequences_are_repetitions(class_weight):
     X, y = classes()

@@ -201,6 +201,17 @@ def test_steps_give_the_bits_of_the_sequence(cell: str) -> None:
         (["sigmoid", 5, "tanh"], TypeError, "activation g is 5, expected a name"),
         ([None, "tanh", "tanh"], TypeError, "activation f is None, expected a name"),
         (["sigmoid", ("elu", None), "tanh"], TypeError, r"activation g is \('elu', None\), expected a name"),
+        (["sigmoid", ("elu", True), "tanh"], TypeError, r"activation g is \('elu', True\), expected a name"),
+        (["sigmoid", ("elu", 2**2000), "tanh"], ValueError, r"activation g is \('elu', 1148.*expected a name"),
+        (["sigmoid", "\ud800", "tanh"], ValueError, "activation g is .*expected a name"),
+        (["sigmoid", "tanh\0", "tanh"], ValueError, "activation g is .*expected a name"),
+        (
+            ["sigmoid", ("tanh", 1.7159, 0.6667), "tanh"],
+            ValueError,
+            "activation tanh is given 2 numbers, expected none",
+        ),
+        (["sigmoid", ("relu", 6), "tanh"], ValueError, "activation relu is given 1 number, expected none"),
+        (["sigmoid", ("elu", 1, 2), "tanh"], ValueError, "activation elu is given 2 numbers, expected at most alpha"),
         (["sigmoid", ("elu", "0.5"), "tanh"], TypeError, r"activation g is \('elu', '0.5'\), expected a name"),
         ([("leaky_relu", -1), "tanh", "tanh"], ValueError, "activation leaky_relu has alpha = -1, expected at least 0"),
         (["sigmoid", "tanh", ("scaled_tanh", 0)], ValueError, "activation scaled_tanh has alpha = 0, expected"),
@@ -237,7 +248,9 @@ def test_nan_passes_through_every_function(name: str, dtype: type) -> None:
 
 
 def test_what_does_not_go_together_is_refused() -> None:
-    with pytest.raises(ValueError, match="no other activations than its own"):
+    with pytest.raises(
+        ValueError, match=r"activations are given, expected none: this cell \(layer_norm, relu\) has its own"
+    ):
         pylstm.lstm_forward(
             **arguments_of("lstm"), layer_norm=pylstm.LayerNorm(), activations=["sigmoid", "tanh", "tanh"]
         )

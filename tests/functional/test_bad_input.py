@@ -304,7 +304,7 @@ def test_a_bound_of_the_cell_state_that_is_not_positive_is_refused(function: Any
 @pytest.mark.parametrize("function", [forward, step])
 @pytest.mark.parametrize(
     "bound",
-    ["1", b"1", 1j, (), [1.0], (-1, 1), {}, object(), np.ones(2), pylstm],
+    ["1", b"1", 1j, (), [1.0], (-1, 1), {}, object(), np.ones(2), pylstm, True, np.True_],
     ids=lambda bound: type(bound).__name__,
 )
 def test_a_bound_of_the_cell_state_that_is_no_number_is_a_type_error(function: Any, bound: object) -> None:
@@ -336,6 +336,27 @@ def test_an_unknown_nonlinearity_is_named_with_the_choices(function: Any, nonlin
 def test_a_list_with_rows_of_different_length_is_refused() -> None:
     with pytest.raises(ValueError, match="x"):
         pylstm.lstm_forward(**{**GOOD.forward_arguments(), "x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], []]})
+
+
+def test_a_masked_array_and_what_refuses_to_be_an_array_are_named() -> None:
+    class Refusing:
+        def __array__(self, *_: object, **__: object) -> np.ndarray:
+            msg = "not now"
+            raise RuntimeError(msg)
+
+    arguments = GOOD.forward_arguments()
+    for name in ("x", "weight_hh", "lengths"):
+        with pytest.raises(TypeError, match=f"^{name} is a masked array, expected one without missing values$"):
+            forward("lstm", {**arguments, name: np.ma.masked_array(arguments[name])})
+        with pytest.raises(TypeError, match=f"^{name}: not now$"):
+            forward("lstm", {**arguments, name: Refusing()})
+
+
+def test_lengths_of_no_rows_are_of_one_dimension() -> None:
+    arguments = {**GOOD.forward_arguments(), "x": np.ones((0, 5, 2)), "h0": None, "c0": None}
+    assert forward("lstm", {**arguments, "lengths": []})["y"].shape == (0, 5, 4)
+    with pytest.raises(TypeError, match=r"^lengths has dtype float64, expected integers$"):
+        forward("lstm", {**arguments, "lengths": np.zeros((0, 3))})
 
 
 @pytest.mark.parametrize("variant", EACH_FUNCTION, ids=str)

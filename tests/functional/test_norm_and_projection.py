@@ -190,6 +190,17 @@ def test_a_large_mean_does_not_hide_the_variance() -> None:
     assert relative_error(results[1], results[0]) < 1e-3
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("name", ["x", "weight_ih", "weight_hh"])
+def test_a_variance_that_overflows_gives_nan_and_no_layer_without_its_product(cell: str, name: str) -> None:
+    values = {name: value.astype(np.float32) for name, value in values_of(shapes_of(cell, True, False)).items()}
+    for scale, finite in ((1e16, True), (1e22, False)):
+        y = forward(cell, values | {name: values[name] * np.float32(scale)}).y
+        assert np.isnan(y).any() != finite
+        double = {key: value.astype(np.float64) for key, value in values.items()}
+        assert np.isfinite(forward(cell, double | {name: double[name] * scale}).y).all()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_what_the_weights_of_all_units_share_costs_no_digits(cell: str, dtype: str) -> None:
@@ -236,6 +247,17 @@ def call(**changed: Any) -> Any:
             r"layer_norm.gain_c has shape \(4,\), expected \(5,\)",
         ),
         ({"weight_hr": np.ones(5)}, ValueError, r"weight_hr has shape \(5,\), expected \(proj_size, hidden_size\)"),
+        (
+            {"weight_hr": np.ones((5, 3)), "weight_hh": np.ones((20, 3))},
+            ValueError,
+            r"weight_hr has shape \(5, 3\), expected \(proj_size, 5\): one column for each unit that weight_ih has",
+        ),
+        ({"weight_hr": np.ones((3, 6))}, ValueError, r"weight_hr has shape \(3, 6\), expected \(proj_size, 5\)"),
+        (
+            {"weight_hr": np.ones((3, 6)), "weight_hh": np.ones((24, 3))},
+            ValueError,
+            r"weight_ih has shape \(20, 2\), expected \(24, 2\)",
+        ),
         (
             {"weight_hr": np.ones((3, 5))},
             ValueError,

@@ -164,6 +164,20 @@ def test_a_parameter_that_is_no_data_begins_as_by_default(tmp_path):
     assert again.dtype == "float64"
 
 
+@pytest.mark.parametrize("labels", [["a", "b"], [0, 1], [-1.0, 2.0], [False, True]])
+def test_weights_of_classes_are_kept_whatever_the_labels(labels, tmp_path):
+    X = inputs()
+    y = np.array(labels)[np.arange(len(X)) % 2]
+    weights = dict(zip(np.array(labels).tolist(), (1, 2.5), strict=True))
+    model = LSTMClassifier(3, max_iter=1, class_weight=weights, random_state=0).fit(X, y)
+    again = LSTMClassifier.load_model(saved(model, tmp_path))
+    assert again.class_weight == weights
+    assert [type(label) for label in again.class_weight] == [type(label) for label in weights]
+    for one in (model, again):
+        one.set_params(warm_start=True, solver="sgd").fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
 def test_either_regressor_loads_the_others_file(tmp_path):
     model = fitted(cell="gru")
     again = GRURegressor.load_model(saved(model, tmp_path))
@@ -317,6 +331,28 @@ def test_links_are_followed_and_modes_are_those_of_new_files(tmp_path):
     (tmp_path / "plain").touch()
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("real/model", "plain")]
     assert modes[0] == modes[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and modes are POSIX's")
+@pytest.mark.parametrize("write", ["save_model", "export_header"])
+def test_what_is_no_file_is_not_replaced_and_a_file_keeps_its_mode(write, tmp_path):
+    model, pipe, path = fitted(), tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a file that can be replaced"):
+        getattr(model, write)(pipe)
+    with pytest.raises(IsADirectoryError):
+        getattr(model, write)(tmp_path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    path.touch(mode=0o600)
+    getattr(model, write)(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [path, pipe]
+
+
+def test_a_write_that_cannot_begin_names_the_path_it_was_given(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        fitted().save_model(tmp_path / "nowhere" / "model")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "model")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows bounds whole paths")

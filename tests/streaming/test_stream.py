@@ -217,6 +217,10 @@ def test_any_layout_and_real_type_is_read_and_nothing_is_written() -> None:
         memoryview(x.copy()),
     ):
         assert same_bits(Stream(model, 2).step(given), expected)
+    moved = np.frombuffer(b"x" + x.tobytes(), x.dtype, offset=1).reshape(x.shape)
+    assert not moved.flags.aligned
+    assert same_bits(Stream(model, 2).step(moved), expected)
+    assert same_bits(Stream(model, 2).run(moved[np.newaxis])[0], expected)
     integers = np.arange(6).reshape(2, 3)
     for given in (integers, integers.astype(np.float16), integers.astype(np.longdouble)):
         assert same_bits(Stream(model, 2).step(given), Stream(model, 2).step(integers.astype(np.float32)))
