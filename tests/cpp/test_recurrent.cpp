@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -301,4 +302,27 @@ TEST_CASE_TEMPLATE("on integers every size is exact", T, float, double) {
     while (is_layer_norm(combinations[turn % combinations.size()].variant.cell)) ++turn;
     check_exactly<T>(sizes, combinations[turn % combinations.size()], turn);
   });
+}
+
+TEST_CASE("a step of its own refuses what it would get wrong") {
+  using pylstm::kernels::CellKind;
+  using pylstm::layers::RecurrentLayer;
+  const auto& table = pylstm::active_kernels<float>();
+  const RecurrentLayer<float> layer(table.lstm[0], 2, 3);
+  const std::vector<float> weight_ih(12 * 2, 0.1F), weight_hh(12 * 3, 0.1F), x(2, 1), before(3, 0.5F);
+  std::vector<float> h(3), c(before);
+  pylstm::layers::LayerWeights<const float> weights{.weight_ih = weight_ih.data(), .weight_hh = weight_hh.data()};
+  layer.step(weights, x.data(), before.data(), c.data(), h.data(), c.data());
+  CHECK(h[0] > 0);
+  const auto refused = [&](const RecurrentLayer<float>& of, const float* h_prev, const float* c_prev) {
+    CHECK_THROWS_AS(of.step(weights, x.data(), h_prev, c_prev, h.data(), c.data()), std::invalid_argument);
+  };
+  refused(layer, h.data(), c.data());
+  refused(layer, nullptr, c.data());
+  refused(layer, before.data(), nullptr);
+  refused(RecurrentLayer<float>(table.layer_norm_lstm, 2, 3), before.data(), c.data());
+  refused(RecurrentLayer<float>(table.lstm[0], 2, 3, {}, 2), before.data(), c.data());
+  weights.weight_hh = nullptr;
+  refused(layer, before.data(), c.data());
+  CHECK_THROWS_AS(RecurrentLayer<float>(table.lstm[0], 2, 0), std::invalid_argument);
 }

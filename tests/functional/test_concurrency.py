@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pytest
 
 import pylstm
+from pylstm import _core
 
 from .combinations import COMBINATIONS, LARGE, LARGE_COMBINATIONS, LSTM, Combination
 from .results import assert_same_bits, backward, only_gradients, run, tape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -110,3 +110,21 @@ def test_a_call_lets_other_python_threads_run() -> None:
         finally:
             done.set()
         assert turns.result() > 0
+
+
+def test_parameters_and_moments_are_not_read_in_the_middle_of_an_epoch() -> None:
+    network = _core.Network(dtype="float32", n_features=8, hidden_sizes=(64,), n_outputs=1)
+    trainer = _core.Trainer(network, solver="adam", learning_rate=1e-3)
+    network.initialize(0)
+    X, y = np.ones((6000, 50, 8), np.float32), np.ones((6000, 1), np.float32)
+    begun = Event()
+    with ThreadPoolExecutor(1) as other:
+        training = other.submit(
+            trainer.run_epoch, X, y, None, np.arange(6000), 10, 0, progress=lambda _: begun.set()
+        )  # says something every 0.1 s
+        assert begun.wait(60)
+        n_updates = trainer.get_state()["n_updates"]
+        parameters = network.get_parameters()
+        training.result()
+    assert n_updates == 600
+    assert_same_bits(parameters, network.get_parameters())

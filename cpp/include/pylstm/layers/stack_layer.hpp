@@ -47,15 +47,6 @@ struct StackLayerGradients {
   std::size_t cut_steps = 0;  ///< as there
 };
 
-/// What a call goes through: those segments of a walk that are numbered [first, last).  A layer of two directions takes
-/// them all at once: its second one begins at the other end.
-struct Stretch {
-  Segments segments;
-  std::size_t first = 0, last = 1;
-
-  Segment segment() const { return {.begin = segments[first].begin, .end = segments[last - 1].end}; }
-};
-
 struct StackLayerOptions {
   bool bidirectional = false;
   Merge merge = Merge::concat;
@@ -96,11 +87,11 @@ class StackLayer {
   /// walked again. A pass in training has `keys`.  h_n [rows][width()], in the caller's order, may be null: of two
   /// directions the state of each at its own end, merged as outputs are.  A residual layer adds what it read there;
   /// where directions are summed, at the end of the first.
-  Sequence<const T> forward(const T* panels, const Schedule& schedule, const Stretch& stretch, Sequence<const T> x,
+  Sequence<const T> forward(const T* panels, const Schedule& schedule, const SegmentRun& run, Sequence<const T> x,
                             Buffer<T>* outputs, T* h_n, const PassKeys* keys, StackLayerWorkspace<T>& work,
                             Interrupt& interrupt) const {
     const bool training = keys != nullptr;
-    const Segment segment = stretch.segment();
+    const Segment segment = run.segment();
     const OtherWay other(schedule, x.schedule);
     auto& [first, second] = work.directions;
     const bool on_tape = training && directions_ == 1 && !options_.residual;
@@ -119,8 +110,8 @@ class StackLayer {
 
     const std::size_t threads = recurrent_.forward_plan(schedule).threads;
     for_each_direction(threads, interrupt, [&](std::size_t d, Interrupt& heard) {
-      for (std::size_t i = stretch.first; i < stretch.last; ++i) {
-        walk(d, panels, schedule, stretch.segments, i, d == 0 ? x : other.seen(x), parts[d], ends[d], keys,
+      for (std::size_t i = run.first; i < run.last; ++i) {
+        walk(d, panels, schedule, run.segments, i, d == 0 ? x : other.seen(x), parts[d], ends[d], keys,
              work.directions[d], heard);
       }
     });

@@ -45,6 +45,15 @@ struct Segments {
   std::size_t place(std::size_t i) const { return (i - 1) % places(); }
 };
 
+/// Those of them that are numbered [first, last): what a call goes through.  A layer of two directions takes them all
+/// at once: its second one begins at the other end.
+struct SegmentRun {
+  Segments segments;
+  std::size_t first = 0, last = 1;
+
+  Segment segment() const { return {.begin = segments[first].begin, .end = segments[last - 1].end}; }
+};
+
 /// An array [steps][rows][width] in the order of the walk, or its steps from `first` on.
 template <class T>
 Sequence<T> in_walk_order(T* data, const Schedule& schedule, std::size_t width, std::size_t first = 0) {

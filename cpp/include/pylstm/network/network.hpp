@@ -202,12 +202,12 @@ class Network {
     const std::size_t reach = reach_of(schedule, pass), cut_steps = reach > 0 ? 0 : pass.tbptt_steps;
     bool continues = false;
     for (std::size_t last = count; last > 0; last -= at_once) {
-      const Stretch stretch{.segments = segments, .first = last - at_once, .last = last};
-      Segment segment = stretch.segment();
+      const SegmentRun run{.segments = segments, .first = last - at_once, .last = last};
+      Segment segment = run.segment();
       segment.reach = reach;
       if (last < count) {
         if (!has_steps(schedule, segment)) continue;
-        walk(schedule, stretch, x, &pass, true, work, interrupt);
+        walk(schedule, run, x, &pass, true, work, interrupt);
       }
       // From cut to cut.
       for (std::size_t begin = segment.end, end = begin; begin > segment.begin || !continues; end = begin) {
@@ -224,7 +224,7 @@ class Network {
  private:
   using Segment = layers::Segment;
   using Segments = layers::Segments;
-  using Stretch = layers::Stretch;
+  using SegmentRun = layers::SegmentRun;
 
   static std::vector<layers::StackLayer<T>> make_layers(const Config& config, const kernels::KernelTable<T>& table) {
     check(config);
@@ -329,9 +329,9 @@ class Network {
     if (keeps_top) work.all_tops.reserve(checked_product(schedule.steps, schedule.rows, width));
     const Sequence<T> all_tops = layers::in_walk_order(work.all_tops.data(), schedule, width);
     for (std::size_t first = 0; first < segments.count(); first += at_once) {
-      const Stretch stretch{.segments = segments, .first = first, .last = first + at_once};
-      const Segment segment = stretch.segment();
-      walk(schedule, stretch, x, pass, false, work, interrupt);
+      const SegmentRun run{.segments = segments, .first = first, .last = first + at_once};
+      const Segment segment = run.segment();
+      walk(schedule, run, x, pass, false, work, interrupt);
       if (keeps_top) {
         layers::for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
           std::copy_n(work.top.row(t, n), width, all_tops.row(t, n));
@@ -350,13 +350,13 @@ class Network {
     read_out(schedule, {}, outputs, work);
   }
 
-  /// All layers through a stretch; `again`: for its tapes alone.
+  /// All layers through a run; `again`: for its tapes alone.
   /// Outputs of a layer go to a buffer of its own in training, where they are needed again, else to every other one.
   /// A layer of one direction leaves them on its tape.
-  void walk(const Schedule& schedule, const Stretch& stretch, Sequence<const T> x, const TrainingPass* pass, bool again,
+  void walk(const Schedule& schedule, const SegmentRun& run, Sequence<const T> x, const TrainingPass* pass, bool again,
             NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const std::size_t count = layers_.size();
-    const Segment segment = stretch.segment();
+    const Segment segment = run.segment();
     work.layers.resize(count);
     work.outputs.resize(std::max<std::size_t>(count, 2));
     work.inputs.resize(count);
@@ -374,7 +374,7 @@ class Network {
       Buffer<T>& own = work.outputs[pass ? l : l % 2];
       const layers::PassKeys keys = pass ? keys_of(*pass, l) : layers::PassKeys{};
       work.inputs[l] = input;
-      input = layers_[l].forward(panels(l, parameters_.data()), schedule, stretch, input, reads_states ? nullptr : &own,
+      input = layers_[l].forward(panels(l, parameters_.data()), schedule, run, input, reads_states ? nullptr : &own,
                                  reads_states && !again ? work.read.data() : nullptr, pass ? &keys : nullptr,
                                  work.layers[l], interrupt);
       if (!top && pass != nullptr) input = drop(schedule, segment, outputs_dropped(l), *pass, input, own);
