@@ -71,7 +71,8 @@ Buffer<T> trained_gradient(const Network<T>& network, const Batch<T>& batch) {
 template <class T>
 std::size_t kept(const NetworkWorkspace<T>& work) {
   std::size_t size = work.embedded.size() + work.dropped.size() + work.doutputs.size() + work.dinputs.size() +
-                     work.all_tops.size() + work.doutputs_padded.size() + work.in.size() + work.out.size();
+                     work.read_out.all_tops.size() + work.read_out.doutputs_padded.size() + work.read_out.in.size() +
+                     work.read_out.out.size();
   for (const Buffer<T>& outputs : work.outputs) size += outputs.size();
   for (const auto& layer : work.layers) {
     size += layer.addend.size();

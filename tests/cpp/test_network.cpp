@@ -255,7 +255,8 @@ TEST_CASE("two directions are two networks of one direction, to the bit") {
             outputs(together, batch, As::prediction, work[2]);
             std::vector<float> expected;
             for (std::size_t n = 0; n < N; ++n) {
-              const float *const f = work[0].read.data() + n * H, *const r = work[1].read.data() + n * H;
+              const float *const f = work[0].read_out.read.data() + n * H, *const r =
+                                                                               work[1].read_out.read.data() + n * H;
               if (merge == Merge::concat) {
                 expected.insert(expected.end(), f, f + H);
                 expected.insert(expected.end(), r, r + H);
@@ -263,7 +264,7 @@ TEST_CASE("two directions are two networks of one direction, to the bit") {
                 std::transform(f, f + H, r, std::back_inserter(expected), std::plus<>());
               }
             }
-            CHECK(std::equal(expected.begin(), expected.end(), work[2].read.data()));
+            CHECK(std::equal(expected.begin(), expected.end(), work[2].read_out.read.data()));
           }
 }
 

@@ -16,16 +16,15 @@
 #include "pylstm/base/buffer.hpp"
 #include "pylstm/base/random.hpp"
 #include "pylstm/dispatch.hpp"
-#include "pylstm/layers/dense.hpp"
 #include "pylstm/layers/dropout.hpp"
 #include "pylstm/layers/embedding.hpp"
 #include "pylstm/layers/packing.hpp"
-#include "pylstm/layers/pooling.hpp"
 #include "pylstm/layers/schedule.hpp"
 #include "pylstm/layers/stack_layer.hpp"
 #include "pylstm/layers/walk.hpp"
 #include "pylstm/network/config.hpp"
 #include "pylstm/network/parameters.hpp"
+#include "pylstm/network/read_out.hpp"
 
 namespace pylstm::network {
 
@@ -33,18 +32,11 @@ namespace pylstm::network {
 template <class T>
 struct NetworkWorkspace {
   std::vector<layers::StackLayerWorkspace<T>> layers;
-  std::vector<Buffer<T>> outputs;          ///< [layer][steps][rows][width]: after dropout; see `Network::walk`
-  std::vector<Sequence<const T>> inputs;   ///< what each layer read in a training pass
-  Buffer<T> embedded, dropped;             ///< [steps][rows][I]: what the first layer reads, if not x itself
-  Buffer<T> doutputs, dinputs;             ///< [steps][rows][width] between layers
-  Buffer<T> read, dread;                   ///< [rows][width] that the head reads
-  Sequence<const T> top;                   ///< outputs of the top layer; null where its last states are read
-  Buffer<T> all_tops;                      ///< those that attention keeps of all segments of a walk
-  std::vector<std::size_t> maximum_steps;  ///< [rows][width]
-  Buffer<T> attention, dscores;            ///< [steps][rows]: shares of the steps, and the gradients of their scores
-  Buffer<T> doutputs_padded, head_rows, head_transposed;
-  std::vector<const T*> in, d;
-  std::vector<T*> out;
+  std::vector<Buffer<T>> outputs;         ///< [layer][steps][rows][width]: after dropout; see `Network::walk`
+  std::vector<Sequence<const T>> inputs;  ///< what each layer read in a training pass
+  Buffer<T> embedded, dropped;            ///< [steps][rows][I]: what the first layer reads, if not x itself
+  Buffer<T> doutputs, dinputs;            ///< [steps][rows][width] between layers
+  ReadOutWorkspace<T> read_out;
 };
 
 /// What decides about the pass of one batch: the keys of its dropout masks, and what becomes of long sequences.
@@ -68,7 +60,7 @@ class Network {
       : config_(std::move(config)),
         table_(&table),
         layers_(make_layers(config_, table)),
-        head_(table.fitting(config_.outputs), layers_.back().width(), config_.outputs) {
+        read_out_(config_.pooling, layers_.back().width(), config_.outputs, table) {
     constexpr std::size_t most_tokens = std::size_t{1} << std::numeric_limits<T>::digits;
     require(config_.vocabulary <= most_tokens, "vocabulary is ", config_.vocabulary, ", expected at most ", most_tokens,
             ": x holds tokens as numbers of its precision");
@@ -88,7 +80,7 @@ class Network {
     if (config_.pooling == Pooling::attention) layout_.add_attention(layers_.back().width(), table.lanes);
     layout_.align(line);
     first_part_.push_back(layout_.parts().size());
-    layout_.add_head(head_.shape());
+    layout_.add_head(head().shape());
     if (with_memory) parameters_ = Buffer<T>(layout_.size(), T(0));
   }
 
@@ -106,7 +98,7 @@ class Network {
 
   /// What a walk over the layers takes: these, bottom up, and the panels of layer l, or after the last one of the head.
   const std::vector<layers::StackLayer<T>>& stack() const { return layers_; }
-  const layers::DenseLayer<T>& head() const { return head_; }
+  const layers::DenseLayer<T>& head() const { return read_out_.head(); }
   layers::EmbeddingShape embedding() const { return {config_.vocabulary, config_.inputs}; }  ///< of tokens, if any
   const T* panels(std::size_t l) const { return panels(l, parameters_.data()); }
 
@@ -174,7 +166,7 @@ class Network {
     for (std::size_t i = 0; i < segments.count(); ++i) {
       const Segment segment = segments[i];
       walk(schedule, {.segments = segments, .first = i, .last = i + 1}, x, &pass, false, work, interrupt);
-      read_out(schedule, segment, outputs, work);
+      read_out_.forward(schedule, segment, head_panels(), outputs, work.read_out);
       if (!differentiate(segment)) return false;
       backward_segment(schedule, segments, segment, {.continues = i > 0, .cut_steps = pass.tbptt_steps}, x, doutputs,
                        pass, gradients, work, interrupt);
@@ -193,11 +185,9 @@ class Network {
                 T* gradients, NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const Segments segments = segments_of(schedule, pass);
     const std::size_t count = segments.count(), at_once = segments_at_once(segments);
-    if (config_.pooling != Pooling::none) head_backward(schedule, {}, false, doutputs, gradients, work);
+    if (!read_out_.every_step()) head_backward(schedule, {}, false, doutputs, gradients, work);
     if (config_.pooling == Pooling::attention) {
-      work.dscores.reserve(schedule.steps * schedule.rows);
-      layers::score_gradients(schedule, work.top, work.dread.data(), work.attention.data(), layers_.back().width(),
-                              work.dscores.data(), cleared_part(attention_part_, gradients));
+      read_out_.unattend(schedule, cleared_part(attention_part_, gradients), work.read_out);
     }
     const std::size_t reach = reach_of(schedule, pass), cut_steps = reach > 0 ? 0 : pass.tbptt_steps;
     bool continues = false;
@@ -324,30 +314,18 @@ class Network {
   void forward(const Schedule& schedule, Sequence<const T> x, T* outputs, const TrainingPass* pass,
                NetworkWorkspace<T>& work, Interrupt& interrupt) const {
     const Segments segments = pass ? segments_of(schedule, *pass) : Segments{.steps = schedule.steps};
-    const std::size_t width = layers_.back().width(), at_once = segments_at_once(segments);
-    const bool keeps_top = config_.pooling == Pooling::attention && at_once < segments.count();
-    if (keeps_top) work.all_tops.reserve(checked_product(schedule.steps, schedule.rows, width));
-    const Sequence<T> all_tops = layers::in_walk_order(work.all_tops.data(), schedule, width);
+    const std::size_t at_once = segments_at_once(segments);
+    const bool attends = config_.pooling == Pooling::attention, keeps = attends && at_once < segments.count();
     for (std::size_t first = 0; first < segments.count(); first += at_once) {
       const SegmentRun run{.segments = segments, .first = first, .last = first + at_once};
       const Segment segment = run.segment();
       walk(schedule, run, x, pass, false, work, interrupt);
-      if (keeps_top) {
-        layers::for_each_step(schedule, segment, [&](std::size_t t, std::size_t n) {
-          std::copy_n(work.top.row(t, n), width, all_tops.row(t, n));
-        });
-      }
-      pool(schedule, segment, work);
-      if (config_.pooling == Pooling::none) read_out(schedule, segment, outputs, work);
+      read_out_.take(schedule, segment, work.read_out);
+      if (keeps) read_out_.keep(schedule, segment, work.read_out);
+      if (read_out_.every_step()) read_out_.forward(schedule, segment, head_panels(), outputs, work.read_out);
     }
-    if (config_.pooling == Pooling::none) return;
-    if (keeps_top) work.top = layers::in_walk_order<const T>(work.all_tops.data(), schedule, width);
-    if (config_.pooling == Pooling::attention) {
-      work.attention.reserve(checked_product(schedule.steps, schedule.rows));
-      layers::pool_attention(schedule, work.top, part(attention_part_, parameters_.data()), width, work.read.data(),
-                             work.attention.data());
-    }
-    read_out(schedule, {}, outputs, work);
+    if (attends) read_out_.attend(schedule, query(), work.read_out);
+    if (!read_out_.every_step()) read_out_.forward(schedule, {}, head_panels(), outputs, work.read_out);
   }
 
   /// All layers through a run; `again`: for its tapes alone.
@@ -360,7 +338,7 @@ class Network {
     work.layers.resize(count);
     work.outputs.resize(std::max<std::size_t>(count, 2));
     work.inputs.resize(count);
-    work.read.reserve(checked_product(schedule.rows, layers_.back().width()));
+    T* const rows_read = read_out_.rows_read(schedule, work.read_out);
     Sequence<const T> input = x;
     if (config_.vocabulary > 0) {
       work.embedded.reserve(checked_product(segment.steps(), schedule.rows, config_.inputs));
@@ -375,11 +353,11 @@ class Network {
       const layers::PassKeys keys = pass ? keys_of(*pass, l) : layers::PassKeys{};
       work.inputs[l] = input;
       input = layers_[l].forward(panels(l, parameters_.data()), schedule, run, input, reads_states ? nullptr : &own,
-                                 reads_states && !again ? work.read.data() : nullptr, pass ? &keys : nullptr,
-                                 work.layers[l], interrupt);
+                                 reads_states && !again ? rows_read : nullptr, pass ? &keys : nullptr, work.layers[l],
+                                 interrupt);
       if (!top && pass != nullptr) input = drop(schedule, segment, outputs_dropped(l), *pass, input, own);
     }
-    if (config_.pooling != Pooling::attention || !again) work.top = input;
+    if (config_.pooling != Pooling::attention || !again) work.read_out.top = input;
   }
 
   /// How the gradients of a segment go with those of other segments (`layers::SequenceGradients`).
@@ -398,7 +376,7 @@ class Network {
     if (config_.pooling == Pooling::none) {
       head_backward(schedule, segment, joint.continues, doutputs, gradients, work);
     } else if (config_.pooling != Pooling::last) {
-      unpool(schedule, segment, work);
+      read_out_.unpool(schedule, segment, query(), work.doutputs, work.read_out);
     }
     for (std::size_t l = layers_.size(); l-- > 0;) {
       layers::StackLayerGradients<T> g;
@@ -408,7 +386,7 @@ class Network {
       if (l + 1 < layers_.size() || config_.pooling != Pooling::last) {
         g.dy = of_segment(std::as_const(work.doutputs).data(), layers_[l].width());
       } else {
-        g.dh_n = work.dread.data();
+        g.dh_n = work.read_out.dread.data();
       }
       if (l > 0 || config_.vocabulary > 0) {
         const std::size_t below = l > 0 ? layers_[l - 1].width() : config_.inputs;
@@ -430,78 +408,16 @@ class Network {
     }
   }
 
-  void read_out(const Schedule& schedule, const Segment& segment, T* outputs, NetworkWorkspace<T>& work) const {
-    list_read(schedule, segment, work);
-    list_rows(schedule, segment, outputs, config_.outputs, 0, work.out);
-    head_.forward(panels(layers_.size(), parameters_.data()), work.in, work.out, work.head_rows);
-  }
-
   void head_backward(const Schedule& schedule, const Segment& segment, bool continues, const T* doutputs, T* gradients,
                      NetworkWorkspace<T>& work) const {
-    const std::size_t O = config_.outputs, padded = head_.shape().padded_units(), head = layers_.size();
-    const bool every_step = config_.pooling == Pooling::none;
-    list_read(schedule, segment, work);
-    list_rows(schedule, segment, doutputs, O, 0, work.d);
-    Buffer<T>& dread = every_step ? work.doutputs : work.dread;
-    dread.reserve(checked_product(schedule.rows, every_step ? segment.steps() : 1, head_.shape().inputs));
-    list_rows(schedule, segment, dread.data(), head_.shape().inputs, segment.begin, work.out);
-    work.doutputs_padded.reserve(checked_product(work.d.size(), padded));
-    std::fill_n(work.doutputs_padded.data(), work.d.size() * padded, T(0));
-    for (std::size_t i = 0; i < work.d.size(); ++i) {
-      std::copy_n(work.d[i], O, work.doutputs_padded.data() + i * padded);
-      work.d[i] = work.doutputs_padded.data() + i * padded;
-    }
-    head_.backward(panels(head, parameters_.data()), work.in, work.d, work.out, !continues, panels(head, gradients),
-                   work.head_transposed);
+    read_out_.backward(schedule, segment, continues, head_panels(), doutputs, panels(layers_.size(), gradients),
+                       work.doutputs, work.read_out);
   }
 
-  /// Lists rows of what goes with the head's items: of every row, or of every real step of the segment, last step
-  /// first. `data` begins with step `first`.
-  template <class U>
-  void list_rows(const Schedule& schedule, const Segment& segment, U* data, std::size_t width, std::size_t first,
-                 std::vector<U*>& list) const {
-    list.clear();
-    if (config_.pooling != Pooling::none) {
-      for (std::size_t n = 0; n < schedule.rows; ++n) list.push_back(data + n * width);
-      return;
-    }
-    layers::for_each_step_back(schedule, segment, [&](std::size_t t, std::size_t n) {
-      list.push_back(data + ((t - first) * schedule.rows + n) * width);
-    });
-  }
-
-  /// Lists what the head reads.
-  void list_read(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
-    if (config_.pooling != Pooling::none) {
-      return list_rows(schedule, segment, std::as_const(work.read).data(), head_.shape().inputs, 0, work.in);
-    }
-    work.in.clear();
-    layers::for_each_step_back(schedule, segment,
-                               [&](std::size_t t, std::size_t n) { work.in.push_back(work.top.row(t, n)); });
-  }
-
-  /// What the head reads, as far as the outputs of one segment after the other give it; last states are there already.
-  void pool(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
-    const std::size_t width = layers_.back().width();
-    if (config_.pooling == Pooling::mean) {
-      layers::pool_mean(schedule, segment, work.top, width, work.read.data());
-    } else if (config_.pooling == Pooling::max) {
-      work.maximum_steps.resize(schedule.rows * width);
-      layers::pool_max(schedule, segment, work.top, width, work.read.data(), work.maximum_steps.data());
-    }
-  }
-
-  /// The gradient of the top layer's outputs, in `work.doutputs`.
-  void unpool(const Schedule& schedule, const Segment& segment, NetworkWorkspace<T>& work) const {
-    const std::size_t width = layers_.back().width();
-    work.doutputs.reserve(checked_product(segment.steps(), schedule.rows, width));
-    const Sequence<T> dy = layers::in_walk_order(work.doutputs.data(), schedule, width, segment.begin);
-    if (config_.pooling == Pooling::mean) return layers::unpool_mean(schedule, segment, work.dread.data(), width, dy);
-    if (config_.pooling == Pooling::max) {
-      return layers::unpool_max(schedule, segment, work.dread.data(), work.maximum_steps.data(), width, dy);
-    }
-    layers::unpool_attention(schedule, segment, part(attention_part_, parameters_.data()), work.dread.data(),
-                             work.attention.data(), work.dscores.data(), width, dy);
+  const T* head_panels() const { return panels(layers_.size()); }
+  /// Of attention.
+  const T* query() const {
+    return config_.pooling == Pooling::attention ? part(attention_part_, parameters_.data()) : nullptr;
   }
 
   /// `from` under its mask: in the order of the walk in `to`, which may be where it lies; or as it is without dropout.
@@ -528,7 +444,7 @@ class Network {
   Config config_;
   const kernels::KernelTable<T>* table_;
   std::vector<layers::StackLayer<T>> layers_;
-  layers::DenseLayer<T> head_;
+  ReadOut<T> read_out_;
   ParameterLayout layout_;
   std::vector<std::size_t> first_part_;  ///< of each layer, then of the head
   std::size_t attention_part_ = 0;
