@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["plot_forecast", "plot_loss_curve"]
 
 # Told apart with every kind of colour vision: Okabe & Ito 2008, without black and the pale yellow.
+LOSSES = {
+    "squared_error": "Mean squared error",
+    "absolute_error": "Mean absolute error",
+    "huber": "Mean Huber loss",
+    "quantile": "Mean quantile loss",
+    "poisson": "Mean Poisson loss",
+    "log_loss": "Mean log loss",
+}
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
@@ -22,7 +31,7 @@ def plot_loss_curve(estimator: Any, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    estimator : LSTMRegressor
+    estimator : LSTMRegressor, GRURegressor, LSTMClassifier or GRUClassifier
         Fitted; of a pipeline, its last step.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure of pyplot.
@@ -30,7 +39,8 @@ def plot_loss_curve(estimator: Any, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        Loss in the unit of y squared over epochs, counted from 1. A dot marks the lowest validation loss.
+        Mean loss (of squared errors in the unit of y squared) over epochs, counted from 1. A dot marks the lowest
+        validation loss, or with `scoring` that of the best score.
 
     Raises
     ------
@@ -50,22 +60,27 @@ def plot_loss_curve(estimator: Any, ax: Axes | None = None) -> Axes:
     ('Epoch', 'Mean squared error')
     """
     if not hasattr(estimator, "loss_curve_"):
-        msg = f"estimator is {type(estimator).__name__} without loss_curve_, expected a fitted LSTMRegressor"
+        msg = f"estimator is {type(estimator).__name__} without loss_curve_, expected a fitted estimator of pylstm"
         raise TypeError(msg)
     ax = _axes(ax)
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 (optional)
 
     training, validation = estimator.loss_curve_, estimator.validation_loss_curve_
-    ax.plot(np.arange(1, len(training) + 1), training, color=COLOURS[1], label="Training")
-    if validation:
-        # Validation may have begun in a later call than the first.
-        epochs = np.arange(len(training) - len(validation), len(training)) + 1
-        (line,) = ax.plot(epochs, validation, color=COLOURS[0], label="Validation (dot: lowest)")
-        best = int(np.argmin(validation))
+    epochs = np.arange(1, len(training) + 1)
+    marker = "o" if len(training) == 1 else None  # there is no line through one point
+    ax.plot(epochs, training, color=COLOURS[1], marker=marker, markersize=5, label="Training")
+    if validation and np.isfinite(validation).any():
+        by_score = getattr(estimator, "scoring", None) is not None
+        watched = np.negative(estimator.validation_scores_) if by_score else validation
+        what = "best score" if by_score else "lowest"
+        (line,) = ax.plot(epochs, validation, color=COLOURS[0], label=f"Validation (dot: {what})")
+        best = int(np.nanargmin(watched))
         ax.plot(epochs[best], validation[best], "o", color=line.get_color(), markersize=5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if len(training) == 1:
+        ax.set_xlim(0.5, 1.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     ax.set_xlabel("Epoch")
-    ax.set_ylabel("Mean squared error")
+    ax.set_ylabel(LOSSES[getattr(estimator, "loss", "log_loss")])
     _finish(ax)
     return ax
 

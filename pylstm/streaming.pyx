@@ -41,6 +41,9 @@ cdef size_t LONG_STEP = 1_000_000
 # And 30 to 130 ms: so often a run asks for signals.
 cdef size_t BETWEEN_SIGNALS = 1_000_000_000
 
+# More rows than any memory has states of.
+MOST_ROWS = 2**40
+
 cdef object empty = np.empty
 
 
@@ -101,6 +104,9 @@ cdef class Stream:
         rows = _integer("batch_size", batch_size)
         if rows < 1:
             msg = f"batch_size is {rows}, expected at least 1"
+            raise ValueError(msg)
+        if rows > MOST_ROWS:
+            msg = f"batch_size is {rows}, expected at most {MOST_ROWS}"
             raise ValueError(msg)
         self._owner = opener(model, rows)
         interface = <pylstm_stream*>PyCapsule_GetPointer(self._owner, PYLSTM_STREAM_CAPSULE)
@@ -290,6 +296,9 @@ cdef class Stream:
         cdef const float[::1] floats
         cdef const double[::1] doubles
         self._check_idle()
+        if not hasattr(state, "keys"):
+            msg = f"state is {type(state).__name__}, expected a mapping of names to arrays"
+            raise TypeError(msg)
         parts = self._parts()
         expected = {name for name, _, _ in parts} | {"n_steps"}
         if set(state) != expected:

@@ -115,7 +115,8 @@ const char* pylstm_last_error(void) { return last_error; }
 
 pylstm_status pylstm_set_threads(size_t threads) {
   return guarded([&] {
-    pylstm::require(threads >= 1, "threads is 0, expected at least 1");
+    constexpr std::size_t most = pylstm::ThreadPool::most;
+    pylstm::require(threads >= 1 && threads <= most, "threads is ", threads, ", expected 1 to ", most);
     pylstm::ThreadPool::instance().set_threads(threads);
   });
 }

@@ -219,8 +219,9 @@ class RecurrentEstimator(Hyperparameters):
             known = scaled.X if held_out.X is samples.X else None
             X_held_out = X if held_out_data[0] is None else held_out_data[0]
             validation = draft._validation(held_out, scale.scaled(held_out, architecture.dtype, known), X_held_out)
-            draft.validation_loss_curve_ = draft.validation_loss_curve_ or []
-            draft.validation_scores_ = draft.validation_scores_ or []
+            none = [np.nan] * draft.n_iter_
+            draft.validation_loss_curve_ = draft.validation_loss_curve_ or none
+            draft.validation_scores_ = draft.validation_scores_ or none
         callback = None if partial or not self.callbacks else draft._call_back
         snapshot, course = train(session, scaled, validation, schedule, callback)
 
@@ -258,8 +259,9 @@ class RecurrentEstimator(Hyperparameters):
         self.best_loss_ = course.best_loss if np.isfinite(course.best_loss) else np.nan
         self.loss_curve_ = self.loss_curve_ + course.losses
         if self.validation_loss_curve_ is not None and self.validation_scores_ is not None:
-            self.validation_loss_curve_ = self.validation_loss_curve_ + course.validation_losses
-            self.validation_scores_ = self.validation_scores_ + course.validation_scores
+            none = [np.nan] * len(course.losses)
+            self.validation_loss_curve_ = self.validation_loss_curve_ + (course.validation_losses or none)
+            self.validation_scores_ = self.validation_scores_ + (course.validation_scores or none)
 
     def _scale(self, samples: Samples, loss: Loss) -> Scale:
         """Return how a network is to see samples like these."""

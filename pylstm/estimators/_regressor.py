@@ -383,7 +383,8 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     validation_scores_ : list of float or None
         R^2, or what `scoring` gives, on the validation samples after each epoch; None without such samples.
     validation_loss_curve_ : list of float or None
-        Mean loss on the validation samples after each epoch; None without such samples.
+        Mean loss on the validation samples after each epoch; None without such samples. NaN, as the score, for epochs
+        of calls without them before and after.
     best_loss_ : float
         Lowest loss of the last call: on the validation samples if there were any, otherwise on the training samples.
         With `scoring` the highest score, negated. NaN if no epoch was complete.

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pylstm.model._missing import PER_FEATURE, with_mask
 from pylstm.model._readout import Sequences, for_each
-from pylstm.preprocessing._sequences import cut_columns, listed, read_real, require_real
+from pylstm.preprocessing._sequences import cut_columns, listed, read_real, require_real, require_same_columns
 from pylstm.typing import FloatArray
 
 from ._pieces import pieces
@@ -79,8 +79,10 @@ def check_sequences(
         msg = f"{name} is empty, expected at least one sequence"
         raise ValueError(msg)
     items = listed(X)
-    named = X if items is None else _same_names(items, name)
-    validate_data(estimator, named, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
+    if items is not None:
+        require_same_columns(items, name)
+    # Names of features only.
+    validate_data(estimator, X if items is None else items[0], reset=reset, skip_check_array=True, ensure_2d=False)
     sequences: Sequences
     if items is not None:
         n_columns = None
@@ -127,16 +129,6 @@ def check_sequences(
     if estimator._input.vocabulary_size is not None:
         _require_tokens(sequences, estimator._input.vocabulary_size, name)
     return sequences, n_columns is not None
-
-
-def _same_names(items: list[Any], name: str) -> Any:
-    """Return the first item, the names of whose columns are those of all, if any have some."""
-    names = [None if getattr(item, "columns", None) is None else list(item.columns) for item in items]
-    for i, one in enumerate(names):
-        if one != names[0]:
-            msg = f"{name}[{i}] has the columns {one}, expected {names[0]} (as {name}[0])"
-            raise ValueError(msg)
-    return items[0]
 
 
 def _check_list(items: list[Any], dtype: str, name: str) -> list[FloatArray]:

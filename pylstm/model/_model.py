@@ -106,8 +106,8 @@ or list of (n_steps_i, n_features)
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs); or one per step
-            In the model's type; the values are those of the estimator. Of steps (n_samples, n_steps, ...), or a list if
-            X is one.
+            In the model's type; the values are those of the estimator, but for the rounding of exp in that type where
+            it comes last (counts). Of steps (n_samples, n_steps, ...), or a list if X is one.
 
         Raises
         ------
@@ -206,12 +206,25 @@ or list of (n_steps_i, n_features)
         features = 1 if network.get("vocabulary_size") else network["n_features"]
         if self._masks:
             features //= PER_FEATURE
+        self._check_columns(X)
         if isinstance(X, list | tuple) and any(np.ndim(one) > 0 for one in X) and len({np.shape(one) for one in X}) > 1:
             items = [self._checked(np.asarray(one)[np.newaxis], features, f"X[{i}]")[0] for i, one in enumerate(X)]
             return [np.ascontiguousarray(one, dtype=self.dtype) for one in items]
         if isinstance(X, list) and X and isinstance(X[0], np.ndarray) and X[0].ndim == 2:
             return [np.ascontiguousarray(one) for one in self._checked(np.asarray(X), features, "X")]
         return self._checked(np.asarray(X), features, "X")
+
+    def _check_columns(self, X: Any) -> None:
+        """Raise ValueError unless tables have the columns of fit, where the file names them, or one and the same."""
+        expected = self.task.get("attributes", {}).get("feature_names_in_")
+        for one in X if isinstance(X, list | tuple) else [X]:
+            columns = getattr(one, "columns", None)
+            if columns is None or not all(isinstance(name, str) for name in columns):
+                continue
+            expected = expected or list(columns)
+            if list(columns) != expected:
+                msg = f"X has the columns {list(columns)}, expected {expected}"
+                raise ValueError(msg)
 
     def _checked(self, array: NDArray[Any], features: int, name: str) -> FloatArray:
         """Return (n_samples, n_steps, n_features) of finite floats."""

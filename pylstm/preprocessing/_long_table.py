@@ -92,6 +92,11 @@ def to_sequences(
     if not all(hasattr(frame, name) for name in ("columns", "groupby", "iloc")):
         msg = f"frame is a {type(frame).__name__}, expected a pandas DataFrame"
         raise TypeError(msg)
+    if isinstance(features, str):
+        msg = f"features is {features!r}, expected a list of labels"
+        raise TypeError(msg)
+    if set(frame.index.names) & set(frame.columns):  # which is meant, pandas does not know
+        frame = frame.reset_index(drop=True)
     groups, targets = _labels(by), _labels(target)
     if features is None:
         features = [name for name in frame.columns if name not in {*groups, order, *targets}]

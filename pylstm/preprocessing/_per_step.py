@@ -32,10 +32,15 @@ class StepTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
 
     def _read(self, X: Any, *, reset: bool) -> Sequences:
         """Return the sequences of `X`, which sets the numbers of features if `reset`, or has to match them."""
-        validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)  # names of features only
+        if isinstance(X, list | tuple) and len(X) == 0:
+            msg = "X is empty, expected at least one sequence"
+            raise ValueError(msg)
+        items = items_of(X)
+        # Names of features only.
+        validate_data(self, X if items is None else items[0], reset=reset, skip_check_array=True, ensure_2d=False)
         if self.n_timesteps is not None:
             check_positive("n_timesteps", self.n_timesteps)
-        if items_of(X) is None:
+        if items is None:
             X = check_array(X, allow_nd=True, ensure_all_finite=False, estimator=self, input_name="X")
         sequences = read_sequences(X, n_timesteps=self.n_timesteps)
         n_features = sequences.n_features
@@ -94,7 +99,7 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
     n_features_per_step_ : int
         Features of each step.
     feature_names_in_ : ndarray of str
-        Names of the columns, if X was a data frame with string names.
+        Names of the columns, if X was a data frame with string names, or a list of such.
 
     See Also
     --------
@@ -295,9 +300,13 @@ def _targets_of_steps(y: Any, sequences: Sequences) -> RealArray | None:
         msg = f"y has {len(targets)} rows, expected {len(sequences)} (one for each sequence of X)"
         raise ValueError(msg)
     if isinstance(targets, list):
-        return np.concatenate([np.asarray(one) for one in targets])
-    values = sequences.values
-    if isinstance(values, np.ndarray) and targets.ndim > 1 and targets.shape[1] == values.shape[1]:
+        arrays = [np.asarray(one) for one in targets]
+        for index, (one, n_steps) in enumerate(zip(arrays, sequences.lengths, strict=True)):
+            if len(one) != n_steps:
+                msg = f"y[{index}] has {len(one)} rows, expected {n_steps} (one for each step of X[{index}])"
+                raise ValueError(msg)
+        return np.concatenate(arrays)
+    if targets.ndim > 1 and (sequences.lengths == targets.shape[1]).all():
         return targets.reshape(-1, *targets.shape[2:])
     return np.repeat(targets, sequences.lengths, axis=0)
 

@@ -61,9 +61,10 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
     of different lengths. What comes out is held alike. float32 stays float32, other types become float64. NaN is left
     out of the statistics and stays NaN.
 
-    X is read piece by piece: fitting on a memory-mapped array, or on windows that are views, takes a few megabytes. The
-    moments of the pieces are merged as in Chan, Golub and LeVeque (1983). What `transform` returns is new memory, for
-    windows more than the series they are cut from: to save it scale the series, as a list of one, and cut then.
+    X is read piece by piece: fitting on windows that are views takes some megabytes. What has been read of a
+    memory-mapped array stays in memory for as long as nobody else wants that. The moments of the pieces are merged as
+    in Chan, Golub and LeVeque (1983). What `transform` returns is new memory, for windows more than the series they are
+    cut from: to save it scale the series, as a list of one, and cut then.
 
     Targets come in two ways. To give them a scale of their own, around an estimator, use this class as the
     `transformer` of `sklearn.compose.TransformedTargetRegressor`; the horizons of `make_windows` are then steps, so
@@ -223,7 +224,11 @@ class SequenceScaler(StepTransformer, auto_wrap_output_keys=None):  # type: igno
             moments = of_piece if moments is None else merge(moments, of_piece)
         assert moments is not None  # there is a step
         self.n_steps_seen_, self.mean_, self.var_ = moments.count, moments.mean, moments.variance
-        self.scale_ = np.where(self.var_ > 0, np.sqrt(self.var_), 1.0)
+        # As StandardScaler: what differs by no more than the rounding of a mean is constant.
+        rounding = self.n_steps_seen_ * np.finfo(np.float64).eps
+        with np.errstate(over="ignore"):
+            constant = self.var_ <= rounding * self.var_ + (rounding * self.mean_) ** 2
+        self.scale_ = np.where(constant, 1.0, np.sqrt(self.var_))
         self.data_min_, self.data_max_ = moments.low, moments.high
 
     def _offset_and_scale(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -113,6 +113,7 @@ def read_sequences(
     kind: Literal["list", "objects"] = "objects" if isinstance(X, np.ndarray) else "list"
     items = items_of(X)
     if items is not None:
+        require_same_columns(items, name)
         arrays = [read_real(f"{name}[{index}]", one) for index, one in enumerate(items)]
         values = [_element(f"{name}[{index}]", one, channels_first) for index, one in enumerate(arrays)]
         bare = arrays[0].ndim == 1
@@ -185,6 +186,15 @@ def listed(value: Any) -> list[Any] | None:
 def items_of(value: Any) -> list[Any] | None:
     """Return `value` as a list of sequences as `listed` does; with an array among them lists are never an array."""
     return list(value) if holds_arrays(value) else listed(value)
+
+
+def require_same_columns(items: Sequence[Any], name: str) -> None:
+    """Raise ValueError unless the tables among `items` have the same columns in the same order."""
+    columns = [None if getattr(one, "columns", None) is None else list(one.columns) for one in items]
+    for index, one in enumerate(columns):
+        if one != columns[0]:
+            msg = f"{name}[{index}] has the columns {one}, expected {columns[0]} (as {name}[0])"
+            raise ValueError(msg)
 
 
 def holds_arrays(value: Any) -> TypeGuard[Sequence[Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pylstm.typing import FloatArray
 
 from ._arguments import check_positive
-from ._sequences import holds_arrays, read_real
+from ._sequences import holds_arrays, read_real, require_same_columns
 
 
 def make_windows(
@@ -137,6 +137,7 @@ def _read(name: str, value: Any, places: list[str]) -> list[FloatArray]:
     if len(value) != len(places):
         msg = f"{name} holds {len(value)} arrays, expected {len(places)} (one for each series)"
         raise ValueError(msg)
+    require_same_columns(list(value), name)
     arrays = [_real_array(f"{name}{place}", one) for place, one in zip(places, value, strict=True)]
     for place, one in zip(places, arrays, strict=True):
         if one.shape[1:] != arrays[0].shape[1:]:

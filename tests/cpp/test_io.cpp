@@ -313,6 +313,27 @@ TEST_CASE("what is no file is not replaced, and a file keeps its permissions") {
 #endif
 }
 
+#if !defined(_WIN32)
+TEST_CASE("links are followed, to files that are not there yet as well, but not in a circle") {
+  const Folder folder;
+  const Network<float> network({});
+  fs::create_directory(folder.path / "there");
+  fs::create_symlink("there/model", folder.path / "first");
+  fs::create_symlink("first", folder.path / "second");
+  for (int round = 0; round < 2; ++round) {
+    io::save(network, folder.path / "second");
+    CHECK(fs::is_symlink(folder.path / "first"));
+    CHECK(fs::is_symlink(folder.path / "second"));
+    CHECK(fs::is_regular_file(folder.path / "there" / "model"));
+  }
+  fs::create_symlink("one", folder.path / "other");
+  fs::create_symlink("other", folder.path / "one");
+  CHECK_THROWS_WITH_AS(io::save(network, folder.path / "one"),
+                       doctest::Contains((folder.path / "one").string().c_str()), std::system_error);
+  CHECK(fs::is_symlink(folder.path / "one"));
+}
+#endif
+
 TEST_CASE("a network and its description come from one reading") {
   const Folder folder;
   io::save(Network<double>({.hidden_sizes = {3}}), folder.path / "model", R"({"kind": "test"})");

@@ -262,7 +262,9 @@ TEST_CASE("settings that no optimiser can use are refused") {
        {OptimiserConfig{.learning_rate = infinity}, OptimiserConfig{.momentum = nan}, OptimiserConfig{.beta_1 = 1},
         OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.epsilon = 0},
         OptimiserConfig{.epsilon = 1e-50}, OptimiserConfig{.epsilon = infinity}, OptimiserConfig{.rho = 3},
-        OptimiserConfig{.alpha = infinity}, OptimiserConfig{.learning_rate = 1e40}}) {
+        OptimiserConfig{.alpha = infinity}, OptimiserConfig{.learning_rate = 1e40},
+        OptimiserConfig{.learning_rate = 1e-60}, OptimiserConfig{.beta_1 = 0.99999999999},
+        OptimiserConfig{.beta_2 = 0.99999999999}, OptimiserConfig{.rho = 0.99999999999}}) {
     CHECK_THROWS_AS(Trainer<float>(network, {.optimiser = bad}), std::invalid_argument);
     Trainer<float> trainer(network, {});
     CHECK_THROWS_AS(trainer.optimiser().configure(bad), std::invalid_argument);
@@ -271,6 +273,40 @@ TEST_CASE("settings that no optimiser can use are refused") {
   Network<double> of_doubles(config);
   CHECK_NOTHROW(Trainer<double>(of_doubles, {.optimiser = {.epsilon = 1e-50}}));
   CHECK_THROWS_AS(Trainer<float>(network, {}).optimiser().configure({.solver = Solver::sgd}), std::invalid_argument);
+}
+
+TEST_CASE("a trainer notices that it was made for another network, and that an epoch is running") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
+  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  Network<double> network(config);
+  network.initialize(1);
+  Trainer<double> trainer(network, {.averaging = 0.5});
+  Interrupt never;
+  std::size_t refused = 0;
+  trainer.run_epoch(samples.batches(3), never, [&](std::size_t) {
+    CHECK_THROWS_AS(trainer.set_latest({}), std::invalid_argument);
+    ++refused;
+  });
+  CHECK(refused == 2);
+  const std::size_t size = network.parameters().size();
+  CHECK(trainer.latest().size() == size);
+  CHECK_NOTHROW(trainer.set_latest({}));
+  network = Network<double>({.inputs = 3, .hidden_sizes = {64}, .outputs = 2});
+  CHECK_THROWS_WITH_AS(run_epoch(trainer, samples.batches(3)),
+                       doctest::Contains(("expected " + std::to_string(size)).c_str()), std::invalid_argument);
+}
+
+TEST_CASE("items of no weight may be of no class") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 3};
+  Samples<double> samples = random_samples<double>({.inputs = 3, .outputs = 1}, 4, 5, 1);
+  samples.y = {0, -1, 2, 1};
+  samples.weights = {1, 0, 2, 1};
+  Network<double> network(config);
+  network.initialize(1);
+  Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
+  CHECK(std::isfinite(run_epoch(trainer, samples.batches(4))));
+  samples.weights[1] = 1e-300;
+  CHECK_THROWS_AS(run_epoch(trainer, samples.batches(4)), std::invalid_argument);
 }
 
 TEST_CASE("a state of another size is refused and changes nothing") {

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from pylstm import LSTMRegressor
+from pylstm import LSTMClassifier, LSTMRegressor
 from pylstm.plotting import plot_forecast, plot_loss_curve
 
 
@@ -47,7 +47,35 @@ def test_validation_that_began_later_stands_at_its_epochs(waves) -> None:
     model.fit(X, y, X_val=X, y_val=y)
     training, validation, _ = plot_loss_curve(model).lines
     assert training.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
-    assert validation.get_xdata().tolist() == [4, 5, 6]
+    assert validation.get_xdata()[np.isfinite(validation.get_ydata())].tolist() == [4, 5, 6]
+    model.fit(X, y)
+    _, validation, _ = plot_loss_curve(model).lines
+    assert validation.get_xdata()[np.isfinite(validation.get_ydata())].tolist() == [4, 5, 6]
+    assert len(model.validation_loss_curve_) == len(model.validation_scores_) == model.n_iter_ == 9
+
+
+@pytest.mark.parametrize(
+    ("loss", "label"),
+    [("absolute_error", "Mean absolute error"), ("quantile", "Mean quantile loss"), ("poisson", "Mean Poisson loss")],
+)
+def test_the_loss_is_named(waves, loss, label) -> None:
+    X, y = waves
+    assert plot_loss_curve(LSTMRegressor(4, max_iter=1, loss=loss).fit(X, abs(y))).get_ylabel() == label
+    assert plot_loss_curve(LSTMClassifier(4, max_iter=1).fit(X, y > 0)).get_ylabel() == "Mean log loss"
+
+
+def test_the_epoch_of_the_best_score_is_marked_where_that_is_watched(waves) -> None:
+    X, y = waves
+    model = LSTMClassifier(4, max_iter=9, scoring="balanced_accuracy", early_stopping=True, random_state=0)
+    ax = plot_loss_curve(model.fit(X, y > 0))
+    assert ax.lines[2].get_xdata().tolist() == [1 + int(np.argmax(model.validation_scores_))]
+    assert labels(ax) == ["Training", "Validation (dot: best score)"]
+
+
+def test_one_epoch_is_a_dot(waves) -> None:
+    ax = plot_loss_curve(LSTMRegressor(4, max_iter=1, early_stopping=True).fit(*waves))
+    assert [line.get_marker() for line in ax.lines] == ["o", "None", "o"]
+    assert [tick for tick in ax.get_xticks() if 0.5 <= tick <= 1.5] == [1]
 
 
 def test_epochs_are_whole_numbers(waves) -> None:
@@ -64,7 +92,7 @@ def test_a_training_without_a_complete_epoch_can_be_drawn(waves) -> None:
 
 @pytest.mark.parametrize("estimator", [LSTMRegressor(), object()])
 def test_what_has_no_loss_curve_is_refused(estimator) -> None:
-    with pytest.raises(TypeError, match="expected a fitted LSTMRegressor"):
+    with pytest.raises(TypeError, match="expected a fitted estimator of pylstm"):
         plot_loss_curve(estimator)
 
 

@@ -175,3 +175,16 @@ def test_something_else_than_a_frame_is_named():
 
 def test_the_rest_does_not_need_pandas(run_python):
     run_python("import sys; sys.modules['pandas'] = None; from pylstm import make_windows, to_sequences")
+
+
+def test_an_index_named_as_a_column_is_not_used():
+    expected = to_sequences(table(), by="id", order="t")
+    found = to_sequences(table().set_index("id", drop=False), by="id", order="t")
+    assert found.keys == expected.keys
+    for one, other in zip(found.X, expected.X, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_features_are_a_list():
+    with pytest.raises(TypeError, match="features is 'v', expected a list of labels"):
+        to_sequences(table(), by="id", order="t", features="v")

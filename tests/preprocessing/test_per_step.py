@@ -336,3 +336,19 @@ def test_n_timesteps_is_checked(error, message, n_timesteps):
 def test_targets_of_another_number_are_named():
     with pytest.raises(ValueError, match=r"y has 3 rows, expected 4 \(one for each sequence of X\)"):
         PerStep(StandardScaler()).fit(held("list"), [1, 2, 3])
+
+
+def test_targets_of_steps_belong_to_their_sequences():
+    X = [np.arange(12.0).reshape(6, 2), np.ones((3, 2))]
+    y = [np.arange(6), np.arange(3)]
+    PerStep(SelectKBest(f_regression, k=1)).fit(X, y)
+    with pytest.raises(ValueError, match=r"y\[0\] has 3 rows, expected 6 \(one for each step of X\[0\]\)"):
+        PerStep(SelectKBest(f_regression, k=1)).fit(X, y[::-1])
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_targets_of_steps_may_be_an_array_for_a_list_of_equally_long_sequences(as_list):
+    X = np.random.default_rng(0).normal(size=(20, 6, 3))
+    y = X[:, :, 2] * 2
+    fitted = PerStep(SelectKBest(f_regression, k=1)).fit(list(X) if as_list else X, y)
+    assert fitted.transformer_.get_support().tolist() == [False, False, True]

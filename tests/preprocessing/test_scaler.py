@@ -387,3 +387,11 @@ def test_horizons_of_several_features_are_steps_to_it():
     model = TransformedTargetRegressor(LSTMRegressor(4, max_iter=1), transformer=scaler).fit(X / 1000, y)
     np.testing.assert_allclose(model.transformer_.mean_, [1000, 1], rtol=0.01)
     assert model.predict(X / 1000).shape == y.shape
+
+
+def test_what_is_constant_but_for_rounding_is_constant():
+    X = np.full((100, 5, 1), 0.3)
+    X[::2] = 0.1 + 0.2
+    scaler = SequenceScaler().fit(X)
+    assert scaler.scale_.tolist() == StandardScaler().fit(X.reshape(-1, 1)).scale_.tolist() == [1.0]
+    assert abs(scaler.transform(X)).max() < 1e-15

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from pylstm import LSTMRegressor, PerStep, SequenceScaler, pad_sequences, preprocessing, to_channels_first
+from pylstm import LSTMRegressor, PerStep, SequenceScaler, load_model, pad_sequences, preprocessing, to_channels_first
 from pylstm.preprocessing._sequences import holds_arrays, read_sequences
 
 
@@ -233,3 +233,37 @@ unpad(*pad_sequences(from_channels_first(to_channels_first([np.zeros(3), np.zero
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"module 'pylstm\.preprocessing' has no attribute 'PerStepp'"):
         preprocessing.PerStepp  # noqa: B018
+
+
+def test_tables_in_a_list_have_the_same_columns(tmp_path):
+    pd = pytest.importorskip("pandas")
+    one = pd.DataFrame({"a": np.arange(9.0), "b": 100 + np.arange(9.0)})
+    other = one[["b", "a"]]
+    message = r"\[1\] has the columns \['b', 'a'\], expected \['a', 'b'\]"
+    for read in (
+        SequenceScaler().fit,
+        PerStep(StandardScaler()).fit,
+        pad_sequences,
+        to_channels_first,
+        lambda tables: preprocessing.make_windows(tables, 3),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read([one, other])
+    for transformer in (SequenceScaler(), PerStep(StandardScaler())):
+        transformer.fit([one, one])
+        assert transformer.feature_names_in_.tolist() == ["a", "b"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            transformer.transform([other, other])
+    path = tmp_path / "model"
+    LSTMRegressor(3, max_iter=1).fit([one] * 4, np.arange(4.0)).save_model(path)
+    model = load_model(path)
+    assert model.predict([one, one]).shape == (2,)
+    for tables in ([one, other], [other, other]):
+        with pytest.raises(ValueError, match=r"X has the columns \['b', 'a'\], expected \['a', 'b'\]"):
+            model.predict(tables)
+
+
+@pytest.mark.parametrize("transformer", [SequenceScaler(), PerStep(StandardScaler())])
+def test_no_sequences_at_all_are_named(transformer):
+    with pytest.raises(ValueError, match=r"^X is empty, expected at least one sequence$"):
+        transformer.fit([])

@@ -323,7 +323,13 @@ def test_what_has_no_network_or_cannot_be_streamed_is_refused() -> None:
         Stream(type(fitted())())
     with pytest.raises(ValueError, match="bidirectional, expected one direction"):
         Stream(fitted(bidirectional=True))
-    for batch_size, error in ((0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)):
+    for batch_size, error in (
+        (0, ValueError),
+        (-1, ValueError),
+        (2**70, ValueError),
+        (1.0, TypeError),
+        (True, TypeError),
+    ):
         with pytest.raises(error, match="batch_size is"):
             Stream(fitted(), batch_size)
 

@@ -66,12 +66,15 @@ inline Source memory_source(std::span<const std::byte> bytes) {
 /// A new file in place of `path`, with its permissions, once it is complete and on the disk.
 class OutputFile {
  public:
-  explicit OutputFile(const std::filesystem::path& path) : target_(path) {
+  explicit OutputFile(const std::filesystem::path& path) : path_(path), target_(path) {
     std::error_code ignored;
-    if (std::filesystem::is_symlink(path, ignored)) target_ = std::filesystem::weakly_canonical(path);
+    for (int links = 0; std::filesystem::is_symlink(target_, ignored); ++links) {  // to a file that may not be there
+      if (links == 40) throw file_error("write", path_, ELOOP);
+      target_ = target_.parent_path() / std::filesystem::read_symlink(target_);
+    }
     const std::filesystem::file_status old = std::filesystem::status(target_, ignored);
     if (std::filesystem::exists(old) && !std::filesystem::is_regular_file(old)) {
-      throw file_error("write", target_, std::filesystem::is_directory(old) ? EISDIR : EINVAL);
+      throw file_error("write", path_, std::filesystem::is_directory(old) ? EISDIR : EINVAL);
     }
     std::random_device random;
     do {
@@ -82,7 +85,7 @@ class OutputFile {
       temporary_ += ".tmp";
       file_ = std::fopen(temporary_.string().c_str(), "wbx");
     } while (file_ == nullptr && errno == EEXIST);
-    if (file_ == nullptr) throw file_error("write", target_);
+    if (file_ == nullptr) throw file_error("write", path_);
     if (std::filesystem::exists(old)) std::filesystem::permissions(temporary_, old.permissions(), ignored);
   }
   OutputFile(const OutputFile&) = delete;
@@ -94,7 +97,7 @@ class OutputFile {
   }
 
   void write(const void* data, std::size_t size) {
-    if (std::fwrite(data, 1, size, file_) != size) throw file_error("write", target_);
+    if (std::fwrite(data, 1, size, file_) != size) throw file_error("write", path_);
   }
 
   void commit() {
@@ -103,17 +106,17 @@ class OutputFile {
 #else
     const bool on_disk = std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
 #endif
-    if (!on_disk) throw file_error("write", target_);
+    if (!on_disk) throw file_error("write", path_);
     if (std::fclose(std::exchange(file_, nullptr)) != 0) {
       const int code = errno;
       remove_temporary();
-      throw file_error("write", target_, code);
+      throw file_error("write", path_, code);
     }
     std::error_code error;
     std::filesystem::rename(temporary_, target_, error);
     if (!error) return;
     remove_temporary();
-    throw std::system_error(error, "cannot write " + target_.string());
+    throw std::system_error(error, "cannot write " + path_.string());
   }
 
  private:
@@ -122,7 +125,7 @@ class OutputFile {
     std::filesystem::remove(temporary_, ignored);
   }
 
-  std::filesystem::path target_, temporary_;
+  std::filesystem::path path_, target_, temporary_;  ///< what was asked for, the file that it means, and the new one
   std::FILE* file_ = nullptr;
 };
 

@@ -56,6 +56,7 @@ class Stream {
     require(config.pooling != network::Pooling::attention,
             "the network's read-out is attention, expected another: it weighs all steps against each other");
     require(rows >= 1, "rows is 0, expected at least 1");
+    checked_product(rows, network_->head().shape().inputs, sizeof(T));
     steps_.assign(rows, 0);
     head_in_[0].resize(rows);
     head_in_[1].resize(rows);

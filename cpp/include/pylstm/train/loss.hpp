@@ -61,7 +61,7 @@ struct Loss {
   }
 
   /// sum_i w_i loss_i / weight over `items` items, the mean over each one's outputs; writes the gradient where wanted.
-  /// weights null: ones.  An item of weight 0 is as good as absent, whatever its numbers; so are all if `weight` is 0.
+  /// weights null: ones.  An item of weight 0 is as good as absent, whatever its targets; so are all if `weight` is 0.
   template <class T>
   double add(const T* predictions, const T* items_targets, const double* weights, std::size_t items,
              std::size_t outputs, double weight, T* gradient) const {

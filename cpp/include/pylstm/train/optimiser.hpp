@@ -1,6 +1,7 @@
 /// Optimisers over the flat parameter buffer.  They know arrays, not layers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -35,12 +36,13 @@ struct OptimiserConfig {
 template <class T>
 void check(const OptimiserConfig& c) {
   const auto check_share = [](const char* name, double value) {
-    require(value >= 0 && value < 1, name, " is ", value, ", expected a number in [0, 1)");
+    require(value >= 0 && static_cast<T>(std::min(value, 1.0)) < 1, name, " is ", value,
+            ", expected a number in [0, 1), and not 1 in the precision of ", 8 * sizeof(T), " bits");
   };
   constexpr auto least = static_cast<double>(std::numeric_limits<T>::min()),
                  most = static_cast<double>(std::numeric_limits<T>::max());
-  require(c.learning_rate > 0 && c.learning_rate <= most, "learning_rate is ", c.learning_rate,
-          ", expected a positive number, at most ", most);
+  require(c.learning_rate >= least && c.learning_rate <= most, "learning_rate is ", c.learning_rate,
+          ", expected a positive number, from ", least, " to ", most);
   check_share("momentum", c.momentum);
   check_share("beta_1", c.beta_1);
   check_share("beta_2", c.beta_2);

@@ -128,30 +128,33 @@ inline void check_items(std::string_view name, const SampleView& y, const Sample
   }
 }
 
-/// Calls visit(number) for the numbers of items, which have one each.
-template <class Visit>
-void for_each_item(const SampleView& items, Visit visit) {
-  std::vector<double> numbers(items.steps);
-  for (std::size_t n = 0; n < items.samples; ++n) {
-    items.gather(&n, 1, numbers.data());
-    for (std::size_t t = 0; t < items.length(n); ++t) visit(numbers[t]);
+/// Fails unless every class has an output, of items that weigh something.  `weights` are checked already.
+inline void check_classes(std::string_view name, const SampleView& y, const std::optional<SampleView>& weights,
+                          std::size_t classes) {
+  std::vector<double> labels(y.steps), given(weights ? weights->steps : 0);
+  for (std::size_t n = 0; n < y.samples; ++n) {
+    y.gather(&n, 1, labels.data());
+    if (weights) weights->gather(&n, 1, given.data());
+    for (std::size_t t = 0; t < y.length(n); ++t) {
+      const double label = labels[t];
+      if (weights && given[weights->length(n) == 1 ? 0 : t] == 0) continue;
+      require(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label), name, " holds class ",
+              label, ", expected integers from 0 to ", classes, " - 1");
+    }
   }
-}
-
-/// Fails unless every class has an output.
-inline void check_classes(std::string_view name, const SampleView& y, std::size_t classes) {
-  for_each_item(y, [&](double label) {
-    require(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label), name, " holds class ",
-            label, ", expected integers from 0 to ", classes, " - 1");
-  });
 }
 
 /// Fails unless they are weights of x's sequences or, where these have items of their own, of the steps.
 inline void check_weights(std::string_view name, const SampleView& weights, const SampleView& x, bool every_step) {
   check_items(name, weights, x, 1, every_step && (weights.lengths != nullptr || weights.steps != 1));
-  for_each_item(weights, [&](double weight) {
-    require(weight >= 0 && std::isfinite(weight), name, " holds ", weight, ", expected finite numbers >= 0");
-  });
+  std::vector<double> numbers(weights.steps);
+  for (std::size_t n = 0; n < weights.samples; ++n) {
+    weights.gather(&n, 1, numbers.data());
+    for (std::size_t t = 0; t < weights.length(n); ++t) {
+      require(numbers[t] >= 0 && std::isfinite(numbers[t]), name, " holds ", numbers[t],
+              ", expected finite numbers >= 0");
+    }
+  }
 }
 
 /// Fails unless a network with this loss can learn from them.
@@ -160,8 +163,8 @@ inline void check_learnt(const network::Config& network, const Loss& loss, const
   const bool every_step = network.pooling == network::Pooling::none;
   x.check("x", network.features());
   check_items("y", y, x, loss.targets(network.outputs), every_step);
-  if (loss.kind == LossKind::cross_entropy) check_classes("y", y, network.outputs);
   if (weights) check_weights("weights", *weights, x, every_step);
+  if (loss.kind == LossKind::cross_entropy) check_classes("y", y, weights, network.outputs);
 }
 
 /// Fails where one of [0, count) is no sample.
@@ -193,6 +196,7 @@ struct Batches {
   std::uint64_t epoch = 0;
 };
 
+/// Refers to the network: it must neither be moved nor end before.
 template <class T>
 class Trainer {
  public:
@@ -205,18 +209,22 @@ class Trainer {
     require(config.averaging >= 0 && config.averaging < 1, "averaging is ", config.averaging,
             ", expected a number in [0, 1)");
     network.check_pass({.checkpoint = config.checkpoint, .tbptt_steps = config.tbptt_steps});
-    require(config.max_grad_value > 0, "max_grad_value is ", config.max_grad_value, ", expected a positive number");
+    require(static_cast<T>(std::min(config.max_grad_value, 1.0)) > 0, "max_grad_value is ", config.max_grad_value,
+            ", expected a positive number");
     require(config.max_grad_norm > 0, "max_grad_norm is ", config.max_grad_norm, ", expected a positive number");
   }
 
   Optimiser<T>& optimiser() { return optimiser_; }
   network::Network<T>& network() { return *network_; }
 
-  /// The parameters that the next update changes, where the network's are an average of them; else empty.
+  /// The parameters that the next update changes, where the network's are an average of them; else empty.  During an
+  /// epoch, as `progress` sees it, the network has these, and here is the average.
   const Buffer<T>& latest() const { return latest_; }
+  /// Not during an epoch.
   void set_latest(Buffer<T> parameters) {
-    require(parameters.size() == 0 || parameters.size() == network_->parameters().size(), "latest has ",
-            parameters.size(), " elements, expected ", network_->parameters().size(), ", as the parameters");
+    require(!in_epoch_, "an epoch is running, expected set_latest between epochs");
+    require(parameters.size() == 0 || parameters.size() == gradients_.size(), "latest has ", parameters.size(),
+            " elements, expected ", gradients_.size(), ", as the parameters");
     latest_ = std::move(parameters);
   }
 
@@ -226,6 +234,8 @@ class Trainer {
   double run_epoch(const Batches& batches, Interrupt& interrupt,
                    const std::function<void(std::size_t)>& progress = {}) {
     require(batches.batch_size >= 1, "batch_size is 0, expected at least 1");
+    require(network_->parameters().size() == gradients_.size(), "the network has ", network_->parameters().size(),
+            " parameters, expected ", gradients_.size(), ": those of the network that the trainer was made for");
     check_learnt(network_->config(), config_.loss, batches.x, batches.y, batches.weights);
     check_order(batches.order, batches.order.size(), batches.x.samples);
     const LatestInNetwork latest_in_network(*this);
@@ -249,8 +259,12 @@ class Trainer {
       if (trainer_.config_.averaging > 0 && trainer_.latest_.size() == 0)
         trainer_.latest_ = trainer_.network_->parameters();
       swap();
+      trainer_.in_epoch_ = true;
     }
-    ~LatestInNetwork() { swap(); }
+    ~LatestInNetwork() {
+      swap();
+      trainer_.in_epoch_ = false;
+    }
     LatestInNetwork(const LatestInNetwork&) = delete;
     LatestInNetwork& operator=(const LatestInNetwork&) = delete;
 
@@ -299,7 +313,7 @@ class Trainer {
   /// Clips and updates; false, with nothing changed, where the gradient is not finite.
   bool apply() {
     if (std::isfinite(config_.max_grad_value)) {
-      const T most = static_cast<T>(config_.max_grad_value);
+      const T most = static_cast<T>(std::min(config_.max_grad_value, double{std::numeric_limits<T>::max()}));
       for (T& g : gradients_) g = std::isnan(g) ? g : std::clamp(g, -most, most);
     }
     const double norm = global_norm(*network_, gradients_);
@@ -329,6 +343,7 @@ class Trainer {
   TrainerConfig config_;
   Optimiser<T> optimiser_;
   Buffer<T> latest_, gradients_, predictions_, dpredictions_;
+  bool in_epoch_ = false;
   GatheredBatch<T> batch_;
   BatchTargets<T> targets_;
   network::NetworkWorkspace<T> work_;
