@@ -90,9 +90,10 @@ class Course:
     second_epoch: int | None = None
     ending: Ending = Ending.COMPLETE
 
-    def improve(self, snapshot: Snapshot, loss: float, epoch: int | None) -> None:
-        """Set the best, and remember the one before it."""
-        self.second, self.second_epoch = self.best, self.best_epoch
+    def improve(self, snapshot: Snapshot, loss: float, epoch: int, *, measured: bool) -> None:
+        """Set the best; unless its loss is `measured`, not that of the epoch before it, remember the one before."""
+        if not measured:
+            self.second, self.second_epoch = self.best, self.best_epoch
         self.best, self.best_loss, self.best_epoch = snapshot, loss, epoch
 
 
@@ -218,7 +219,7 @@ def _run_epochs(
                 if not snapshot.learnt_is_finite:  # the last update of the epoch did it, after the last loss
                     course.ending = Ending.NOT_FINITE
                     return
-                course.improve(snapshot, watched, epoch)
+                course.improve(snapshot, watched, epoch, measured=validation is not None)
             course.losses.append(loss)
             last_loss = loss
             if validation_loss is not None and score is not None:
