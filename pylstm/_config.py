@@ -17,7 +17,7 @@ def get_num_threads() -> int:
     -------
     int
         What `set_num_threads` said last; before that ``PYLSTM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores
-        that affinity and control group leave to this process; 256 at most.
+        that affinity and control group leave to this process; 1024 at most.
     """
     return _core.get_num_threads()
 
@@ -28,14 +28,14 @@ def set_num_threads(num_threads: SupportsIndex) -> None:
     Parameters
     ----------
     num_threads : int
-        1 to 256. Small problems use fewer.
+        1 to 1024. Small problems use fewer.
 
     Raises
     ------
     TypeError
         If `num_threads` is no integer.
     ValueError
-        If `num_threads` is less than 1 or more than 256.
+        If `num_threads` is less than 1 or more than 1024.
     """
     _core.set_num_threads(num_threads)
 

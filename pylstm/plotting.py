@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_forecast", "plot_loss_curve"]
 
-# Told apart with every kind of colour vision: Okabe & Ito 2008, without black and the pale yellow.
 LOSSES = {
     "squared_error": "Mean squared error",
     "absolute_error": "Mean absolute error",
@@ -23,6 +22,7 @@ LOSSES = {
     "log_loss": "Mean log loss",
 }
 
+# Told apart with every kind of colour vision: Okabe & Ito 2008, without black and the pale yellow.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
@@ -70,9 +70,10 @@ def plot_loss_curve(estimator: Any, ax: Axes | None = None) -> Axes:
     marker = "o" if len(training) == 1 else None  # there is no line through one point
     ax.plot(epochs, training, color=COLOURS[1], marker=marker, markersize=5, label="Training")
     if validation and np.isfinite(validation).any():
-        by_score = getattr(estimator, "scoring", None) is not None
+        by_score = getattr(estimator, "scoring", None) is not None and np.isfinite(estimator.validation_scores_).any()
         watched = np.negative(estimator.validation_scores_) if by_score else validation
         what = "best score" if by_score else "lowest"
+        epochs = epochs[-len(validation) :]  # in older files validation that began later has fewer
         (line,) = ax.plot(epochs, validation, color=COLOURS[0], label=f"Validation (dot: {what})")
         best = int(np.nanargmin(watched))
         ax.plot(epochs[best], validation[best], "o", color=line.get_color(), markersize=5)

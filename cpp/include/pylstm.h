@@ -48,7 +48,7 @@ PYLSTM_API const char* pylstm_version(void);
 /* What was wrong with this thread's last call that failed; valid until its next one fails.  Never null. */
 PYLSTM_API const char* pylstm_last_error(void);
 
-/* The most threads that predictions use, 1 to 256. */
+/* The most threads that predictions use, 1 to 1024. */
 PYLSTM_API pylstm_status pylstm_set_threads(size_t threads);
 
 /* Reads a model file.  On failure *model is null. */

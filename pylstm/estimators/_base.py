@@ -259,9 +259,9 @@ class RecurrentEstimator(Hyperparameters):
         self.best_loss_ = course.best_loss if np.isfinite(course.best_loss) else np.nan
         self.loss_curve_ = self.loss_curve_ + course.losses
         if self.validation_loss_curve_ is not None and self.validation_scores_ is not None:
-            none = [np.nan] * len(course.losses)
-            self.validation_loss_curve_ = self.validation_loss_curve_ + (course.validation_losses or none)
-            self.validation_scores_ = self.validation_scores_ + (course.validation_scores or none)
+            n, none = len(course.losses), [np.nan] * len(course.losses)
+            self.validation_loss_curve_ = self.validation_loss_curve_ + (course.validation_losses + none)[:n]
+            self.validation_scores_ = self.validation_scores_ + (course.validation_scores + none)[:n]
 
     def _scale(self, samples: Samples, loss: Loss) -> Scale:
         """Return how a network is to see samples like these."""
@@ -430,7 +430,7 @@ class RecurrentEstimator(Hyperparameters):
         if self.max_grad_norm is None:
             advice.append("max_grad_norm=1.0")
         advice.append(self._SCALING_ADVICE)
-        if self._model.architecture.dtype == "float32":
+        if check_dtype("dtype", self.dtype) == "float32":
             advice.append('dtype="float64"')
         return f"The loss became NaN or infinite {during}. The weights are {kept}. Try {', '.join(advice)}."
 

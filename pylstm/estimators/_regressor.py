@@ -443,8 +443,9 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of the
     best epoch. If no epoch was complete it stays what an earlier fit has made of it; without one, or where the training
     went on from it, it has the weights after the last batch. The same holds if the loss becomes NaN or infinite, but
-    then without validation samples the best of three are found by another look at the training samples: the weights of
-    the best epoch, of the best one before it, and those the training began with.
+    then without validation samples the best of three are found by another look at the training samples: the weights
+    after the best epoch, those before it, and those the training began with. So it is after Ctrl-C where one batch
+    holds all samples.
 
     References
     ----------

@@ -183,7 +183,7 @@ def warn_user(message: str) -> None:
 
 def _warn_if_rounded(values: Sequences, dtype: str, name: str) -> None:
     """Warn if the engine's type rounds away what there is to learn: numbers far from 0 beside how much they vary."""
-    if values[0].dtype == np.dtype(dtype):
+    if values[0].dtype == np.dtype(dtype) or name != "y":  # of validation samples nothing is learnt
         return
     table = flat(values)
     mean, deviation = abs(table.mean(axis=0)), table.std(axis=0)

@@ -86,15 +86,8 @@ class Course:
     best: Snapshot | None = None
     best_loss: float = np.inf
     best_epoch: int | None = None  # counted over all calls; None with `best` set: what training began with
-    second: Snapshot | None = None  # the best before it
-    second_epoch: int | None = None
+    before_best: Snapshot | None = None  # of which the best epoch's loss is, at first; without validation samples
     ending: Ending = Ending.COMPLETE
-
-    def improve(self, snapshot: Snapshot, loss: float, epoch: int, *, measured: bool) -> None:
-        """Set the best; unless its loss is `measured`, not that of the epoch before it, remember the one before."""
-        if not measured:
-            self.second, self.second_epoch = self.best, self.best_epoch
-        self.best, self.best_loss, self.best_epoch = snapshot, loss, epoch
 
 
 @dataclass(frozen=True)
@@ -131,8 +124,9 @@ def train(
     Kept are the parameters of the last epoch; those of the best epoch with early stopping, and whenever training is cut
     short by Ctrl-C or by a loss that is not finite. The best epoch is the one with the lowest loss, or with the highest
     score where that is watched, on the validation samples, or on the training samples where there are none. A training
-    loss is that from before the epoch's updates, the last of which may have led astray: after a loss that is not finite
-    those from before the epoch, and those before the call, have their chance.
+    loss is that from before the epoch's updates, the last of which may have led astray. So after a loss that is not
+    finite, and after Ctrl-C where one batch is all that has to be measured, those from before the epoch, and those
+    before the call, have their chance.
     """
     course = Course(epoch=schedule.first_epoch)
     start = session.snapshot()
@@ -142,7 +136,7 @@ def train(
             watched = validation.watched(*validation.measure(session))
             if np.isfinite(watched):
                 course.best, course.best_loss = start, watched
-        _run_epochs(session, samples, validation, schedule, course, callback)
+        _run_epochs(session, samples, validation, schedule, course, start, callback)
     except KeyboardInterrupt:
         course.ending = Ending.INTERRUPTED
 
@@ -165,12 +159,12 @@ def train(
 
 
 def _measure_best(session: Session, samples: Samples, course: Course, start: Snapshot) -> None:
-    """Choose again among the best, those before it and what training began with, by what each makes of the samples."""
-    if course.best is None:
+    """Choose again between the best, those before them and the first, by what each makes of the samples."""
+    if course.best is None or course.best_epoch is None:
         return
-    candidates = [(course.best, course.best_epoch), (start, None)]
-    if course.second is not None:
-        candidates.insert(1, (course.second, course.second_epoch))
+    candidates: list[tuple[Snapshot, int | None]] = [(course.best, course.best_epoch), (start, None)]
+    if course.before_best is not None and course.before_best is not start:
+        candidates.insert(1, (course.before_best, course.best_epoch - 1))
     losses = [session.loss_under(snapshot, samples) if snapshot.is_finite else np.nan for snapshot, _ in candidates]
     if np.isfinite(losses).any():
         chosen = int(np.nanargmin(losses))
@@ -183,6 +177,7 @@ def _run_epochs(
     validation: Validation | None,
     schedule: Schedule,
     course: Course,
+    start: Snapshot,
     callback: Callback | None,
 ) -> None:
     one_batch = len(samples.rows) <= schedule.batch_size
@@ -192,7 +187,7 @@ def _run_epochs(
     loss_to_beat = course.best_loss if schedule.early_stopping else np.inf
     n_unimproved = 0
     factor, plateau = fixed_schedule(schedule.learning_rate, schedule.max_iter), Plateau(schedule.n_iter_no_change)
-    last_loss = schedule.last_loss
+    last_loss, last = schedule.last_loss, start
     random = np.random.RandomState()
     progress = make_progress(schedule.verbose, schedule.max_iter, len(samples.rows))
     try:
@@ -214,12 +209,16 @@ def _run_epochs(
             if not (np.isfinite(loss) and np.isfinite(validation_loss or 0.0)):
                 course.ending = Ending.NOT_FINITE
                 return
-            if watched < course.best_loss:
-                snapshot = session.snapshot()
+            improves = watched < course.best_loss
+            # Without validation samples a loss is that of the weights before: they may be the last good ones.
+            snapshot = session.snapshot() if improves or validation is None else last
+            if improves:
                 if not snapshot.learnt_is_finite:  # the last update of the epoch did it, after the last loss
                     course.ending = Ending.NOT_FINITE
                     return
-                course.improve(snapshot, watched, epoch, measured=validation is not None)
+                course.best, course.best_loss, course.best_epoch = snapshot, watched, epoch
+                course.before_best = last if validation is None else None
+            last = snapshot
             course.losses.append(loss)
             last_loss = loss
             if validation_loss is not None and score is not None:

@@ -159,7 +159,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         with file:
             if mode is not None:
-                temporary.chmod(stat.S_IMODE(mode))
+                with suppress(OSError):  # of systems without
+                    temporary.chmod(mode & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())

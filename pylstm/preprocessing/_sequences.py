@@ -190,10 +190,13 @@ def items_of(value: Any) -> list[Any] | None:
 
 def require_same_columns(items: Sequence[Any], name: str) -> None:
     """Raise ValueError unless the tables among `items` have the same columns in the same order."""
-    columns = [None if getattr(one, "columns", None) is None else list(one.columns) for one in items]
-    for index, one in enumerate(columns):
-        if one != columns[0]:
-            msg = f"{name}[{index}] has the columns {one}, expected {columns[0]} (as {name}[0])"
+    tables = [
+        (index, list(one.columns)) for index, one in enumerate(items) if getattr(one, "columns", None) is not None
+    ]
+    for index, columns in tables:
+        first, expected = tables[0]
+        if columns != expected:
+            msg = f"{name}[{index}] has the columns {columns}, expected {expected} (as {name}[{first}])"
             raise ValueError(msg)
 
 

@@ -137,8 +137,10 @@ def _read(name: str, value: Any, places: list[str]) -> list[FloatArray]:
     if len(value) != len(places):
         msg = f"{name} holds {len(value)} arrays, expected {len(places)} (one for each series)"
         raise ValueError(msg)
-    require_same_columns(list(value), name)
-    arrays = [_real_array(f"{name}{place}", one) for place, one in zip(places, value, strict=True)]
+    items = list(value)
+    if np.shape(items[0])[1:] != (1,):  # of one column each series may have its own
+        require_same_columns(items, name)
+    arrays = [_real_array(f"{name}{place}", one) for place, one in zip(places, items, strict=True)]
     for place, one in zip(places, arrays, strict=True):
         if one.shape[1:] != arrays[0].shape[1:]:
             expected = "(n,)" if arrays[0].ndim == 1 else f"(n, {arrays[0].shape[1]})"

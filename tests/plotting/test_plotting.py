@@ -72,6 +72,14 @@ def test_the_epoch_of_the_best_score_is_marked_where_that_is_watched(waves) -> N
     assert labels(ax) == ["Training", "Validation (dot: best score)"]
 
 
+def test_scores_that_are_no_numbers_and_curves_of_older_files_are_drawn(waves) -> None:
+    model = LSTMRegressor(4, max_iter=6, early_stopping=True, scoring="r2", random_state=0).fit(*waves)
+    model.validation_scores_ = [np.nan] * 6
+    assert plot_loss_curve(model).lines[2].get_xdata().tolist() == [1 + int(np.argmin(model.validation_loss_curve_))]
+    model.validation_loss_curve_ = model.validation_loss_curve_[3:]
+    assert plot_loss_curve(model).lines[1].get_xdata().tolist() == [4, 5, 6]
+
+
 def test_one_epoch_is_a_dot(waves) -> None:
     ax = plot_loss_curve(LSTMRegressor(4, max_iter=1, early_stopping=True).fit(*waves))
     assert [line.get_marker() for line in ax.lines] == ["o", "None", "o"]

@@ -249,6 +249,8 @@ def test_tables_in_a_list_have_the_same_columns(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             read([one, other])
+    assert len(SequenceScaler().fit_transform([one, one.to_numpy(), one])) == 3
+    assert len(preprocessing.make_windows([one[["a"]], one[["b"]]], 3)[0]) == 12
     for transformer in (SequenceScaler(), PerStep(StandardScaler())):
         transformer.fit([one, one])
         assert transformer.feature_names_in_.tolist() == ["a", "b"]

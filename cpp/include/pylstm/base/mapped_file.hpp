@@ -41,7 +41,7 @@ class MappedFile {
 #if defined(__unix__) || defined(__APPLE__)
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const std::uintptr_t first = std::max(begin / page * page, (begin_ + page - 1) / page * page),
-                         last = std::min(begin + bytes, begin_ + bytes_);
+                         last = std::min(begin + bytes, begin_ + bytes_) / page * page;
     if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 #endif
   }

@@ -159,7 +159,7 @@ class ThreadPool {
     if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
   }
 
-  static constexpr std::size_t most = 256;
+  static constexpr std::size_t most = 1024;
   static constexpr std::chrono::microseconds least_patience{50}, most_patience{1000};  ///< of threads without work
 
  private:

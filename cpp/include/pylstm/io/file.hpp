@@ -86,7 +86,9 @@ class OutputFile {
       file_ = std::fopen(temporary_.string().c_str(), "wbx");
     } while (file_ == nullptr && errno == EEXIST);
     if (file_ == nullptr) throw file_error("write", path_);
-    if (std::filesystem::exists(old)) std::filesystem::permissions(temporary_, old.permissions(), ignored);
+    if (std::filesystem::exists(old)) {
+      std::filesystem::permissions(temporary_, old.permissions() & std::filesystem::perms(0777), ignored);
+    }
   }
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;

@@ -1,7 +1,6 @@
 /// Optimisers over the flat parameter buffer.  They know arrays, not layers.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -36,8 +35,9 @@ struct OptimiserConfig {
 template <class T>
 void check(const OptimiserConfig& c) {
   const auto check_share = [](const char* name, double value) {
-    require(value >= 0 && static_cast<T>(std::min(value, 1.0)) < 1, name, " is ", value,
-            ", expected a number in [0, 1), and not 1 in the precision of ", 8 * sizeof(T), " bits");
+    require(value >= 0 && value < 1, name, " is ", value, ", expected a number in [0, 1)");
+    require(static_cast<T>(value) < 1, name, " is 1 - ", 1 - value, ", expected a number in [0, 1) that is not 1 in ",
+            8 * sizeof(T), " bits");
   };
   constexpr auto least = static_cast<double>(std::numeric_limits<T>::min()),
                  most = static_cast<double>(std::numeric_limits<T>::max());
