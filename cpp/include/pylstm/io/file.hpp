@@ -87,7 +87,7 @@ class OutputFile {
     } while (file_ == nullptr && errno == EEXIST);
     if (file_ == nullptr) throw file_error("write", path_);
     if (std::filesystem::exists(old)) {
-      std::filesystem::permissions(temporary_, old.permissions() & std::filesystem::perms(0777), ignored);
+      std::filesystem::permissions(temporary_, old.permissions() & std::filesystem::perms::all, ignored);
     }
   }
   OutputFile(const OutputFile&) = delete;

@@ -49,7 +49,7 @@ class PackingOnTheWay {
     for (const Matrix& m : matrices_) kernel_->pack({shape_, m.part, m.data, panels_, block, block + 1});
   }
 
-  /// Of a block.  No memory of its own: a thread's share must not throw.
+  /// Of a block, without memory of its own: threads ask in the middle of their shares.
   struct Stretches {
     std::array<kernels::Stretch<T>, 1 + 3 * 4> list;  ///< the panel, and of three matrices the rows of four gates
     std::size_t count = 0;
