@@ -234,7 +234,9 @@ cdef class Stream:
         Raises
         ------
         IndexError
-            If there is no such row.
+            If there is no such row, or a mask has another shape.
+        TypeError
+            If rows are neither integers nor bools.
         """
         cdef pylstm_stream* interface = <pylstm_stream*>self._interface
         cdef Py_ssize_t row

@@ -20,7 +20,7 @@
 #include "pylstm/base/interrupt.hpp"
 #include "pylstm/base/mapped_file.hpp"
 #include "pylstm/base/sequence.hpp"
-#include "pylstm/train/trainer.hpp"
+#include "pylstm/train/samples.hpp"
 
 namespace pylstm::bindings {
 

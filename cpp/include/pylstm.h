@@ -8,7 +8,8 @@
  *   pylstm_model_predict_f32(model, x, n_samples, n_steps, y, y_size);
  *   pylstm_model_free(model);
  *
- * Functions may be called from any thread; a model may be used by several at once, but for `free`.  Nothing throws.
+ * Functions may be called from any thread; a model may be used by several at once, but for `free`.  Nothing throws; a
+ * process that runs out of memory within a file's JSON may end there.
  */
 #ifndef PYLSTM_H
 #define PYLSTM_H
@@ -60,8 +61,13 @@ PYLSTM_API pylstm_status pylstm_model_load_memory(const void* bytes, size_t size
 /* Null is fine. */
 PYLSTM_API void pylstm_model_free(pylstm_model* model);
 
-PYLSTM_API size_t pylstm_model_inputs(const pylstm_model* model);  /* features of a step; 0 for null */
-PYLSTM_API size_t pylstm_model_outputs(const pylstm_model* model); /* values per target; 0 for null */
+/* Numbers of a step: 1 for tokens, otherwise the features; of a model that takes missing values three times as many: all
+ * values (0 where missing), whether each is missing, log(1 + steps since it was seen).  0 for null. */
+PYLSTM_API size_t pylstm_model_inputs(const pylstm_model* model);
+
+/* What the network gives for a target: a number, the logarithm of a count, a number for each quantile, a logit for each
+ * class, of two classes one for the second.  0 for null. */
+PYLSTM_API size_t pylstm_model_outputs(const pylstm_model* model);
 
 /* Elements of y: n_samples * outputs, n_steps times as many of a model with a target for every step.  0 for null,
  * SIZE_MAX where no size_t is that large. */

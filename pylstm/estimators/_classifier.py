@@ -316,7 +316,7 @@ class LSTMClassifier(ClassifierParameters, SequenceClassifier):
         Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1. One that
         has a weight for every label of y may have others, too, as folds of a cross-validation can lack a class.
         "balanced": inversely proportional to the weight that the samples of each have together, sequences or, with a
-        label per step, steps. Scores are not weighted by them.
+        label per step, steps. Scores are not weighted by them. Not with several labels at once.
     learning_rate_init : float, default=1e-2
         Learning rate, of a schedule the highest.
     n_iter_no_change : int or "auto", default="auto"

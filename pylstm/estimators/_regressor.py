@@ -297,9 +297,9 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         Sequences per update.
     learning_rate : {"constant", "cosine", "step", "exponential", "plateau", "one_cycle"}, default="plateau"
         What becomes of the learning rate over `max_iter` epochs: it stays; it falls to a hundredth, along half a cosine
-        or by the same factor every epoch; it falls to a tenth after each third; it is halved whenever
-        ``n_iter_no_change / 2`` epochs in a row brought no improvement; or it climbs for 30 % of the epochs and then
-        falls to almost nothing (Smith 2018).
+        or by the same factor every epoch; it falls to a tenth after each third; it is halved, down to a hundredth of
+        the first, whenever ``n_iter_no_change / 2`` epochs in a row brought no improvement; or it climbs for 30 % of
+        the epochs and then falls to almost nothing (Smith 2018).
     learning_rate_init : float, default=3e-3
         Learning rate, of a schedule the highest.
     max_iter : int, default=200
@@ -313,8 +313,10 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         Source of the initial weights, the orders, the dropout masks and the validation split. The same int gives the
         same bits, with any number of threads.
     tol : float or None, default=1e-4
-        An epoch counts as an improvement if the loss falls by more than ``tol`` times the variance of y: with early
-        stopping the loss on the validation samples, otherwise on the training samples. None never stops early.
+        An epoch counts as an improvement if the loss falls by more than ``tol`` times that of the best constant
+        forecast (squared error and Huber: the variance of y; absolute error and quantiles: its standard deviation;
+        Poisson: its mean): with early stopping the loss on the validation samples, otherwise on the training samples.
+        Where early stopping watches a score (`scoring`), if that rises by more than ``tol``. None never stops early.
     n_iter_no_change : int or "auto", default="auto"
         Training ends after this many epochs in a row without improvement. "auto": 10, or as many as take 100 updates.
     early_stopping : bool, default=False
@@ -355,8 +357,10 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         Momentum of "sgd".
     nesterovs_momentum : bool, default=True
         Whether the momentum of "sgd" is Nesterov's.
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of the first and the second moment of "adam" and "adamw".
+    beta_1 : float, default=0.9
+        Decay of the first moment of "adam" and "adamw".
+    beta_2 : float, default=0.999
+        Decay of the second moment of "adam" and "adamw".
     epsilon : float, default=1e-8
         Added to the denominator of "adam", "adamw" and "rmsprop".
     rho : float, default=0.9
@@ -387,7 +391,7 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
         of calls without them before and after.
     best_loss_ : float
         Lowest loss of the last call: on the validation samples if there were any, otherwise on the training samples.
-        With `scoring` the highest score, negated. NaN if no epoch was complete.
+        With `scoring` and validation samples the highest score, negated. NaN if no epoch was complete.
     n_iter_ : int
         Epochs completed, over all calls.
     n_features_in_ : int
@@ -397,7 +401,7 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     feature_names_in_ : ndarray of str
         Names of the columns, if X was a data frame with string names.
     n_outputs_ : int
-        Outputs.
+        Targets of a sequence or step; 1 for labels, whatever the number of classes, and for several quantiles.
     parameters_ : dict of str to ndarray
         Weights by name, read-only: ``layers.0.weight_ih`` of shape (4*hidden_size, n_features),
         ``layers.0.weight_hh``, ``layers.0.bias``, ..., ``head.weight``, ``head.bias``; gates in the order i, f, g, o.
@@ -433,7 +437,8 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
     `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.
     To standardize takes a copy, too, of every step once, however many windows share it. Where that is more than 128 MiB
-    X is learnt as it is, and a warning says so if its features are far from 0 or of another size than 1.
+    an array is learnt as it is (a list is copied all the same), and a warning says so if a mean is more than 4 spreads
+    from 0 or a spread more than 8 times from 1.
 
     A sample of weight 0 is as good as absent. Where one batch holds all samples, weights are repetitions and the order
     of the samples does not matter, bit for bit. With several batches a repeated sample is met several times in an

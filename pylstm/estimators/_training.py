@@ -25,7 +25,7 @@ class Schedule:
     bucket_by_length: bool
     seed: int
     first_epoch: int  # epochs that earlier calls have run
-    tol: float | None  # in units of `loss_unit`; None never stops early
+    tol: float | None  # in units of `loss_unit`, of a score its own; None never stops early
     loss_unit: float
     n_iter_no_change: int
     early_stopping: bool
@@ -183,7 +183,9 @@ def _run_epochs(
     one_batch = len(samples.rows) <= schedule.batch_size
     if one_batch:
         samples = merge_equal(samples)
-    min_improvement = None if schedule.tol is None else schedule.tol * schedule.loss_unit
+    by_score = schedule.early_stopping and validation is not None and validation.watch_score
+    unit = 1.0 if by_score else schedule.loss_unit
+    min_improvement = None if schedule.tol is None else schedule.tol * unit
     loss_to_beat = course.best_loss if schedule.early_stopping else np.inf
     n_unimproved = 0
     factor, plateau = fixed_schedule(schedule.learning_rate, schedule.max_iter), Plateau(schedule.n_iter_no_change)

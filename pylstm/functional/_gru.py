@@ -91,14 +91,14 @@ def gru_forward(
         Initial state. Default: zeros.
     lengths : array-like of shape (N,), optional
         Real steps of each row, integers in [0, T]. Default: all T.
-    reverse : bool
+    reverse : bool, default=False
         Process each row from its last real step to its first. y stays at the time of its x.
-    training : bool
+    training : bool, default=False
         Keep what `gru_backward` needs. The results are the same to the last bit.
     layer_norm : LayerNorm, optional
         Normalise both products; ``LayerNorm()`` starts with gains of one. Not with ``reset_after=False`` or
         `activations`.
-    reset_after : bool
+    reset_after : bool, default=True
         The reset gate scales the recurrent product of n, as in PyTorch and cuDNN. False: the state before that product,
         as in Cho et al. 2014, ONNX's ``linear_before_reset=0`` and Keras' ``reset_after=False``; n then has one bias,
         the last block of `bias`, and `bias_hn` must be None.
@@ -116,10 +116,11 @@ def gru_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
-        False.
+        If an argument is a masked array, complex, of objects, strings or another float type, lengths are no integers,
+        or a flag is neither True, False, 0 nor 1.
     ValueError
-        If shapes disagree or a length is out of range.
+        If shapes disagree, a length is out of range, `activations` are unknown or not two, or an option comes with
+        another that it excludes.
 
     Notes
     -----

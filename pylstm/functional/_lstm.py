@@ -99,13 +99,13 @@ def lstm_forward(
         Initial states. Default: zeros. With `weight_hr` h0 has P columns.
     lengths : array-like of shape (N,), optional
         Real steps of each row, integers in [0, T]. Default: all T.
-    reverse : bool
+    reverse : bool, default=False
         Process each row from its last real step to its first. y stays at the time of its x.
-    training : bool
+    training : bool, default=False
         Keep what `lstm_backward` needs. The results are the same to the last bit.
     peephole : array-like of shape (3H,), or (2H,) with coupled=True, optional
         Each unit's weights from its cell state to its gates i, f (before the step) and o (after it); coupled i and o.
-    coupled : bool
+    coupled : bool, default=False
         The forget gate is 1 - i and has no weights of its own.
     cell_clip : float, optional
         Bound of abs(c), above 0. A cell state at the bound passes no gradient on. Default: none.
@@ -129,10 +129,11 @@ def lstm_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
-        False.
+        If an argument is a masked array, complex, of objects, strings or another float type, lengths are no integers,
+        or a flag is neither True, False, 0 nor 1.
     ValueError
-        If shapes disagree or a length is out of range.
+        If shapes disagree, a length is out of range, `cell_clip` is not above 0, `activations` are unknown or not
+        three, or `layer_norm` comes with an option that it excludes.
 
     Notes
     -----

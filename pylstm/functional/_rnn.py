@@ -78,15 +78,15 @@ def rnn_forward(
         Recurrent weights.
     bias : array-like of shape (H,), optional
         Default: zeros. PyTorch's two biases add up to it.
-    nonlinearity : {"tanh", "relu"}
+    nonlinearity : {"tanh", "relu"}, default="tanh"
         The function f below.
     h0 : array-like of shape (N, H), optional
         Initial state. Default: zeros.
     lengths : array-like of shape (N,), optional
         Real steps of each row, integers in [0, T]. Default: all T.
-    reverse : bool
+    reverse : bool, default=False
         Process each row from its last real step to its first. y stays at the time of its x.
-    training : bool
+    training : bool, default=False
         Keep what `rnn_backward` needs. The results are the same to the last bit.
     activations : sequence of str or tuple, optional
         The one function f, instead of `nonlinearity`. Each is "sigmoid", "tanh", "relu", "softsign" or "softplus";
@@ -102,10 +102,10 @@ def rnn_forward(
     Raises
     ------
     TypeError
-        If an argument is complex, of objects, strings or another float type, or a flag something else than True or
-        False.
+        If an argument is a masked array, complex, of objects, strings or another float type, lengths are no integers,
+        or a flag is neither True, False, 0 nor 1.
     ValueError
-        If shapes disagree, a length is out of range, or `nonlinearity` is unknown.
+        If shapes disagree, a length is out of range, or `nonlinearity` or `activations` are unknown.
 
     Notes
     -----

@@ -180,7 +180,7 @@ or list of (n_steps_i, n_features)
         ----------
         path : path-like
             The header; it needs nothing of pylstm's. C++17, float32, no exceptions, RTTI, allocation or threads.
-        name : str
+        name : str, default="model"
             Namespace of everything in it: a C++ name that neither the program nor the C library (``exp``) has for
             something else.
 

@@ -46,7 +46,8 @@ std::string hexadecimal(const std::vector<T>& values) {
 
 TEST_CASE("models predict the bits that Python predicted") {
   const nlohmann::json expected = nlohmann::json::parse(std::ifstream(folder + "expected.json"));
-  for (const auto& [name, bits] : expected.items()) {
+  for (const auto& file : expected.items()) {
+    const std::string& name = file.key();
     CAPTURE(name);
     pylstm_model* model = nullptr;
     REQUIRE(pylstm_model_load((folder + name).c_str(), &model) == PYLSTM_OK);
@@ -58,7 +59,7 @@ TEST_CASE("models predict the bits that Python predicted") {
     CHECK(pylstm_model_predict_f64(model, exact_inputs<double>().data(), 4, 6, twice.data(), size) == PYLSTM_OK);
     const nlohmann::json description = nlohmann::json::parse(pylstm_model_describe(model));
     const bool is_double = description.at("dtype") == "float64";
-    CHECK((is_double ? hexadecimal(twice) : hexadecimal(single)) == bits.get<std::string>());
+    CHECK((is_double ? hexadecimal(twice) : hexadecimal(single)) == file.value().get<std::string>());
     for (std::size_t k = 0; k < size; ++k) CHECK(static_cast<float>(twice[k]) == single[k]);
     pylstm_model_free(model);
   }

@@ -17,6 +17,7 @@
 #include "folder.hpp"
 #include "networks.hpp"
 #include "pylstm/io/model_file.hpp"
+#include "pylstm/train/predict.hpp"
 #include "pylstm/train/trainer.hpp"
 
 namespace pylstm::testing {
@@ -152,7 +153,7 @@ TEST_CASE("no file with a changed byte is read") {
 
 TEST_CASE("a container that lies is rejected") {
   const std::string shape = R"("dtype":"F32","shape":[2,3])";
-  for (const auto& [header, data] : std::vector<std::pair<std::string, std::size_t>>{
+  for (const auto& lie : std::vector<std::pair<std::string, std::size_t>>{
            {"", 0},
            {"[]", 0},
            {"{}\n", 0},
@@ -175,8 +176,8 @@ TEST_CASE("a container that lies is rejected") {
            {R"({"__metadata__":{"pylstm":1}})", 0},
            {R"({"__metadata__":{"pylstm":"{}"}})", 0},
        }) {
-    CAPTURE(header.substr(0, 80));
-    CHECK(is_rejected(packed(header, data)));
+    CAPTURE(lie.first.substr(0, 80));
+    CHECK(is_rejected(packed(lie.first, lie.second)));
   }
   Bytes endless = packed("{}");
   endless[7] = std::byte{0x7f};
@@ -218,7 +219,7 @@ io::Problem problem_of(const Bytes& bytes) {
 
 TEST_CASE("a description that lies is rejected, and says of what kind the lie is") {
   CHECK(!is_rejected(lying("{}", "{}")));
-  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& lie : std::vector<std::pair<std::string, std::string>>{
            {"\"cell\":\"lstm\"", "\"cell\":\"transformer\""},
            {"\"cell\":\"lstm\"", "\"cell\":\"gru\""},
            {"\"cell\":\"lstm\"", "\"cell\":1"},
@@ -239,8 +240,8 @@ TEST_CASE("a description that lies is rejected, and says of what kind the lie is
            {"\"task\":{}", "\"task\":[]"},
            {"\"format\":1", "\"format\":0"},
        }) {
-    CAPTURE(to);
-    CHECK(problem_of(lying(from, to)) == io::Problem::malformed);
+    CAPTURE(lie.second);
+    CHECK(problem_of(lying(lie.first, lie.second)) == io::Problem::malformed);
   }
   CHECK(problem_of(lying("\"format\":1", "\"format\":2")) == io::Problem::newer);
   CHECK(problem_of(lying("\"cell\"", "\"attention_heads\":4,\"cell\"")) == io::Problem::newer);

@@ -409,7 +409,9 @@ TEST_CASE("truncated backpropagation is that of the reference, cut") {
             CAPTURE(checkpoint);
             batch.pass.checkpoint = checkpoint;
             const Parameters<double> found = unpacked(network, trained_gradient(network, batch));
-            for (const auto& [name, values] : expected) {
+            for (const auto& parameter : expected) {
+              const auto& name = parameter.first;
+              const auto& values = parameter.second;
               if (values.empty()) continue;
               CAPTURE(name);
               double worst = 0;

@@ -218,18 +218,18 @@ TEST_CASE("predictions are those of the reference, layer upon layer") {
 }
 
 TEST_CASE("two directions are two networks of one direction, to the bit") {
-  for (const auto& [cell_name, cell] : kernels::cell_names)
+  for (const auto& named : kernels::cell_names)
     for (const bool ragged : {false, true})
       for (const bool reverse : {false, true})
         for (const Pooling pooling : {Pooling::last, Pooling::max})
           for (const Merge merge : {Merge::concat, Merge::sum}) {
             // The largest sum is not the sum of the largest.
             if (merge == Merge::sum && pooling == Pooling::max) continue;
-            CAPTURE(cell_name);
+            CAPTURE(named.first);
             CAPTURE(ragged);
             CAPTURE(reverse);
             const std::size_t H = 5, N = 6;
-            const Config one{.cell = cell, .inputs = 3, .hidden_sizes = {H}, .pooling = pooling};
+            const Config one{.cell = named.second, .inputs = 3, .hidden_sizes = {H}, .pooling = pooling};
             Config both = one;
             both.bidirectional = true;
             both.merge = merge;
@@ -309,7 +309,9 @@ TEST_CASE("the number of threads changes no bit of outputs and gradients") {
   for (const bool bidirectional : {false, true})
     for (const Merge merge : {Merge::concat, Merge::sum})
       for (const auto& [how, pooling] : pylstm::network::pooling_names)
-        for (const auto& [rows, ragged] : {std::pair{2U, true}, {70U, true}, {70U, false}}) {  // the last: two groups
+        for (const auto& lengths : {std::pair{2U, true}, {70U, true}, {70U, false}}) {  // the last: two groups
+          const std::size_t rows = lengths.first;
+          const bool ragged = lengths.second;
           const Config config{.inputs = 3,
                               .hidden_sizes = {33, 20},
                               .outputs = 2,

@@ -1,9 +1,13 @@
-/// What is learnt from: views of samples, files that they are mapped from, and how many are predicted together.
+/// What is learnt from: views of samples, files that they are mapped from, what is refused, and how many are predicted
+/// together.
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <limits>
+#include <stdexcept>
 #include <vector>
 
 #if defined(__linux__)
@@ -13,12 +17,19 @@
 
 #include "pylstm/base/mapped_file.hpp"
 #include "pylstm/layers/schedule.hpp"
+#include "pylstm/train/predict.hpp"
 #include "pylstm/train/trainer.hpp"
+#include "samples.hpp"
+#include "support.hpp"
 
+namespace {
+
+using namespace pylstm::testing;
+using pylstm::Buffer;
+using pylstm::Interrupt;
 using pylstm::MappedFile;
-using pylstm::layers::BatchOrder;
-using pylstm::network::Config;
-using pylstm::train::SampleView;
+
+}  // namespace
 
 TEST_CASE("numbers are read at any stride in bytes, aligned or not") {
   const std::size_t samples = 2, steps = 3, features = 2, record = 1 + features * sizeof(double);
@@ -94,4 +105,80 @@ TEST_CASE("a batch that lies longest first stays in its order, others are sorted
     CHECK(std::equal(active, active + 5, one->schedule().active));
   }
   CHECK(std::equal(order, order + 4, mixed.schedule().order));
+}
+
+TEST_CASE("items of no weight may be of no class") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 3};
+  Samples<double> samples = random_samples<double>({.inputs = 3, .outputs = 1}, 4, 5, 1);
+  samples.y = {0, -1, 2, 1};
+  samples.weights = {1, 0, 2, 1};
+  Network<double> network(config);
+  network.initialize(1);
+  Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
+  CHECK(std::isfinite(run_epoch(trainer, samples.batches(4))));
+  samples.weights[1] = 1e-300;
+  CHECK_THROWS_AS(run_epoch(trainer, samples.batches(4)), std::invalid_argument);
+}
+
+TEST_CASE("samples that do not fit the network or each other are refused where the call enters") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
+  Network<double> network(config);
+  network.initialize(1);
+  Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  for (double& y : samples.y) y = std::abs(y);  // which serves as weights, too
+  const Buffer<double> before = network.parameters();
+  Interrupt never;
+  std::vector<double> out(12);
+  const auto refused = [&](const char* message, auto change) {
+    CAPTURE(message);
+    Batches batches = samples.batches(2);
+    batches.weights = batches.y;
+    batches.weights->features = 1;
+    change(batches);
+    const auto names_it = doctest::Contains(message);
+    CHECK_THROWS_WITH_AS(Trainer<double>(network, {}).run_epoch(batches, never), names_it, std::invalid_argument);
+    CHECK(same_bits(network.parameters(), before));
+  };
+  const std::size_t long_lengths[] = {5, 5, 6, 5, 5, 5};
+  refused("x has 1 features, expected 3", [](Batches& b) { b.x.features = 1; });
+  refused("x has no data", [](Batches& b) { b.x.data = nullptr; });
+  refused("x[2] has 6 steps, expected at most 5", [&](Batches& b) { b.x.lengths = long_lengths; });
+  refused("y has 5 samples, expected 6", [](Batches& b) { b.y.samples = 5; });
+  refused("y has 1 features, expected 2", [](Batches& b) { b.y.features = 1; });
+  refused("y[0] has 5 steps, expected 1", [](Batches& b) { b.y.steps = 5; });
+  refused("weights has 2 features, expected 1", [](Batches& b) { b.weights->features = 2; });
+  const double negative[] = {1, 1, 1, 1, -1, 1}, infinite[] = {1, 1, 1, 1, 1, std::numeric_limits<double>::infinity()},
+               no_numbers[] = {1, 1, std::numeric_limits<double>::quiet_NaN(), 1, 1, 1};
+  for (const double* const weights : {negative, infinite, no_numbers}) {
+    refused(", expected finite numbers >= 0", [&](Batches& b) {
+      b.weights->data = weights;
+      b.weights->sample_stride = sizeof(double);
+    });
+  }
+  refused("sample 6 is wanted, expected 0 to 6 - 1", [](Batches& b) { b.order[1] = 6; });
+  refused("batch_size is 0", [](Batches& b) { b.batch_size = 0; });
+
+  SampleView x = samples.batches(2).x;
+  CHECK_THROWS_AS(predict(network, x, {.count = 7}, out.data(), never), std::invalid_argument);
+  CHECK_THROWS_AS(predict(network, x, {.count = 6}, out.data(), never, nullptr, 0), std::invalid_argument);
+  x.features = 2;
+  CHECK_THROWS_AS(predict(network, x, out.data(), never), std::invalid_argument);
+
+  const Config of_steps{.inputs = 3, .hidden_sizes = {4}, .outputs = 2, .pooling = Pooling::none};
+  Network<double> every_step(of_steps);
+  CHECK_THROWS_AS(Trainer<double>(every_step, {}).run_epoch(samples.batches(2), never), std::invalid_argument);
+}
+
+TEST_CASE("a label that no output has is refused") {
+  const Config config{.inputs = 2, .hidden_sizes = {4}, .outputs = 3};
+  Network<double> network(config);
+  network.initialize(1);
+  for (const double label : {-1.0, 3.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    Samples<double> samples = random_samples<double>({.inputs = 2, .outputs = 1}, 3, 4, 1);
+    samples.y = {0, label, 2};
+    Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
+    const Buffer<double> before = network.parameters();
+    CHECK_THROWS_AS(run_epoch(trainer, samples.batches(1)), std::invalid_argument);  // before the first batch
+    CHECK(same_bits(network.parameters(), before));
+  }
 }

@@ -75,8 +75,8 @@ constexpr bool child_may_have_threads = true;
 }  // namespace
 
 TEST_CASE("a thread alone takes every block of a step once, its own share first") {
-  for (const std::size_t threads : {1, 2, 3, 7}) {
-    for (const std::size_t blocks : {0, 1, 2, 5, 41, 1000}) {
+  for (const std::size_t threads : {1U, 2U, 3U, 7U}) {
+    for (const std::size_t blocks : {0U, 1U, 2U, 5U, 41U, 1000U}) {
       for (std::size_t own = 0; own < threads; ++own) {
         CAPTURE(threads);
         CAPTURE(blocks);

@@ -22,6 +22,7 @@
 #include "pylstm/train/clip.hpp"
 #include "pylstm/train/optimiser.hpp"
 #include "pylstm/train/trainer.hpp"
+#include "samples.hpp"
 #include "support.hpp"
 
 namespace {
@@ -29,56 +30,10 @@ namespace {
 using namespace pylstm::testing;
 using pylstm::Buffer;
 using pylstm::Interrupt;
-using pylstm::train::Batches;
 using pylstm::train::Optimiser;
 using pylstm::train::OptimiserConfig;
-using pylstm::train::SampleView;
 using pylstm::train::Solver;
-using pylstm::train::Trainer;
 using pylstm::train::TrainerConfig;
-
-/// Samples as a trainer takes them, [n][T][I] and [n][O], and an epoch over them.
-template <class T>
-struct Samples {
-  std::size_t n, steps, inputs, outputs;
-  std::vector<T> x, y;
-  std::vector<double> weights;  ///< empty: none
-
-  static SampleView view(const std::vector<T>& v, std::size_t n, std::size_t steps, std::size_t width) {
-    const auto bytes = [](std::size_t elements) { return static_cast<std::ptrdiff_t>(elements * sizeof(T)); };
-    return {v.data(), sizeof(T) == sizeof(double), n, steps, width, bytes(steps * width), bytes(width), bytes(1)};
-  }
-
-  Batches batches(std::size_t batch_size, std::uint64_t epoch = 0) const {
-    Batches b{.x = view(x, n, steps, inputs),
-              .y = view(y, n, 1, outputs),
-              .weights = std::nullopt,
-              .order = {},
-              .batch_size = batch_size,
-              .epoch = epoch};
-    constexpr std::ptrdiff_t size = sizeof(double);
-    if (!weights.empty()) b.weights = SampleView{weights.data(), true, n, 1, 1, size, size, size};
-    for (std::size_t k = 0; k < n; ++k) b.order.push_back(k);
-    return b;
-  }
-};
-
-template <class T>
-Samples<T> random_samples(const Config& config, std::size_t n, std::size_t steps, std::uint64_t seed) {
-  return {n,
-          steps,
-          config.inputs,
-          config.outputs,
-          random_values<T>(n * steps * config.inputs, seed),
-          random_values<T>(n * config.outputs, seed + 1),
-          {}};
-}
-
-template <class T>
-double run_epoch(Trainer<T>& trainer, const Batches& batches) {
-  Interrupt never;
-  return trainer.run_epoch(batches, never);
-}
 
 TrainerConfig plain_descent(double learning_rate = 1) {
   TrainerConfig config;
@@ -158,11 +113,9 @@ TEST_CASE("an epoch's loss is the weighted mean of the squared errors before the
   Samples<double> samples = random_samples<double>(config, 5, 4, 2);
   samples.weights = {1, 2, 0, 0.5, 4};
   Batch<double> batch = random_batch<double>(config, 4, 5, 0);
+  batch.x = samples.time_major();
   batch.targets = samples.y;
   batch.weights = samples.weights;
-  for (std::size_t n = 0; n < 5; ++n)
-    for (std::size_t t = 0; t < 4; ++t)
-      for (std::size_t k = 0; k < 3; ++k) batch.x[(t * 5 + n) * 3 + k] = samples.x[(n * 4 + t) * 3 + k];
   const double expected = loss(network, batch, outputs(network, batch, As::prediction));
 
   Trainer<double> trainer(network, plain_descent(1e-12));  // too small a step for the next batch to notice
@@ -234,11 +187,9 @@ void check_steps(const NamedOptimiser& of, const Config& config) {
     run_epoch(trainer, samples.batches(6, epoch));
 
     Batch<double> batch = random_batch<double>(config, 4, 6, 0);
+    batch.x = samples.time_major();
     batch.targets = samples.y;
     batch.pass.epoch = epoch;
-    for (std::size_t n = 0; n < 6; ++n)
-      for (std::size_t t = 0; t < 4; ++t)
-        for (std::size_t k = 0; k < 3; ++k) batch.x[(t * 6 + n) * 3 + k] = samples.x[(n * 4 + t) * 3 + k];
     Parameters<double> all = parameters_of(other), gradient = unpacked(other, gradients(other, batch));
     const double norm = plain_norm(gradient);
     ++plain.t;
@@ -252,136 +203,6 @@ void check_steps(const NamedOptimiser& of, const Config& config) {
     CHECK(largest_difference(parameters_of(network), all) < 1e-12);
   }
   CHECK(clipped > 0);
-}
-
-TEST_CASE("settings that no optimiser can use are refused") {
-  const Config config;
-  Network<float> network(config);
-  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  for (const OptimiserConfig& bad :
-       {OptimiserConfig{.learning_rate = infinity}, OptimiserConfig{.momentum = nan}, OptimiserConfig{.beta_1 = 1},
-        OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.epsilon = 0},
-        OptimiserConfig{.epsilon = 1e-50}, OptimiserConfig{.epsilon = infinity}, OptimiserConfig{.rho = 3},
-        OptimiserConfig{.alpha = infinity}, OptimiserConfig{.learning_rate = 1e40},
-        OptimiserConfig{.learning_rate = 1e-60}, OptimiserConfig{.beta_1 = 0.99999999999},
-        OptimiserConfig{.beta_2 = 0.99999999999}, OptimiserConfig{.rho = 0.99999999999}}) {
-    CHECK_THROWS_AS(Trainer<float>(network, {.optimiser = bad}), std::invalid_argument);
-    Trainer<float> trainer(network, {});
-    CHECK_THROWS_AS(trainer.optimiser().configure(bad), std::invalid_argument);
-    CHECK(trainer.optimiser().config().learning_rate == OptimiserConfig{}.learning_rate);
-  }
-  Network<double> of_doubles(config);
-  CHECK_NOTHROW(Trainer<double>(of_doubles, {.optimiser = {.epsilon = 1e-50}}));
-  CHECK_THROWS_AS(Trainer<float>(network, {}).optimiser().configure({.solver = Solver::sgd}), std::invalid_argument);
-}
-
-TEST_CASE("a trainer notices that it was made for another network, and that an epoch is running") {
-  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
-  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
-  Network<double> network(config);
-  network.initialize(1);
-  Trainer<double> trainer(network, {.averaging = 0.5});
-  Interrupt never;
-  std::size_t refused = 0;
-  trainer.run_epoch(samples.batches(3), never, [&](std::size_t) {
-    CHECK_THROWS_AS(trainer.set_latest({}), std::invalid_argument);
-    ++refused;
-  });
-  CHECK(refused == 2);
-  const std::size_t size = network.parameters().size();
-  CHECK(trainer.latest().size() == size);
-  CHECK_NOTHROW(trainer.set_latest({}));
-  network = Network<double>({.inputs = 3, .hidden_sizes = {64}, .outputs = 2});
-  CHECK_THROWS_WITH_AS(run_epoch(trainer, samples.batches(3)),
-                       doctest::Contains(("expected " + std::to_string(size)).c_str()), std::invalid_argument);
-}
-
-TEST_CASE("items of no weight may be of no class") {
-  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 3};
-  Samples<double> samples = random_samples<double>({.inputs = 3, .outputs = 1}, 4, 5, 1);
-  samples.y = {0, -1, 2, 1};
-  samples.weights = {1, 0, 2, 1};
-  Network<double> network(config);
-  network.initialize(1);
-  Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
-  CHECK(std::isfinite(run_epoch(trainer, samples.batches(4))));
-  samples.weights[1] = 1e-300;
-  CHECK_THROWS_AS(run_epoch(trainer, samples.batches(4)), std::invalid_argument);
-}
-
-TEST_CASE("a state of another size is refused and changes nothing") {
-  Network<float> network(Config{});
-  Trainer<float> trainer(network, {.averaging = 0.5});
-  CHECK_THROWS_AS(trainer.set_latest(Buffer<float>(1)), std::invalid_argument);
-  CHECK(trainer.latest().size() == 0);
-  const std::size_t size = network.parameters().size();
-  CHECK_THROWS_AS(trainer.optimiser().set_state({.first = Buffer<float>(size, 0.F), .second = {}, .updates = 1}),
-                  std::invalid_argument);
-  CHECK(trainer.optimiser().state().updates == 0);
-  CHECK(trainer.optimiser().state().second.size() == size);
-}
-
-TEST_CASE("samples that do not fit the network or each other are refused where the call enters") {
-  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
-  Network<double> network(config);
-  network.initialize(1);
-  Samples<double> samples = random_samples<double>(config, 6, 5, 1);
-  for (double& y : samples.y) y = std::abs(y);  // which serves as weights, too
-  const Buffer<double> before = network.parameters();
-  Interrupt never;
-  std::vector<double> out(12);
-  const auto refused = [&](const char* message, auto change) {
-    CAPTURE(message);
-    Batches batches = samples.batches(2);
-    batches.weights = batches.y;
-    batches.weights->features = 1;
-    change(batches);
-    const auto names_it = doctest::Contains(message);
-    CHECK_THROWS_WITH_AS(Trainer<double>(network, {}).run_epoch(batches, never), names_it, std::invalid_argument);
-    CHECK(same_bits(network.parameters(), before));
-  };
-  const std::size_t long_lengths[] = {5, 5, 6, 5, 5, 5};
-  refused("x has 1 features, expected 3", [](Batches& b) { b.x.features = 1; });
-  refused("x has no data", [](Batches& b) { b.x.data = nullptr; });
-  refused("x[2] has 6 steps, expected at most 5", [&](Batches& b) { b.x.lengths = long_lengths; });
-  refused("y has 5 samples, expected 6", [](Batches& b) { b.y.samples = 5; });
-  refused("y has 1 features, expected 2", [](Batches& b) { b.y.features = 1; });
-  refused("y[0] has 5 steps, expected 1", [](Batches& b) { b.y.steps = 5; });
-  refused("weights has 2 features, expected 1", [](Batches& b) { b.weights->features = 2; });
-  const double negative[] = {1, 1, 1, 1, -1, 1}, infinite[] = {1, 1, 1, 1, 1, std::numeric_limits<double>::infinity()},
-               no_numbers[] = {1, 1, std::numeric_limits<double>::quiet_NaN(), 1, 1, 1};
-  for (const double* const weights : {negative, infinite, no_numbers}) {
-    refused(", expected finite numbers >= 0", [&](Batches& b) {
-      b.weights->data = weights;
-      b.weights->sample_stride = sizeof(double);
-    });
-  }
-  refused("sample 6 is wanted, expected 0 to 6 - 1", [](Batches& b) { b.order[1] = 6; });
-  refused("batch_size is 0", [](Batches& b) { b.batch_size = 0; });
-
-  SampleView x = samples.batches(2).x;
-  CHECK_THROWS_AS(predict(network, x, {.count = 7}, out.data(), never), std::invalid_argument);
-  CHECK_THROWS_AS(predict(network, x, {.count = 6}, out.data(), never, nullptr, 0), std::invalid_argument);
-  x.features = 2;
-  CHECK_THROWS_AS(predict(network, x, out.data(), never), std::invalid_argument);
-
-  const Config of_steps{.inputs = 3, .hidden_sizes = {4}, .outputs = 2, .pooling = Pooling::none};
-  Network<double> every_step(of_steps);
-  CHECK_THROWS_AS(Trainer<double>(every_step, {}).run_epoch(samples.batches(2), never), std::invalid_argument);
-}
-
-TEST_CASE("a label that no output has is refused") {
-  const Config config{.inputs = 2, .hidden_sizes = {4}, .outputs = 3};
-  Network<double> network(config);
-  network.initialize(1);
-  for (const double label : {-1.0, 3.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
-    Samples<double> samples = random_samples<double>({.inputs = 2, .outputs = 1}, 3, 4, 1);
-    samples.y = {0, label, 2};
-    Trainer<double> trainer(network, {.loss = {.kind = pylstm::train::LossKind::cross_entropy}});
-    const Buffer<double> before = network.parameters();
-    CHECK_THROWS_AS(run_epoch(trainer, samples.batches(1)), std::invalid_argument);  // before the first batch
-    CHECK(same_bits(network.parameters(), before));
-  }
 }
 
 }  // namespace
@@ -582,6 +403,27 @@ TEST_CASE("an epoch without samples changes nothing") {
   CHECK(same_bits(network.parameters(), before.parameters()));
 }
 
+TEST_CASE("settings that no optimiser can use are refused") {
+  const Config config;
+  Network<float> network(config);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  for (const OptimiserConfig& bad :
+       {OptimiserConfig{.learning_rate = infinity}, OptimiserConfig{.momentum = nan}, OptimiserConfig{.beta_1 = 1},
+        OptimiserConfig{.beta_2 = 2}, OptimiserConfig{.epsilon = -1}, OptimiserConfig{.epsilon = 0},
+        OptimiserConfig{.epsilon = 1e-50}, OptimiserConfig{.epsilon = infinity}, OptimiserConfig{.rho = 3},
+        OptimiserConfig{.alpha = infinity}, OptimiserConfig{.learning_rate = 1e40},
+        OptimiserConfig{.learning_rate = 1e-60}, OptimiserConfig{.beta_1 = 0.99999999999},
+        OptimiserConfig{.beta_2 = 0.99999999999}, OptimiserConfig{.rho = 0.99999999999}}) {
+    CHECK_THROWS_AS(Trainer<float>(network, {.optimiser = bad}), std::invalid_argument);
+    Trainer<float> trainer(network, {});
+    CHECK_THROWS_AS(trainer.optimiser().configure(bad), std::invalid_argument);
+    CHECK(trainer.optimiser().config().learning_rate == OptimiserConfig{}.learning_rate);
+  }
+  Network<double> of_doubles(config);
+  CHECK_NOTHROW(Trainer<double>(of_doubles, {.optimiser = {.epsilon = 1e-50}}));
+  CHECK_THROWS_AS(Trainer<float>(network, {}).optimiser().configure({.solver = Solver::sgd}), std::invalid_argument);
+}
+
 TEST_CASE("impossible settings of a trainer are refused") {
   CHECK_THROWS_AS(pylstm::from_name("solver", pylstm::train::solver_names, "guess"), std::invalid_argument);
   Network<float> network({});
@@ -591,4 +433,37 @@ TEST_CASE("impossible settings of a trainer are refused") {
   config = {};
   config.max_grad_norm = 0;
   CHECK_THROWS_AS(Trainer<float>(network, config), std::invalid_argument);
+}
+
+TEST_CASE("a trainer notices that it was made for another network, and that an epoch is running") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
+  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  Network<double> network(config);
+  network.initialize(1);
+  Trainer<double> trainer(network, {.averaging = 0.5});
+  Interrupt never;
+  std::size_t refused = 0;
+  trainer.run_epoch(samples.batches(3), never, [&](std::size_t) {
+    CHECK_THROWS_AS(trainer.set_latest({}), std::invalid_argument);
+    ++refused;
+  });
+  CHECK(refused == 2);
+  const std::size_t size = network.parameters().size();
+  CHECK(trainer.latest().size() == size);
+  CHECK_NOTHROW(trainer.set_latest({}));
+  network = Network<double>({.inputs = 3, .hidden_sizes = {64}, .outputs = 2});
+  CHECK_THROWS_WITH_AS(run_epoch(trainer, samples.batches(3)),
+                       doctest::Contains(("expected " + std::to_string(size)).c_str()), std::invalid_argument);
+}
+
+TEST_CASE("a state of another size is refused and changes nothing") {
+  Network<float> network(Config{});
+  Trainer<float> trainer(network, {.averaging = 0.5});
+  CHECK_THROWS_AS(trainer.set_latest(Buffer<float>(1)), std::invalid_argument);
+  CHECK(trainer.latest().size() == 0);
+  const std::size_t size = network.parameters().size();
+  CHECK_THROWS_AS(trainer.optimiser().set_state({.first = Buffer<float>(size, 0.F), .second = {}, .updates = 1}),
+                  std::invalid_argument);
+  CHECK(trainer.optimiser().state().updates == 0);
+  CHECK(trainer.optimiser().state().second.size() == size);
 }

@@ -195,6 +195,15 @@ def test_early_stopping_by_a_scorer_keeps_the_epoch_with_the_best_score(scoring)
     assert same_bits(model, regressor(**options | {"max_iter": best + 1}).fit(X, y))
 
 
+def test_a_score_is_watched_in_its_own_unit():
+    X, y = waves(60)
+    X_val, y_val = waves(40)
+    options = {"early_stopping": True, "scoring": "r2", "max_iter": 40, "tol": 1e-3, "n_iter_no_change": 3}
+    model, scaled = (regressor(**options).fit(X, c * y, X_val=X_val, y_val=c * y_val) for c in (1.0, 2.0**13))
+    assert scaled.n_iter_ == model.n_iter_
+    np.testing.assert_allclose(scaled.validation_scores_, model.validation_scores_, rtol=1e-6)
+
+
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "neg_log_loss", "roc_auc_ovr", "f1_macro"])
 def test_scorers_of_classification_watch_classifiers(scoring):
     X, y = labelled()

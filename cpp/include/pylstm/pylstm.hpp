@@ -26,5 +26,6 @@
 #include "pylstm/network/network.hpp"
 #include "pylstm/stream/static_network.hpp"
 #include "pylstm/stream/stream.hpp"
+#include "pylstm/train/predict.hpp"
 #include "pylstm/train/trainer.hpp"
 #include "pylstm/version.hpp"

@@ -20,6 +20,8 @@
 #include "pylstm/kernels/few_outputs.hpp"
 #include "pylstm/kernels/forward_steps.hpp"
 #include "pylstm/kernels/layer_norm.hpp"
+#include "pylstm/kernels/layer_norm_backward.hpp"
+#include "pylstm/kernels/layer_norm_forward.hpp"
 #include "pylstm/kernels/norm_of_inputs.hpp"
 #include "pylstm/kernels/optimiser.hpp"
 #include "pylstm/kernels/packing.hpp"

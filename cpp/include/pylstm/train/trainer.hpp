@@ -7,173 +7,21 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "pylstm/base/interrupt.hpp"
-#include "pylstm/layers/schedule.hpp"
 #include "pylstm/layers/walk.hpp"
 #include "pylstm/network/network.hpp"
+#include "pylstm/train/batch.hpp"
+#include "pylstm/train/checks.hpp"
 #include "pylstm/train/clip.hpp"
 #include "pylstm/train/loss.hpp"
 #include "pylstm/train/optimiser.hpp"
 #include "pylstm/train/samples.hpp"
 
 namespace pylstm::train {
-
-/// Sequences of one batch, time-major and longest first, and what belongs to each of them.
-template <class T>
-class GatheredBatch {
- public:
-  /// Takes x of `count` samples.
-  void gather(const SampleView& x, const std::size_t* samples, std::size_t count) {
-    places_.resize(count);
-    std::iota(places_.begin(), places_.end(), std::size_t{0});
-    if (x.lengths != nullptr) {
-      std::stable_sort(places_.begin(), places_.end(),
-                       [&](std::size_t a, std::size_t b) { return x.length(samples[a]) > x.length(samples[b]); });
-    }
-    samples_.resize(count);
-    std::vector<std::size_t> lengths(count);
-    for (std::size_t n = 0; n < count; ++n) {
-      samples_[n] = samples[places_[n]];
-      lengths[n] = x.length(samples_[n]);
-    }
-    const std::size_t steps = count > 0 ? lengths[0] : 0;
-    features_ = x.features;
-    order_ = layers::BatchOrder(steps, std::move(lengths), false);
-    x_.reserve(checked_product(steps, count, features_));
-    x.gather(samples_.data(), count, x_.data());
-  }
-
-  Schedule schedule() const { return order_.schedule(); }
-  const std::vector<std::size_t>& samples() const { return samples_; }
-  /// Which of the samples that were asked for each row is.
-  const std::vector<std::size_t>& places() const { return places_; }
-  Sequence<const T> x() const { return layers::in_walk_order<const T>(x_.data(), schedule(), features_); }
-
- private:
-  std::vector<std::size_t> samples_, places_;
-  layers::BatchOrder order_;
-  std::size_t features_ = 0;
-  Buffer<T> x_;
-};
-
-/// What a batch is to be: targets and weights of its items, which are its sequences or their real steps.
-/// Items lie in runs of neighbours: one run of all sequences, or one for each step.
-template <class T>
-class BatchTargets {
- public:
-  void gather(const GatheredBatch<T>& batch, const SampleView& y, const std::optional<SampleView>& weights,
-              bool every_step) {
-    const Schedule schedule = batch.schedule();
-    steps_ = every_step ? schedule.steps : 1;
-    stride_ = schedule.rows;
-    per_item_ = y.features;
-    y_.reserve(checked_product(steps_, stride_, per_item_));
-    y.gather(batch.samples().data(), stride_, y_.data());
-    weighted_ = weights.has_value();
-    if (weighted_) {
-      weights_.reserve(checked_product(steps_, stride_));
-      weights->gather(batch.samples().data(), stride_, weights_.data());
-      if (every_step && weights->lengths == nullptr && weights->steps == 1) {  // one for all steps of a sequence
-        for (std::size_t t = 1; t < steps_; ++t) std::copy_n(weights_.data(), stride_, weights_.data() + t * stride_);
-      }
-    }
-    items_.clear();
-    weight_ = 0;
-    for (std::size_t t = 0; t < steps_; ++t) {
-      items_.push_back(every_step ? schedule.active_at(t) : schedule.rows);
-      for (std::size_t n = 0; n < items_.back(); ++n) weight_ += weighted_ ? weights_.data()[t * stride_ + n] : 1;
-    }
-  }
-
-  double weight() const { return weight_; }  ///< sum over the items
-  std::size_t places() const { return steps_ * stride_; }
-
-  /// The loss of outputs [steps][rows][O] and, where wanted, its gradient; or what a segment's steps add to it.
-  double loss(const Loss& of, const T* outputs, std::size_t width, T* gradient) const {
-    return loss({.begin = 0, .end = steps_}, of, outputs, width, gradient);
-  }
-  double loss(const layers::Segment& segment, const Loss& of, const T* outputs, std::size_t width, T* gradient) const {
-    double sum = 0;
-    for (std::size_t t = segment.begin; t < segment.end; ++t) {
-      const std::size_t at = t * stride_;
-      sum += of.add(outputs + at * width, y_.data() + at * per_item_, weighted_ ? weights_.data() + at : nullptr,
-                    items_[t], width, weight_, gradient ? gradient + at * width : nullptr);
-    }
-    return sum;
-  }
-
- private:
-  std::size_t steps_ = 1, stride_ = 0, per_item_ = 1;
-  bool weighted_ = false;
-  double weight_ = 0;
-  std::vector<std::size_t> items_;
-  Buffer<T> y_;
-  Buffer<double> weights_;
-};
-
-/// Fails unless y belongs to x: `width` numbers for each sequence or, `every_step`, for each of its steps.
-inline void check_items(std::string_view name, const SampleView& y, const SampleView& x, std::size_t width,
-                        bool every_step) {
-  require(y.samples == x.samples, name, " has ", y.samples, " samples, expected ", x.samples, ", as x");
-  y.check(name, width);
-  for (std::size_t n = 0; n < x.samples; ++n) {
-    const std::size_t expected = every_step ? x.length(n) : 1;
-    require(y.length(n) == expected, name, "[", n, "] has ", y.length(n), " steps, expected ", expected);
-  }
-}
-
-/// Fails unless every class has an output, of items that weigh something.  `weights` are checked already.
-inline void check_classes(std::string_view name, const SampleView& y, const std::optional<SampleView>& weights,
-                          std::size_t classes) {
-  std::vector<double> labels(y.steps), given(weights ? weights->steps : 0);
-  for (std::size_t n = 0; n < y.samples; ++n) {
-    y.gather(&n, 1, labels.data());
-    if (weights) weights->gather(&n, 1, given.data());
-    for (std::size_t t = 0; t < y.length(n); ++t) {
-      const double label = labels[t];
-      if (weights && given[weights->length(n) == 1 ? 0 : t] == 0) continue;
-      require(label >= 0 && label < static_cast<double>(classes) && label == std::floor(label), name, " holds class ",
-              label, ", expected integers from 0 to ", classes, " - 1");
-    }
-  }
-}
-
-/// Fails unless they are weights of x's sequences or, where these have items of their own, of the steps.
-inline void check_weights(std::string_view name, const SampleView& weights, const SampleView& x, bool every_step) {
-  check_items(name, weights, x, 1, every_step && (weights.lengths != nullptr || weights.steps != 1));
-  std::vector<double> numbers(weights.steps);
-  for (std::size_t n = 0; n < weights.samples; ++n) {
-    weights.gather(&n, 1, numbers.data());
-    for (std::size_t t = 0; t < weights.length(n); ++t) {
-      require(numbers[t] >= 0 && std::isfinite(numbers[t]), name, " holds ", numbers[t],
-              ", expected finite numbers >= 0");
-    }
-  }
-}
-
-/// Fails unless a network with this loss can learn from them.
-inline void check_learnt(const network::Config& network, const Loss& loss, const SampleView& x, const SampleView& y,
-                         const std::optional<SampleView>& weights) {
-  const bool every_step = network.pooling == network::Pooling::none;
-  x.check("x", network.features());
-  check_items("y", y, x, loss.targets(network.outputs), every_step);
-  if (weights) check_weights("weights", *weights, x, every_step);
-  if (loss.kind == LossKind::cross_entropy) check_classes("y", y, weights, network.outputs);
-}
-
-/// Fails where one of [0, count) is no sample.
-template <class Order>
-void check_order(const Order& order, std::size_t count, std::size_t samples) {
-  for (std::size_t i = 0; i < count; ++i) {
-    require(order[i] < samples, "sample ", order[i], " is wanted, expected 0 to ", samples, " - 1");
-  }
-}
 
 struct TrainerConfig {
   OptimiserConfig optimiser = {};
@@ -353,93 +201,5 @@ class Trainer {
 extern template class Trainer<float>;
 extern template class Trainer<double>;
 #endif
-
-/// Which samples are meant, in which order.
-struct Chosen {
-  const std::size_t* samples = nullptr;  ///< null: the first `count`
-  std::size_t count = 0;
-
-  std::size_t operator[](std::size_t i) const { return samples == nullptr ? i : samples[i]; }
-};
-
-/// Samples that are predicted together: fewer where they are long, since a batch is in memory as a whole.
-inline std::size_t rows_at_once(const network::Config& network, std::size_t steps, std::size_t wanted) {
-  constexpr std::size_t most_numbers = std::size_t{32} << 20;  // of all inputs, or of a layer's outputs
-  std::size_t widest = network.inputs;
-  const std::size_t directions = network.bidirectional && network.merge == network::Merge::concat ? 2 : 1;
-  for (const std::size_t units : network.hidden_sizes) widest = std::max(widest, checked_product(units, directions));
-  return std::clamp<std::size_t>(most_numbers / std::max<std::size_t>(1, checked_product(steps, widest)), 1, wanted);
-}
-
-/// Calls visit(first, batch, predictions) for the chosen samples, `wanted` at a time or fewer from the `first` on;
-/// predictions lie as `Network::predict` leaves them.
-template <class T, class Visit>
-void for_each_prediction(const network::Network<T>& network, const SampleView& x, const Chosen& chosen,
-                         Interrupt& interrupt, std::size_t wanted, Visit visit) {
-  require(wanted >= 1, "batch_size is 0, expected at least 1");
-  x.check("x", network.config().features());
-  const std::size_t size = rows_at_once(network.config(), x.steps, wanted);
-  check_order(chosen, chosen.count, x.samples);
-  network::NetworkWorkspace<T> work;
-  GatheredBatch<T> batch;
-  Buffer<T> predictions;
-  std::vector<std::size_t> samples;
-  for (std::size_t first = 0; first < chosen.count; first += size) {
-    samples.resize(std::min(size, chosen.count - first));
-    for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = chosen[first + i];
-    batch.gather(x, samples.data(), samples.size());
-    const Schedule schedule = batch.schedule();
-    predictions.reserve(
-        checked_product(network.config().places(schedule.steps), schedule.rows, network.config().outputs));
-    interrupt.poll();
-    interrupt.throw_if_requested();
-    network.predict(schedule, batch.x(), predictions.data(), work, interrupt);
-    visit(first, std::as_const(batch), std::as_const(predictions));
-  }
-}
-
-/// outputs [chosen][O].  Of a network that reads out every step [chosen][x.steps][O]: those of the i-th chosen sample
-/// from row starts[i] on, or i * x.steps without `starts`; past a sequence's end they are left as they are.
-template <class T>
-void predict(const network::Network<T>& network, const SampleView& x, const Chosen& chosen, T* outputs,
-             Interrupt& interrupt, const std::size_t* starts = nullptr, std::size_t batch_size = 256) {
-  const network::Config& config = network.config();
-  const std::size_t O = config.outputs;
-  const auto copy = [&](std::size_t begin, const GatheredBatch<T>& batch, const Buffer<T>& from) {
-    const Schedule schedule = batch.schedule();
-    for (std::size_t n = 0; n < schedule.rows; ++n) {
-      const std::size_t i = begin + batch.places()[n];
-      const std::size_t row = starts != nullptr ? starts[i] : i * config.places(x.steps);
-      for (std::size_t t = 0; t < config.places(schedule.length(n)); ++t) {
-        std::copy_n(from.data() + (t * schedule.rows + n) * O, O, outputs + (row + t) * O);
-      }
-    }
-  };
-  for_each_prediction(network, x, chosen, interrupt, batch_size, copy);
-}
-
-/// Of all samples.
-template <class T>
-void predict(const network::Network<T>& network, const SampleView& x, T* outputs, Interrupt& interrupt) {
-  predict(network, x, {.samples = nullptr, .count = x.samples}, outputs, interrupt);
-}
-
-/// The weighted mean loss of the chosen samples.
-template <class T>
-double mean_loss(const network::Network<T>& network, const Loss& loss, const SampleView& x, const SampleView& y,
-                 const std::optional<SampleView>& weights, const Chosen& chosen, Interrupt& interrupt,
-                 std::size_t batch_size = 256) {
-  double sum = 0, weight = 0;
-  BatchTargets<T> targets;
-  loss.check(network.config().outputs);
-  check_learnt(network.config(), loss, x, y, weights);
-  const auto add = [&](std::size_t, const GatheredBatch<T>& batch, const Buffer<T>& predicted) {
-    targets.gather(batch, y, weights, network.config().pooling == network::Pooling::none);
-    sum += targets.loss(loss, predicted.data(), network.config().outputs, nullptr) * targets.weight();
-    weight += targets.weight();
-  };
-  for_each_prediction(network, x, chosen, interrupt, batch_size, add);
-  return weight > 0 ? sum / weight : 0;
-}
 
 }  // namespace pylstm::train
