@@ -112,6 +112,9 @@ class Trainer:
         averaging: float = 0.0,
         checkpoint: bool | int = False,
         tbptt_steps: int = 0,
+        mean: Sequence[float] | NDArray[Any] = (),
+        spread: Sequence[float] | NDArray[Any] = (),
+        masks: bool = False,
     ) -> None: ...
     learning_rate: float
     alpha: float
@@ -134,5 +137,6 @@ class Trainer:
         sample_weight: _Sequences | None = None,
         rows: NDArray[Any] | None = None,
     ) -> float: ...
+    def predict(self, X: _Sequences, rows: NDArray[Any] | None = None) -> NDArray[Any]: ...
     def get_state(self) -> dict[str, Any]: ...
     def set_state(self, state: Mapping[str, Any]) -> None: ...

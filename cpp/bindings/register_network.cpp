@@ -95,10 +95,11 @@ py::dict shapes(const std::vector<network::ParameterInfo>& infos) {
   return shapes;
 }
 
-/// Checks sequences against the network.
-std::unique_ptr<Samples> checked_samples(const AnyNetwork& any, const py::object& x) {
+/// Checks sequences against the network, which is to see them in these units.
+std::unique_ptr<Samples> checked_samples(const AnyNetwork& any, const py::object& x, const train::FeatureUnits* units) {
   std::unique_ptr<Samples> found = samples(x, "X");
-  const train::SampleView& view = found->view;
+  train::SampleView& view = found->view;
+  view.units = units;
   require(found->ragged || py::reinterpret_borrow<py::array>(x).ndim() == 3, "X has 2 dimensions, expected 3");
   require(view.samples == 0 || view.features == any.config().features(), "X has ", view.features,
           " features, expected ", any.config().features());
@@ -111,9 +112,9 @@ bool reads_every_step(const AnyNetwork& any) { return any.config().pooling == ne
 struct Learnt {
   std::unique_ptr<Samples> x, y, weights;  ///< weights may be null
 
-  Learnt(const AnyNetwork& any, const train::Loss& loss, const py::object& x_data, const py::object& y_data,
-         const py::object& weight_data)
-      : x(checked_samples(any, x_data)) {
+  Learnt(const AnyNetwork& any, const train::Loss& loss, const train::FeatureUnits* units, const py::object& x_data,
+         const py::object& y_data, const py::object& weight_data)
+      : x(checked_samples(any, x_data, units)) {
     const bool every_step = reads_every_step(any);
     y = samples(y_data, "y");
     train::check_items("y", y->view, x->view, loss.targets(any.config().outputs), every_step);
@@ -162,8 +163,9 @@ class ChosenRows {
 };
 
 /// [rows][O]; of a network that reads out every step [rows][steps][O], or of a list [steps of all rows][O].
-py::array predict(const AnyNetwork& any, const py::object& x, const py::object& rows) {
-  const std::unique_ptr<Samples> found = checked_samples(any, x);
+py::array predict(const AnyNetwork& any, const py::object& x, const py::object& rows,
+                  const train::FeatureUnits* units) {
+  const std::unique_ptr<Samples> found = checked_samples(any, x, units);
   const train::SampleView& view = found->view;
   const ChosenRows chosen_rows(rows, view.samples);
   const train::Chosen chosen = chosen_rows.get();
@@ -200,8 +202,8 @@ auto wait_for(const Lock& lock) {
 /// Trains one network; keeps it alive.
 class AnyTrainer {
  public:
-  AnyTrainer(std::shared_ptr<AnyNetwork> trained, const train::TrainerConfig& config)
-      : network(std::move(trained)), loss_(config.loss) {
+  AnyTrainer(std::shared_ptr<AnyNetwork> trained, const train::TrainerConfig& config, train::FeatureUnits units)
+      : network(std::move(trained)), loss_(config.loss), units_(std::move(units)) {
     std::visit(
         [&]<class T>(std::unique_ptr<network::Network<T>>& net) {
           trainer = std::make_unique<train::Trainer<T>>(*net, config);
@@ -212,7 +214,7 @@ class AnyTrainer {
   double run_epoch(const py::object& x, const py::object& y, const py::object& sample_weight, const py::object& order,
                    std::size_t batch_size, std::uint64_t epoch, const py::object& progress) {
     require(batch_size >= 1, "batch_size is 0, expected at least 1");
-    const Learnt learnt(*network, loss_, x, y, sample_weight);
+    const Learnt learnt(*network, loss_, units(), x, y, sample_weight);
     train::Batches batches{.x = learnt.x->view, .y = learnt.y->view, .weights = learnt.weight_view(), .order = {}};
     batches.order = sample_numbers(order, "order", batches.x.samples);
     batches.batch_size = batch_size;
@@ -237,7 +239,7 @@ class AnyTrainer {
 
   /// The mean loss of samples, or of `rows` of them, under the parameters as they are, without dropout.
   double loss(const py::object& x, const py::object& y, const py::object& sample_weight, const py::object& rows) const {
-    const Learnt learnt(*network, loss_, x, y, sample_weight);
+    const Learnt learnt(*network, loss_, units(), x, y, sample_weight);
     const ChosenRows chosen(rows, learnt.x->view.samples);
     return std::visit(
         [&]<class T>(const std::unique_ptr<network::Network<T>>& net) {
@@ -249,6 +251,9 @@ class AnyTrainer {
         },
         network->net);
   }
+
+  /// What the network gives for samples in the trainer's units.
+  py::array outputs(const py::object& x, const py::object& rows) const { return predict(*network, x, rows, units()); }
 
   py::dict get_state() const {
     const auto lock = wait_for([&] { return network->lock_to_read(); });
@@ -308,7 +313,10 @@ class AnyTrainer {
         trainer);
   }
 
+  const train::FeatureUnits* units() const { return units_.mean.empty() ? nullptr : &units_; }
+
   train::Loss loss_;
+  train::FeatureUnits units_;
   std::variant<std::unique_ptr<train::Trainer<float>>, std::unique_ptr<train::Trainer<double>>> trainer;
 };
 
@@ -368,7 +376,10 @@ void register_network(py::module_& module) {
                 n.net);
           },
           py::arg("parameters"))
-      .def("predict", &predict, py::arg("X"), py::arg("rows") = py::none());
+      .def(
+          "predict",
+          [](const AnyNetwork& n, const py::object& x, const py::object& rows) { return predict(n, x, rows, nullptr); },
+          py::arg("X"), py::arg("rows") = py::none());
 
   py::class_<AnyTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<AnyNetwork> network, const std::string& solver, double learning_rate,
@@ -376,7 +387,7 @@ void register_network(py::module_& module) {
                        double alpha, std::optional<double> max_grad_norm, std::optional<double> max_grad_value,
                        std::uint64_t seed, const std::string& loss, double delta, std::vector<double> quantiles,
                        double label_smoothing, double averaging, std::variant<bool, std::size_t> checkpoint,
-                       std::size_t tbptt_steps) {
+                       std::size_t tbptt_steps, std::vector<double> mean, std::vector<double> spread, bool masks) {
              train::TrainerConfig config;
              config.loss = {.kind = from_name("loss", train::loss_names, loss),
                             .delta = delta,
@@ -401,18 +412,22 @@ void register_network(py::module_& module) {
                config.checkpoint = network::TrainingPass::about_root;
              }
              config.tbptt_steps = tbptt_steps;
-             return std::make_unique<AnyTrainer>(std::move(network), config);
+             train::FeatureUnits units{.mean = std::move(mean), .factor = std::move(spread), .flagged = masks};
+             for (double& factor : units.factor) factor = 1 / factor;
+             return std::make_unique<AnyTrainer>(std::move(network), config, std::move(units));
            }),
            py::arg("network"), py::kw_only(), py::arg("solver"), py::arg("learning_rate"), py::arg("momentum") = 0.9,
            py::arg("nesterov") = true, py::arg("beta_1") = 0.9, py::arg("beta_2") = 0.999, py::arg("epsilon") = 1e-8,
            py::arg("rho") = 0.9, py::arg("alpha") = 0.0, py::arg("max_grad_norm") = py::none(),
            py::arg("max_grad_value") = py::none(), py::arg("seed") = 0, py::arg("loss") = "squared_error",
            py::arg("delta") = 1.0, py::arg("quantiles") = std::vector<double>{0.5}, py::arg("label_smoothing") = 0.0,
-           py::arg("averaging") = 0.0, py::arg("checkpoint") = false, py::arg("tbptt_steps") = 0)
+           py::arg("averaging") = 0.0, py::arg("checkpoint") = false, py::arg("tbptt_steps") = 0,
+           py::arg("mean") = std::vector<double>{}, py::arg("spread") = std::vector<double>{}, py::arg("masks") = false)
       .def("loss", &AnyTrainer::loss, py::arg("X"), py::arg("y"), py::arg("sample_weight") = py::none(),
            py::arg("rows") = py::none())
       .def("run_epoch", &AnyTrainer::run_epoch, py::arg("X"), py::arg("y"), py::arg("sample_weight"), py::arg("order"),
            py::arg("batch_size"), py::arg("epoch"), py::arg("progress") = py::none())
+      .def("predict", &AnyTrainer::outputs, py::arg("X"), py::arg("rows") = py::none())
       .def("get_state", &AnyTrainer::get_state)
       .def("set_state", &AnyTrainer::set_state, py::arg("state"))
       .def_property("learning_rate", &AnyTrainer::learning_rate, &AnyTrainer::set_learning_rate)

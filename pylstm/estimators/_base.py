@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,13 +28,10 @@ from ._loss import Loss
 from ._parameters import check_dtype
 from ._persistence import document_of, load_estimator, save_estimator
 from ._samples import Rows, Samples, hold_out, n_observations, take, weights_of_items
-from ._scale import FeatureScale, Scale, TargetScale, copied_bytes
-from ._targets import check_weights, warn_user
+from ._scale import FeatureScale, Scale, TargetScale
+from ._targets import check_weights
 from ._training import Course, Ending, Epoch, Schedule, Validation, train
 from ._validation import InputForm, check_sequences
-
-# Bytes of X that are copied to be standardized.
-MOST_COPIED = 128 << 20
 
 
 class RecurrentEstimator(Hyperparameters):
@@ -91,7 +88,7 @@ class RecurrentEstimator(Hyperparameters):
         them.
         """
         check_is_fitted(self)
-        save_estimator(self, path)
+        save_estimator(self._as_it_is(), path)
 
     def export_header(self, path: str | os.PathLike[str], *, name: str = "model") -> None:
         """Write the fitted network as a C++ header that needs no file system. See `pylstm.Model.export_header`.
@@ -104,7 +101,7 @@ class RecurrentEstimator(Hyperparameters):
             Namespace of everything in it.
         """
         check_is_fitted(self)
-        ModelOfFile(document_of(self)).export_header(path, name=name)
+        ModelOfFile(document_of(self._as_it_is(), training=False)).export_header(path, name=name)
 
     @classmethod
     def load_model(cls, path: str | os.PathLike[str]) -> Self:
@@ -214,29 +211,24 @@ class RecurrentEstimator(Hyperparameters):
         session = Session(
             architecture, self._solver(), loss, self._dropout(), self._long_sequences(), seed, start, scale
         )
-        validation, scaled = None, scale.scaled(samples, architecture.dtype)
+        validation = None
         if held_out is not None:
-            known = scaled.X if held_out.X is samples.X else None
-            X_held_out = X if held_out_data[0] is None else held_out_data[0]
-            validation = draft._validation(held_out, scale.scaled(held_out, architecture.dtype, known), X_held_out)
+            own = held_out_data[0] is None
+            scored = held_out if own else held_out.scored()
+            scaled_held_out = scale.targets.scaled(held_out)
+            validation = draft._validation(scaled_held_out, scored, X if own else held_out_data[0])
             none = [np.nan] * draft.n_iter_
             draft.validation_loss_curve_ = draft.validation_loss_curve_ or none
             draft.validation_scores_ = draft.validation_scores_ or none
         callback = None if partial or not self.callbacks else draft._call_back
-        snapshot, course = train(session, scaled, validation, schedule, callback)
+        snapshot, course = train(session, scale.targets.scaled(samples), validation, schedule, callback)
 
-        if (
-            course.ending is not Ending.COMPLETE
-            and course.best_epoch is None
-            and not resume
-            and hasattr(self, "_model")
-        ):
-            # Nothing came of it: the earlier model stays.
+        if course.came_to_nothing and not resume and hasattr(self, "_model"):  # the earlier model stays
             warnings.warn(self._describe(course, earlier=True), ConvergenceWarning, stacklevel=3)
             return self
         draft._model = Model(architecture, snapshot, seed)
         draft._record(course)
-        self.__dict__ = draft.__dict__
+        self._become(draft)
         if course.ending is not Ending.COMPLETE:
             warnings.warn(self._describe(course), ConvergenceWarning, stacklevel=3)
         return self
@@ -267,51 +259,38 @@ class RecurrentEstimator(Hyperparameters):
         """Return how a network is to see samples like these."""
         features = FeatureScale.none(self._n_network_features())
         if self.standardize and self.vocabulary_size is None:
-            size = copied_bytes(samples.X, self.dtype)
-            if size <= MOST_COPIED:
-                features = self._feature_scale(samples)
-            elif self._feature_scale(replace(samples, rows=samples.rows[:: 1 + len(samples.rows) // 1000])).is_far:
-                msg = (
-                    f"X is not standardized, which would take a copy of {size >> 20} MiB (at most "
-                    f"{MOST_COPIED >> 20} are copied): scale it before, or say standardize=False"
-                )
-                warn_user(msg)
+            # No bias takes in a shift that layer normalisation takes away.
+            shift = not self.cell.startswith("layernorm")
+            features = FeatureScale.of(samples, self.dtype, masks=self.missing == "mask", shift=shift)
         return Scale(features, TargetScale.of(samples, loss))
 
-    def _feature_scale(self, samples: Samples) -> FeatureScale:
-        # No bias takes in a shift that layer normalisation takes away.
-        shift = not self.cell.startswith("layernorm")
-        return FeatureScale.of(samples, self.dtype, masks=self.missing == "mask", shift=shift)
+    def _validation(self, samples: Samples, scored: Samples, given: Any) -> Validation:
+        """Return how to measure: the loss on `samples`, and by `scoring`, or as `score` does, on `scored`.
 
-    def _validation(self, samples: Samples, scaled: Samples, given: Any) -> Validation:
-        """Return how to measure on `samples`, which the network sees `scaled`: by `scoring`, or as `score` does.
-
-        `given` is the X they are rows of, as the user gave it: that is what scorers know.
+        `given` is the X that `scored` are rows of, as the user gave it: that is what scorers know.
         """
-        targets = take(samples.y, samples.rows)
+        targets = take(scored.y, scored.rows)
         y = self._readout.targets(targets)
         if self.scoring is None:
             weight = None
-            if samples.sample_weight is not None:
-                weight = weights_of_items(take(samples.sample_weight, samples.rows), targets)
+            if scored.sample_weight is not None:
+                weight = weights_of_items(take(scored.sample_weight, scored.rows), targets)
 
-            def score(session: Session, samples: Samples) -> float:
+            def score(session: Session) -> float:
                 return self._score_items(
-                    self._items(y), self._items(self._readout.predictions(session.predict(samples))), weight
+                    self._items(y), self._items(self._readout.predictions(session.predict(scored))), weight
                 )
 
         else:
             scorer, items = check_scoring(self, self.scoring), self._items(y)
-            X = _rows_of(given, samples.rows)
+            X = _rows_of(given, scored.rows)
 
-            def score(session: Session, samples: Samples) -> float:
+            def score(session: Session) -> float:
                 fitted = self._with_model_of(session)
                 fitted._by_item = True
-                with warnings.catch_warnings():  # said once, before the training
-                    warnings.filterwarnings("ignore", "X (has|does not have valid) feature names")
-                    return float(scorer(fitted, X, items))
+                return float(scorer(fitted, X, items))
 
-        return Validation(scaled, score, watch_score=self.scoring is not None)
+        return Validation(samples, score, watch_score=self.scoring is not None)
 
     def _call_back(self, session: Session, epoch: Epoch, course: Course) -> bool:
         """Show a fitted copy to all callbacks; return whether one of them wants to end the training."""
@@ -332,8 +311,9 @@ class RecurrentEstimator(Hyperparameters):
 
     def _predicted(self, X: Any, read: Callable[[Readout, Sequences], Any]) -> Any:
         """Return what `read` makes of the network's outputs for `X`."""
-        outputs = self._outputs(X)
-        return self._shaped(X, read(self._readout, outputs))
+        now = self._as_it_is()
+        outputs = now._outputs(X)
+        return now._shaped(X, read(now._readout, outputs))
 
     def _items(self, values: Any) -> Any:
         """Return targets or predictions item by item: of sequences, or of the steps of all of them."""
@@ -366,18 +346,34 @@ class RecurrentEstimator(Hyperparameters):
     def _open_stream(self, rows: int) -> object:
         """Return what `pylstm.Stream` drives."""
         check_is_fitted(self)
-        if self._input.missing == "mask":
+        now = self._as_it_is()
+        if now._input.missing == "mask":
             refuse_stream()
-        return self._model._open_stream(rows)
+        return now._model._open_stream(rows)
 
     def _draft(self, *, keep_state: bool) -> Self:
         """Return a shallow copy to work on, so that a fit that fails leaves `self` as it was."""
         draft = copy.copy(self)
         if not keep_state:
-            for name in list(vars(draft)):
-                if name.endswith("_") or name in self._PRIVATE_STATE:
-                    delattr(draft, name)
+            for name in filter(self._is_fitted, list(vars(draft))):
+                delattr(draft, name)
         return draft
+
+    def _become(self, draft: Self) -> None:
+        """Take over what `draft` has learnt, in one step; parameters may have been set since it was made."""
+        own = {name: value for name, value in vars(self).items() if not self._is_fitted(name)}
+        self.__dict__ = own | {name: value for name, value in vars(draft).items() if self._is_fitted(name)}
+
+    def _as_it_is(self) -> Self:
+        """Return this estimator as it is now: a fit in another thread makes `self` another one between two looks."""
+        now = object.__new__(type(self))
+        now.__dict__ = self.__dict__
+        return now
+
+    @classmethod
+    def _is_fitted(cls, name: str) -> bool:
+        """Whether it names what fit has learnt."""
+        return name.endswith("_") or name in cls._PRIVATE_STATE
 
     def _check_samples(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, suffix: str = "") -> Samples:
         """Return the checked samples; with `reset`, learn from them what fixes the network's shape."""

@@ -17,7 +17,7 @@ from pylstm.typing import FloatArray
 
 from ._base import RecurrentEstimator
 from ._hyperparameters import ClassifierParameters, GRUClassifierParameters
-from ._labels import as_labels, encode_labels
+from ._labels import as_labels, classes_of, encode_labels
 from ._loss import Loss
 from ._parameters import check_boolean, check_real
 from ._samples import Samples, flat, take, weights_of_items
@@ -112,19 +112,18 @@ or list of (n_steps_i, n_features)
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
             raise ValueError(msg)
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str):
             msg = "partial_fit does not support class_weight='balanced': it sees only some of the labels; pass a dict"
             raise ValueError(msg)
         if hasattr(self, "_model"):
-            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            if classes is not None and not np.array_equal(classes_of(classes, "classes").labels, self.classes_):
                 msg = f"classes is {classes!r}, expected {self.classes_!r} (as in the first call)"
                 raise ValueError(msg)
             return self._fit(X, y, sample_weight, resume=True, partial=True)
         draft = copy.copy(self)
-        draft._announced = None if classes is None else Classes(np.unique(classes), several=False)
+        draft._announced = None if classes is None else classes_of(classes, "classes")
         draft._fit(X, y, sample_weight, resume=True, partial=True)
-        draft._announced = None
-        self.__dict__ = draft.__dict__
+        self._become(draft)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -206,8 +205,9 @@ or list of (n_steps_i, n_features)
         accuracy : float
             Of sequences, or of the steps of all of them.
         """
-        expected, found, weight = self._paired(y, self.predict(X), sample_weight)
-        return self._score_items(as_labels(expected), found, weight)
+        now = self._as_it_is()
+        expected, found, weight = now._paired(y, now.predict(X), sample_weight)
+        return now._score_items(as_labels(expected), found, weight)
 
     @property
     def _classes(self) -> Classes:
@@ -226,7 +226,8 @@ or list of (n_steps_i, n_features)
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_real("label_smoothing", self.label_smoothing, "[0, 1)")
-        if not (self.class_weight is None or self.class_weight == "balanced" or isinstance(self.class_weight, dict)):
+        balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
+        if not (self.class_weight is None or balanced or isinstance(self.class_weight, dict)):
             msg = f"class_weight is {self.class_weight!r}, expected None, 'balanced' or a dict of labels and weights"
             raise ValueError(msg)
 

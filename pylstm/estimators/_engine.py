@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylstm import _core
-from pylstm.model._model import network_outputs
+from pylstm.model._model import by_sequence, network_outputs
 from pylstm.model._readout import Sequences
 from pylstm.typing import FloatArray
 
@@ -185,7 +185,7 @@ class Session:
     start : Snapshot or None
         Where to go on from. The solver's state is taken over only if it is the same solver's.
     scale : Scale
-        Samples come scaled; losses and predictions leave in the units of X and y.
+        Targets come scaled, features are scaled as they are read; losses and predictions leave in the units of y.
     """
 
     def __init__(
@@ -209,7 +209,12 @@ class Session:
         else:
             self._network.set_parameters(scale.inside(start.learnt) if start.scale is None else start.learnt)
         self._trainer = _core.Trainer(
-            self._network, seed=seed, **vars(solver), **vars(scale.targets.loss(loss)), **vars(long_sequences)
+            self._network,
+            seed=seed,
+            **vars(solver),
+            **vars(scale.targets.loss(loss)),
+            **vars(long_sequences),
+            **scale.features.units(),
         )
         if start is not None and start.solver == solver.solver:
             self._trainer.set_state(start.solver_state)
@@ -238,7 +243,10 @@ class Session:
 
     def predict(self, samples: Samples) -> Sequences:
         """Return the outputs of the samples' rows without dropout."""
-        return self._scale.targets.outside(network_outputs(self._network, samples.X, samples.rows))
+        outputs = self._trainer.predict(samples.X, samples.rows)
+        return self._scale.targets.outside(
+            by_sequence(outputs, samples.X, pooling=self._network.pooling, rows=samples.rows)
+        )
 
     @property
     def learning_rate(self) -> float:

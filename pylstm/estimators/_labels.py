@@ -24,6 +24,17 @@ def as_labels(y: Any) -> NDArray[Any]:
     return np.asarray(array.tolist())
 
 
+def classes_of(labels: Any, name: str) -> Classes:
+    """Return the distinct ones of labels, in order, as classes of which one is right."""
+    array = as_labels(labels)
+    _require_finite(array, name)
+    try:
+        return Classes(np.unique(array), several=False)
+    except TypeError:
+        msg = f"{name} has labels of types {_types(array)}, expected labels that can be put in order"
+        raise TypeError(msg) from None
+
+
 def encode_labels(
     y: Any,
     X: Sequences,
@@ -116,23 +127,19 @@ def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tu
     if labels.size == 0:
         msg = f"{name} is empty, expected one label for each sample of X"
         raise ValueError(msg)
-    if labels.dtype.kind == "f":
-        if not np.isfinite(labels).all():
-            msg = f"Input {name} contains NaN or infinity"
-            raise ValueError(msg)
-        if (labels != np.floor(labels)).any():
-            msg = f"Unknown label type: {name} is continuous, expected classes; LSTMRegressor is for numbers"
-            raise ValueError(msg)
-    try:
-        classes = known or Classes(np.unique(labels), several=False)
-    except TypeError:
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
-        msg = f"{name} has labels of types {', '.join(kinds)}, expected labels that can be put in order"
-        raise TypeError(msg) from None
+    _require_finite(labels, name)
+    if labels.dtype.kind == "f" and (labels != np.floor(labels)).any():
+        msg = f"Unknown label type: {name} is continuous, expected classes; LSTMRegressor is for numbers"
+        raise ValueError(msg)
+    classes = known or classes_of(labels, name)
     if len(classes.labels) < 2:
         msg = f"{name} has one class, {classes.labels.tolist()[0]!r}, expected at least 2 classes"
         raise ValueError(msg)
-    numbers = np.searchsorted(classes.labels, labels)
+    try:
+        numbers = np.searchsorted(classes.labels, labels)
+    except TypeError:
+        msg = f"{name} has labels of types {_types(labels)}, expected those of {classes.labels.tolist()}"
+        raise TypeError(msg) from None
     found = numbers < len(classes.labels)
     found[found] = classes.labels[numbers[found]] == labels[found]
     if not found.all():
@@ -140,3 +147,13 @@ def _numbers(arrays: list[NDArray[Any]], known: Classes | None, name: str) -> tu
         raise ValueError(msg)
     ends = np.cumsum([array.size for array in arrays])[:-1]
     return [part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), arrays, strict=True)], classes
+
+
+def _require_finite(labels: NDArray[Any], name: str) -> None:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        msg = f"Input {name} contains NaN or infinity"
+        raise ValueError(msg)
+
+
+def _types(labels: NDArray[Any]) -> str:
+    return ", ".join(sorted({type(label).__name__ for label in labels.ravel().tolist()}))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -33,18 +34,20 @@ def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) 
     estimator._check_parameters()  # as the reader will
     classes = estimator._readout.classes
     types = set() if classes is None else {type(label) for label in classes.labels.tolist()}
-    if len(types) > 1 or not types <= {bool, int, float, str}:
-        names = ", ".join(sorted(one.__name__ for one in types))
+    is_time = classes is not None and classes.labels.dtype.kind in "mM"  # whose nanoseconds are int
+    if len(types) > 1 or is_time or not types <= {bool, int, float, str}:
+        names = str(classes.labels.dtype) if classes and is_time else ", ".join(sorted(one.__name__ for one in types))
         msg = f"classes_ holds labels of type {names}, expected bool, int, float or str: a model file has no others"
         raise TypeError(msg)
     save(document_of(estimator), path)
 
 
-def document_of(estimator: RecurrentEstimator) -> Document:
-    """Return what a model file has of a fitted estimator."""
+def document_of(estimator: RecurrentEstimator, *, training: bool = True) -> Document:
+    """Return what a model file has of a fitted estimator; `training`: with what the network drops in training."""
     model = estimator._model
     form = estimator._input.now(estimator)
-    architecture = _network(estimator, model.architecture).architecture
+    network = _network(estimator, model.architecture) if training else model.architecture.build()
+    architecture = network.architecture
     attributes = {
         name: write(getattr(estimator, name)) for name, (write, _) in ATTRIBUTES.items() if hasattr(estimator, name)
     }
@@ -135,15 +138,19 @@ def _read_parameters(plain: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return `value` in terms of JSON, or NotImplemented."""
-    if isinstance(value, np.generic | np.ndarray):
+    if isinstance(value, np.ndarray) or (isinstance(value, np.generic) and not isinstance(value, np.number)):
         value = value.tolist()
     if isinstance(value, dict):  # JSON has names only, and labels may be numbers
         value = list(value.items())
-    if isinstance(value, list | tuple):
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         items = [_plain(item) for item in value]
         return NotImplemented if NotImplemented in items else items
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
     return NotImplemented
 
 

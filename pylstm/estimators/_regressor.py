@@ -169,7 +169,8 @@ or list of (n_steps_i, n_features)
         r2 : float
             Over sequences, or over the steps of all of them; the mean over outputs.
         """
-        expected, found, weight = self._paired(y, self.predict(X), sample_weight)
+        now = self._as_it_is()
+        expected, found, weight = now._paired(y, now.predict(X), sample_weight)
         return float(r2_score(expected, found, sample_weight=weight))
 
     def _check_parameters(self) -> None:
@@ -199,12 +200,16 @@ or list of (n_steps_i, n_features)
         loss = self._loss()
         if reset:
             self._readout = Readout(form, loss.loss, loss.quantiles)
-        elif loss.loss != self._readout.loss or loss.quantiles != self._readout.quantiles:
-            if {"poisson", "quantile"} & {loss.loss, self._readout.loss}:  # outputs mean something else
-                asked, fitted = (loss.loss, loss.quantiles), (self._readout.loss, self._readout.quantiles)
-                msg = f"loss and quantile are {asked}, expected {fitted} (as in the network to go on from)"
-                raise ValueError(msg)
-            self._readout = replace(self._readout, loss=loss.loss)
+            return encoded, form
+        fitted = self._readout
+        other_quantiles = loss.loss == "quantile" and loss.quantiles != fitted.quantiles
+        if other_quantiles or (loss.loss != fitted.loss and {"poisson", "quantile"} & {loss.loss, fitted.loss}):
+            msg = (  # outputs mean something else
+                f"loss and quantile are {(loss.loss, loss.quantiles)}, expected {(fitted.loss, fitted.quantiles)} "
+                "(as in the network to go on from)"
+            )
+            raise ValueError(msg)
+        self._readout = replace(fitted, loss=loss.loss)
         return encoded, form
 
     def _score_items(self, y: Any, predicted: Any, weight: Any) -> float:
@@ -435,22 +440,20 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     (one target, or constants, have no spread: then 1 is taken, or what is next to a large constant of X).
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
-    `make_windows` are never spelled out. Only types other than float32 and float64 are converted, which takes a copy.
-    To standardize takes a copy, too, of every step once, however many windows share it. Where that is more than 128 MiB
-    an array is learnt as it is (a list is copied all the same), and a warning says so if a mean is more than 4 spreads
-    from 0 or a spread more than 8 times from 1.
+    `make_windows` are never spelled out. A copy is made of other types than float32 and float64, and with
+    ``missing="mask"``; features are standardized as batches are gathered.
 
     A sample of weight 0 is as good as absent. Where one batch holds all samples, weights are repetitions and the order
     of the samples does not matter, bit for bit. With several batches a repeated sample is met several times in an
     epoch, a weighted one once. All of this holds without dropout and zoneout, whose masks depend on the place of a
     sample in X.
 
-    Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of the
-    best epoch. If no epoch was complete it stays what an earlier fit has made of it; without one, or where the training
-    went on from it, it has the weights after the last batch. The same holds if the loss becomes NaN or infinite, but
-    then without validation samples the best of three are found by another look at the training samples: the weights
-    after the best epoch, those before it, and those the training began with. So it is after Ctrl-C where one batch
-    holds all samples.
+    Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of
+    the best epoch. If no epoch was complete, or none better than what it began with, it stays what an earlier fit
+    has made of it; without one, or where the training went on from it, it has the weights after the last batch. The
+    same holds if the loss becomes NaN or infinite, but then without validation samples the best of three are found
+    by another look at the training samples: the weights after the best epoch, those before it, and those the
+    training began with. So it is after Ctrl-C where one batch holds all samples.
 
     References
     ----------

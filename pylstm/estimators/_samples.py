@@ -36,12 +36,11 @@ class Samples:
     @classmethod
     def of(cls, X: Sequences, y: Sequences, weight: Sequences | None, sample_weight: Sequences | None) -> Samples:
         """Return the samples whose weight is not zero: the others are as good as absent."""
-        rows = np.arange(len(X), dtype=np.int64)
-        if isinstance(weight, list):
-            rows = rows[[bool(w.any()) for w in weight]]
-        elif weight is not None:
-            rows = rows[weight.reshape(len(weight), -1).any(axis=1)]
-        return cls(X, y, weight, rows, sample_weight)
+        return cls(X, y, weight, _weighty(weight, len(X)), sample_weight)
+
+    def scored(self) -> Samples:
+        """Return all of weight in scores: also those of a class that weighs nothing in the loss."""
+        return replace(self, rows=_weighty(self.sample_weight, len(self.X)))
 
     @property
     def per_step(self) -> bool:
@@ -52,6 +51,16 @@ class Samples:
     def n_targets(self) -> int:
         """Numbers in a target."""
         return int(self.y[0].shape[-1])
+
+
+def _weighty(weight: Sequences | None, n_rows: int) -> Rows:
+    """Return the rows whose weight, or that of one of their steps, is not zero."""
+    rows = np.arange(n_rows, dtype=np.int64)
+    if weight is None:
+        return rows
+    if isinstance(weight, list):
+        return rows[[bool(w.any()) for w in weight]]
+    return rows[weight.reshape(n_rows, -1).any(axis=1)]
 
 
 def take(sequences: Sequences, rows: Rows) -> Sequences:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from pylstm.model._missing import PER_FEATURE
@@ -89,38 +89,13 @@ class FeatureScale:
         return cls(np.zeros(n_features), np.ones(n_features), masks=False)
 
     @property
-    def is_far(self) -> bool:
-        """Whether a network would learn badly without it."""
-        return bool((abs(self.mean) > 4 * self.spread).any() or (abs(np.log2(self.spread)) > 3).any())
-
-    @property
     def is_none(self) -> bool:
         """Whether it leaves everything as it is."""
         return not self.mean.any() and bool((self.spread == 1).all())
 
-    def scaled(self, X: Sequences, dtype: str) -> Sequences:
-        """Return x' in this type; steps that windows share are still shared."""
-        if self.is_none:
-            return X
-        if isinstance(X, list):
-            return [self._scaled(x, dtype) for x in X]
-        rows = _shared_rows(X)
-        scaled = self._scaled(rows, dtype)
-        if len(rows) == len(X) * X.shape[1]:
-            return scaled.reshape(X.shape)
-        strides = (X.strides[0] // X.strides[1] * scaled.strides[0], *scaled.strides)
-        return as_strided(scaled, X.shape, strides, writeable=False)
-
-    def _scaled(self, rows: FloatArray, dtype: str) -> FloatArray:
-        """Return a table (n_steps, n_network_features) scaled."""
-        result, n = np.empty(rows.shape, dtype), len(self.mean)
-        for start in range(0, len(rows), step := max(1, PIECE // rows.shape[1])):
-            piece, out = rows[start : start + step], result[start : start + step]
-            values = (piece[:, :n].astype(dtype).astype(np.float64) - self.mean) / self.spread
-            if self.masks:
-                values[piece[:, n : 2 * n] != 0] = 0
-            out[:, :n], out[:, n:] = values, piece[:, n:]
-        return result
+    def units(self) -> dict[str, Any]:
+        """Return arguments of the engine's trainer, which reads x as x'."""
+        return {} if self.is_none else vars(self)
 
     def parameters_outside(self, parameters: dict[str, FloatArray]) -> dict[str, FloatArray]:
         """Return a network's parameters with the first layer that reads x instead of x'."""
@@ -151,28 +126,6 @@ class FeatureScale:
                 if self.mean.any():
                     changed[bias] = (parameters[bias] + shifts.sum(axis=1)).astype(parameters[bias].dtype)
         return changed
-
-
-def copied_bytes(X: Sequences, dtype: str) -> int:
-    """Return how much memory `FeatureScale.scaled` takes for an array; a list is in memory anyway and counts 0."""
-    return 0 if isinstance(X, list) else _n_shared_rows(X) * X.shape[2] * np.dtype(dtype).itemsize
-
-
-def _n_shared_rows(X: FloatArray) -> int:
-    """Return how many steps (n, n_steps, n_features) has, counting those that overlapping windows share once."""
-    n, n_steps = (int(size) for size in X.shape[:2])
-    between, step = (int(stride) for stride in X.strides[:2])
-    if n > 1 and 0 < step <= between < n_steps * step and between % step == 0:
-        return (n - 1) * (between // step) + n_steps
-    return n * n_steps
-
-
-def _shared_rows(X: FloatArray) -> FloatArray:
-    """Return these steps as a table (n_rows, n_features)."""
-    n_rows, n_features = _n_shared_rows(X), X.shape[2]
-    if n_rows == len(X) * X.shape[1]:
-        return X.reshape(n_rows, n_features)
-    return as_strided(X, (n_rows, n_features), X.strides[1:], writeable=False)
 
 
 def _mean_and_deviation(
@@ -325,10 +278,6 @@ class Scale:
 
     features: FeatureScale
     targets: TargetScale
-
-    def scaled(self, samples: Samples, dtype: str, X: Sequences | None = None) -> Samples:
-        """Return `samples` as the network sees them; `X`: theirs, where they have been scaled before."""
-        return replace(self.targets.scaled(samples), X=self.features.scaled(samples.X, dtype) if X is None else X)
 
     def outside(self, parameters: dict[str, FloatArray]) -> dict[str, FloatArray]:
         """Return parameters of the network that reads x and gives y."""

@@ -89,19 +89,25 @@ class Course:
     before_best: Snapshot | None = None  # of which the best epoch's loss is, at first; without validation samples
     ending: Ending = Ending.COMPLETE
 
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether training was cut short before any epoch had made anything better than what it began with."""
+        cut_short = self.ending is not Ending.COMPLETE
+        return cut_short and self.best_epoch is None and (self.best is not None or not self.losses)
+
 
 @dataclass(frozen=True)
 class Validation:
     """Samples to measure on after every epoch, and how."""
 
     samples: Samples
-    score: Callable[[Session, Samples], float]
+    score: Callable[[Session], float]
     watch_score: bool  # the score decides which epoch is best, not the loss
 
     def measure(self, session: Session) -> tuple[float, float]:
         """Return loss and score; NaN for the score where there is none."""
         loss = session.loss(self.samples)
-        return loss, self.score(session, self.samples) if np.isfinite(loss) else np.nan
+        return loss, self.score(session) if np.isfinite(loss) else np.nan
 
     def watched(self, loss: float, score: float) -> float:
         """Return what is to fall."""

@@ -29,6 +29,7 @@ class SequenceEstimator(Protocol):
     n_features_in_: int
     n_features_per_step_: int
     _input: InputForm
+    _by_item: bool
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def check_sequences(
     items = listed(X)
     if items is not None:
         require_same_columns(items, name)
-    # Names of features only.
-    validate_data(estimator, X if items is None else items[0], reset=reset, skip_check_array=True, ensure_2d=False)
+    if reset or not estimator._by_item:  # a scorer's data have been looked at before the training
+        # Names of features only.
+        validate_data(estimator, X if items is None else items[0], reset=reset, skip_check_array=True, ensure_2d=False)
     sequences: Sequences
     if items is not None:
         n_columns = None

@@ -22,10 +22,16 @@ KINDS = ("regression", "classification")
 MISSING = ("error", "mask")  # no sets: what a file has there may have no hash
 
 
-def network_outputs(network: _core.Network, X: Sequences, rows: NDArray[np.int64] | None = None) -> Sequences:
-    """Return what a network gives for sequences, or for `rows` of them; a list where X is one and every step counts."""
-    outputs = network.predict(X, rows)
-    if not isinstance(X, list) or network.pooling != "none":
+def network_outputs(network: _core.Network, X: Sequences) -> Sequences:
+    """Return what a network gives for sequences."""
+    return by_sequence(network.predict(X), X, pooling=network.pooling)
+
+
+def by_sequence(
+    outputs: NDArray[Any], X: Sequences, *, pooling: str, rows: NDArray[np.int64] | None = None
+) -> Sequences:
+    """Return what a network gives for sequences, or for `rows` of them: a list where X is one and every step counts."""
+    if not isinstance(X, list) or pooling != "none":
         return outputs
     chosen = X if rows is None else [X[row] for row in rows.tolist()]
     return np.split(outputs, np.cumsum([len(x) for x in chosen])[:-1])

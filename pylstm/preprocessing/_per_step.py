@@ -74,7 +74,7 @@ class StepTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
 
 
 def _wrapped_has(method: str) -> Callable[[PerStep], bool]:
-    return lambda per_step: hasattr(per_step.transformer, method)
+    return lambda per_step: hasattr(getattr(per_step, "transformer_", per_step.transformer), method)
 
 
 class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -205,7 +205,7 @@ class PerStep(StepTransformer, auto_wrap_output_keys=None):  # type: ignore[call
             Fitted.
         """
         first = not hasattr(self, "transformer_")
-        transformer = self._clone() if first else self.transformer_
+        transformer = self._clone() if first else copy.deepcopy(self.transformer_)
         with self._draft() as draft:
             sequences = draft._read(X, reset=first)
             draft.transformer_ = transformer.partial_fit(sequences.steps(), _targets_of_steps(y, sequences))

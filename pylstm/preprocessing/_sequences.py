@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from ._arguments import check_positive
+
 RealArray: TypeAlias = NDArray[Any]
 """An array of booleans, integers or floats."""
 
@@ -136,7 +138,7 @@ def read_sequences(
 def cut_columns(array: RealArray, n_timesteps: int | None, name: str) -> RealArray:
     """View (n, n_steps * n_features) as (n, n_steps, n_features); without `n_timesteps` every column is a step."""
     n, n_columns = array.shape
-    n_steps = n_columns if n_timesteps is None else n_timesteps
+    n_steps = n_columns if n_timesteps is None else check_positive("n_timesteps", n_timesteps)
     if n_columns % n_steps:
         msg = f"{name} has shape {array.shape}, expected a multiple of {n_steps} columns (n_timesteps * n_features)"
         raise ValueError(msg)

@@ -56,6 +56,31 @@ TEST_CASE("numbers are read at any stride in bytes, aligned or not") {
   }
 }
 
+TEST_CASE("features are read in their units, missing ones as zeros") {
+  // Two features, flags of both, and one number more.
+  const std::vector<double> x = {3, 7, 0, 0, 1, 5, 9, 1, 0, 2};
+  pylstm::train::FeatureUnits units{.mean = {1, 0}, .factor = {0.5, 4}, .flagged = true};
+  SampleView view{.data = x.data(),
+                  .is_double = true,
+                  .samples = 1,
+                  .steps = 2,
+                  .features = 5,
+                  .step_stride = 5 * sizeof(double),
+                  .feature_stride = sizeof(double),
+                  .units = &units};
+  const std::size_t first = 0;
+  std::vector<float> read(10);
+  view.check("x", 5);
+  view.gather(&first, 1, read.data());
+  CHECK(read == std::vector<float>{1, 28, 0, 0, 1, 0, 36, 1, 0, 2});
+  units.mean = {1, 0, 0};
+  CHECK_THROWS_AS(view.check("x", 5), std::invalid_argument);
+  units.factor = {1, 1, 1};
+  CHECK_THROWS_AS(view.check("x", 5), std::invalid_argument);  // no room for three flags
+  units.flagged = false;
+  CHECK_NOTHROW(view.check("x", 5));
+}
+
 #if defined(__linux__)
 TEST_CASE("of data in a file whole pages are let go, and nothing before or behind them") {
   // Private memory instead of a file's: what is let go reads as zeros.

@@ -435,6 +435,22 @@ TEST_CASE("impossible settings of a trainer are refused") {
   CHECK_THROWS_AS(Trainer<float>(network, config), std::invalid_argument);
 }
 
+TEST_CASE("without averaging training goes on from the average, and forgets what it was of") {
+  const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
+  const Samples<double> samples = random_samples<double>(config, 6, 5, 1);
+  Network<double> network(config);
+  network.initialize(1);
+  Trainer<double> averaging(network, {.averaging = 0.5});
+  run_epoch(averaging, samples.batches(3));
+  Network<double> other = network;
+  Trainer<double> plain(network, {}), fresh(other, {});
+  plain.set_latest(averaging.latest());
+  run_epoch(plain, samples.batches(3));
+  run_epoch(fresh, samples.batches(3));
+  CHECK(plain.latest().size() == 0);
+  CHECK(same_bits(network.parameters(), other.parameters()));
+}
+
 TEST_CASE("a trainer notices that it was made for another network, and that an epoch is running") {
   const Config config{.inputs = 3, .hidden_sizes = {4}, .outputs = 2};
   const Samples<double> samples = random_samples<double>(config, 6, 5, 1);

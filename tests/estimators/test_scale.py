@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pylstm import GRURegressor, LSTMClassifier, LSTMRegressor, Stream, load_model, make_windows
-from pylstm.estimators import _base
+from pylstm import LSTMClassifier, LSTMRegressor, Stream, load_model, make_windows
 
 from .data import ragged, same_bits, waves
 
@@ -147,13 +148,37 @@ def test_lists_are_standardized_over_all_their_steps():
     assert features.mean == pytest.approx(np.concatenate(X).mean(axis=0), abs=1)
 
 
-def test_a_copy_that_would_be_too_large_is_not_made(monkeypatch):
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_features_are_scaled_as_they_are_read(missing):
     X, y = far(100)
-    monkeypatch.setattr(_base, "MOST_COPIED", 1000)
-    with pytest.warns(UserWarning, match="X is not standardized, which would take a copy of 0 MiB"):
-        model = GRURegressor(4, max_iter=1, random_state=0).fit(X, y)
-    assert same_bits(model, GRURegressor(4, max_iter=1, random_state=0, standardize=False).fit(X, y))
-    GRURegressor(4, max_iter=1, random_state=0).fit(*waves(100))  # of the right size already: not worth a warning
+    if missing == "mask":
+        X[::3, 4] = np.nan
+    model = regressor(max_iter=2, missing=missing, dtype="float64").fit(X, y)
+    features = model._model.snapshot.scale.features
+    assert (features.mean != 0).any()
+    by_hand = clone(model).set_params(standardize=False).fit((X - features.mean) / features.spread, y)
+    for name, learnt in by_hand._model.snapshot.learnt.items():
+        np.testing.assert_array_equal(model._model.snapshot.learnt[name], learnt, err_msg=name)
+
+
+def test_windows_are_not_copied_to_be_standardized(run_python):
+    run_python(
+        textwrap.dedent("""
+        import tracemalloc
+
+        import numpy as np
+
+        from pylstm import LSTMRegressor, make_windows
+
+        signal = (1000 + np.random.RandomState(0).normal(size=(60_000, 64))).astype(np.float32)  # 15 MB
+        X, y = make_windows(signal, n_timesteps=50)
+        model = LSTMRegressor(2, max_iter=1, batch_size=500, random_state=0)
+        tracemalloc.start()
+        model.fit(X, y[:, 0])
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+        assert (model._model.snapshot.scale.features.mean != 0).all()
+    """)
+    )
 
 
 def test_standardize_is_true_or_false():

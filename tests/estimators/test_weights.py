@@ -55,6 +55,27 @@ def test_weights_of_classes_that_are_absent_do_no_harm():
         LSTMClassifier(class_weight={"low": 3.0, "none": 1.0}, **options).fit(X, y)
 
 
+def test_a_class_of_no_weight_counts_in_scores():
+    X, y = classes()
+    seen = []
+
+    def scorer(estimator, X, y):
+        seen.append(len(y))
+        return estimator.score(X, y)
+
+    model = LSTMClassifier(class_weight={np.unique(y)[0]: 0}, **{**ONE_BATCH, "max_iter": 2})
+    model.fit(X, y, X_val=X, y_val=y)
+    assert model.validation_scores_[-1] == model.score(X, y)
+    model.set_params(scoring=scorer).fit(X, y, X_val=X, y_val=y)
+    assert seen == [len(y)] * 2
+
+
+@pytest.mark.parametrize("class_weight", [np.array(["balanced"]), "even", 3])
+def test_other_class_weights_are_refused(class_weight):
+    with pytest.raises(ValueError, match=r"class_weight is .*, expected None, 'balanced' or a dict"):
+        LSTMClassifier(class_weight=class_weight, **ONE_BATCH).fit(*classes())
+
+
 @pytest.mark.parametrize("class_weight", [None, {"low": 3.0}, "balanced"])
 def test_weights_of_labelled_sequences_are_repetitions(class_weight):
     X, y = classes()

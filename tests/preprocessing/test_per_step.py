@@ -140,6 +140,20 @@ def test_x_is_not_changed():
     assert all((one == other).all() for one, other in zip(X, before, strict=True))
 
 
+def test_a_transformer_that_is_set_after_fit_is_for_the_next_fit():
+    per_step = (
+        PerStep(QuantileTransformer(n_quantiles=2)).fit([[[0.0], [1.0]]]).set_params(transformer=StandardScaler())
+    )
+    assert not hasattr(per_step, "partial_fit")
+    assert hasattr(per_step.fit([[[0.0], [1.0]]]), "partial_fit")
+
+
+def test_a_copy_is_fitted_further_alone():
+    per_step = PerStep(StandardScaler()).fit([[[0.0], [1.0]]])
+    copy.copy(per_step).partial_fit([[[100.0], [200.0]]])
+    assert per_step.transformer_.mean_ == [0.5]
+
+
 def test_partial_fit_adds_sequences():
     X = held("list")
     per_step = PerStep(StandardScaler())

@@ -66,7 +66,8 @@ class Trainer {
   network::Network<T>& network() { return *network_; }
 
   /// The parameters that the next update changes, where the network's are an average of them; else empty.  During an
-  /// epoch, as `progress` sees it, the network has these, and here is the average.
+  /// epoch, as `progress` sees it, the network has these, and here is the average.  Without averaging an epoch drops
+  /// them: training goes on from the average.
   const Buffer<T>& latest() const { return latest_; }
   /// Not during an epoch.
   void set_latest(Buffer<T> parameters) {
@@ -104,8 +105,11 @@ class Trainer {
   class LatestInNetwork {
    public:
     explicit LatestInNetwork(Trainer& trainer) : trainer_(trainer) {
-      if (trainer_.config_.averaging > 0 && trainer_.latest_.size() == 0)
+      if (trainer_.config_.averaging == 0) {
+        trainer_.latest_ = {};
+      } else if (trainer_.latest_.size() == 0) {
         trainer_.latest_ = trainer_.network_->parameters();
+      }
       swap();
       trainer_.in_epoch_ = true;
     }
