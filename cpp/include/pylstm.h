@@ -61,8 +61,8 @@ PYLSTM_API pylstm_status pylstm_model_load_memory(const void* bytes, size_t size
 /* Null is fine. */
 PYLSTM_API void pylstm_model_free(pylstm_model* model);
 
-/* Numbers of a step: 1 for tokens, otherwise the features; of a model that takes missing values three times as many: all
- * values (0 where missing), whether each is missing, log(1 + steps since it was seen).  0 for null. */
+/* Numbers of a step: 1 for tokens, otherwise the features; of a model that takes missing values three times as many:
+ * all values (0 where missing), whether each is missing, log(1 + steps since it was seen).  0 for null. */
 PYLSTM_API size_t pylstm_model_inputs(const pylstm_model* model);
 
 /* What the network gives for a target: a number, the logarithm of a count, a number for each quantile, a logit for each
