@@ -377,9 +377,8 @@ void register_network(py::module_& module) {
           },
           py::arg("parameters"))
       .def(
-          "predict",
-          [](const AnyNetwork& n, const py::object& x, const py::object& rows) { return predict(n, x, rows, nullptr); },
-          py::arg("X"), py::arg("rows") = py::none());
+          "predict", [](const AnyNetwork& n, const py::object& x) { return predict(n, x, py::none(), nullptr); },
+          py::arg("X"));
 
   py::class_<AnyTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<AnyNetwork> network, const std::string& solver, double learning_rate,
@@ -412,7 +411,7 @@ void register_network(py::module_& module) {
                config.checkpoint = network::TrainingPass::about_root;
              }
              config.tbptt_steps = tbptt_steps;
-             train::FeatureUnits units{.mean = std::move(mean), .factor = std::move(spread), .flagged = masks};
+             train::FeatureUnits units{.mean = std::move(mean), .factor = std::move(spread), .masks = masks};
              for (double& factor : units.factor) factor = 1 / factor;
              return std::make_unique<AnyTrainer>(std::move(network), config, std::move(units));
            }),

@@ -361,7 +361,8 @@ class RecurrentEstimator(Hyperparameters):
 
     def _become(self, draft: Self) -> None:
         """Take over what `draft` has learnt, in one step; parameters may have been set since it was made."""
-        own = {name: value for name, value in vars(self).items() if not self._is_fitted(name)}
+        present = vars(self).copy()  # in one step: another thread may be setting something
+        own = {name: value for name, value in present.items() if not self._is_fitted(name)}
         self.__dict__ = own | {name: value for name, value in vars(draft).items() if self._is_fitted(name)}
 
     def _as_it_is(self) -> Self:

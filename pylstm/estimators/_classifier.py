@@ -112,7 +112,7 @@ or list of (n_steps_i, n_features)
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
             raise ValueError(msg)
-        if isinstance(self.class_weight, str):
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             msg = "partial_fit does not support class_weight='balanced': it sees only some of the labels; pass a dict"
             raise ValueError(msg)
         if hasattr(self, "_model"):
@@ -317,7 +317,8 @@ class LSTMClassifier(ClassifierParameters, SequenceClassifier):
         Weights of the classes in the loss, which multiply `sample_weight`; labels that a dict lacks weigh 1. One that
         has a weight for every label of y may have others, too, as folds of a cross-validation can lack a class.
         "balanced": inversely proportional to the weight that the samples of each have together, sequences or, with a
-        label per step, steps. Scores are not weighted by them. Not with several labels at once.
+        label per step, steps. Scores are not weighted by them. Not with several labels at once. A class of
+        weight 0 is not learnt, nor held out by `early_stopping`; in `X_val` it counts.
     learning_rate_init : float, default=1e-2
         Learning rate, of a schedule the highest.
     n_iter_no_change : int or "auto", default="auto"

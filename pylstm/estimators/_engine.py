@@ -248,6 +248,10 @@ class Session:
             by_sequence(outputs, samples.X, pooling=self._network.pooling, rows=samples.rows)
         )
 
+    def seen(self, x: FloatArray) -> FloatArray:
+        """Return one sequence as the network sees it."""
+        return self._scale.features.seen(x, self.architecture.dtype)
+
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next update."""

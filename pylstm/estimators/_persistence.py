@@ -20,7 +20,7 @@ from pylstm.model._model import MISSING
 from pylstm.model._readout import Readout
 
 from ._engine import Architecture, Model, Snapshot
-from ._parameters import CELLS
+from ._parameters import CELLS, check_integer
 from ._validation import InputForm
 
 if TYPE_CHECKING:
@@ -34,18 +34,20 @@ def save_estimator(estimator: RecurrentEstimator, path: str | os.PathLike[str]) 
     estimator._check_parameters()  # as the reader will
     classes = estimator._readout.classes
     types = set() if classes is None else {type(label) for label in classes.labels.tolist()}
-    is_time = classes is not None and classes.labels.dtype.kind in "mM"  # whose nanoseconds are int
-    if len(types) > 1 or is_time or not types <= {bool, int, float, str}:
-        names = str(classes.labels.dtype) if classes and is_time else ", ".join(sorted(one.__name__ for one in types))
+    if int in types and classes is not None and classes.labels.dtype.kind in "mM":  # nanoseconds
+        types = {classes.labels.dtype.type}
+    if len(types) > 1 or not types <= {bool, int, float, str}:
+        names = ", ".join(sorted(one.__name__ for one in types))
         msg = f"classes_ holds labels of type {names}, expected bool, int, float or str: a model file has no others"
         raise TypeError(msg)
     save(document_of(estimator), path)
 
 
 def document_of(estimator: RecurrentEstimator, *, training: bool = True) -> Document:
-    """Return what a model file has of a fitted estimator; `training`: with what the network drops in training."""
+    """Return what a model file has of a fitted estimator; `training`: with what training on takes."""
     model = estimator._model
     form = estimator._input.now(estimator)
+    steps = form.n_timesteps
     network = _network(estimator, model.architecture) if training else model.architecture.build()
     architecture = network.architecture
     attributes = {
@@ -55,10 +57,10 @@ def document_of(estimator: RecurrentEstimator, *, training: bool = True) -> Docu
         "kind": estimator._readout.kind,
         **estimator._readout.describe(),
         "missing": form.missing,
-        "n_timesteps": None if form.n_timesteps is None else int(form.n_timesteps),
+        "n_timesteps": steps if steps is None else check_integer("n_timesteps", steps, minimum=1),
         "n_columns": form.n_columns,
         "estimator": type(estimator).__name__,
-        "parameters": _plain_parameters(estimator),
+        "parameters": _plain_parameters(estimator) if training else {},
         "attributes": attributes,
         "seed": model.seed,
     }

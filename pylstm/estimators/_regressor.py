@@ -440,8 +440,9 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
     (one target, or constants, have no spread: then 1 is taken, or what is next to a large constant of X).
 
     X is read where it lies: a memory-mapped array larger than memory can be trained on, and the windows of
-    `make_windows` are never spelled out. A copy is made of other types than float32 and float64, and with
-    ``missing="mask"``; features are standardized as batches are gathered.
+    `make_windows` are never spelled out. A copy is made of other types than float32 and float64, of lists' items that
+    are not C-contiguous, with ``missing="mask"``, and of the samples that `scoring` is given where they are drawn from
+    X; features are standardized as batches are gathered.
 
     A sample of weight 0 is as good as absent. Where one batch holds all samples, weights are repetitions and the order
     of the samples does not matter, bit for bit. With several batches a repeated sample is met several times in an
@@ -450,10 +451,11 @@ class LSTMRegressor(RegressorParameters, SequenceRegressor):
 
     Ctrl-C ends the training, not the program: a warning says so, and the estimator is fitted with the weights of
     the best epoch. If no epoch was complete, or none better than what it began with, it stays what an earlier fit
-    has made of it; without one, or where the training went on from it, it has the weights after the last batch. The
-    same holds if the loss becomes NaN or infinite, but then without validation samples the best of three are found
-    by another look at the training samples: the weights after the best epoch, those before it, and those the
-    training began with. So it is after Ctrl-C where one batch holds all samples.
+    has made of it; without one, or where the training went on from it, it has the weights that it began with if no
+    epoch was better, and those after the last batch if none was complete. The same holds if the loss becomes NaN or
+    infinite, but then without validation samples the best of three are found by another look at the training
+    samples: the weights after the best epoch, those before it, and those the training began with. So it is after
+    Ctrl-C where one batch holds all samples.
 
     References
     ----------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -177,19 +178,19 @@ def bucketed(order: Rows, X: Sequences, batch_size: int, random: np.random.Rando
     return np.concatenate([*(batches[index] for index in shuffled), batches[-1]])
 
 
-def merge_equal(samples: Samples) -> Samples:
+def merge_equal(samples: Samples, seen: Callable[[FloatArray], FloatArray]) -> Samples:
     """Return one row for each distinct pair of sequence and target, their weights added up, in an order of their own.
 
     For the rows of one batch this changes nothing but rounding: the loss is the same sum. What it buys is that the
     result depends, bit for bit, neither on the order of the rows nor on whether a row is repeated or has that weight.
-    Rows are ordered by a hash of their content. Weights of steps are part of it; only those of sequences add up.
+    Rows are ordered by a hash of their content, `seen` as the network sees it: so the unit of X does not matter either.
+    Weights of steps are part of it; only those of sequences add up.
     """
     weight = samples.weight
     by_step = weight is not None and (isinstance(weight, list) or weight.ndim == 3)
     equal: defaultdict[bytes, list[int]] = defaultdict(list)  # rows by the hash of their content
-    dtype = samples.y[0].dtype
     for row in samples.rows.tolist():
-        content = hashlib.blake2b(np.ascontiguousarray(samples.X[row], dtype=dtype).tobytes(), digest_size=16)
+        content = hashlib.blake2b(seen(samples.X[row]).tobytes(), digest_size=16)
         content.update(np.ascontiguousarray(samples.y[row]).tobytes())
         if weight is not None and by_step:
             content.update(np.ascontiguousarray(weight[row]).tobytes())

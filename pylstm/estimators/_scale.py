@@ -97,6 +97,16 @@ class FeatureScale:
         """Return arguments of the engine's trainer, which reads x as x'."""
         return {} if self.is_none else vars(self)
 
+    def seen(self, x: FloatArray, dtype: str) -> FloatArray:
+        """Return the steps of one sequence as x', with which the engine fills a batch."""
+        seen = np.array(x, dtype, order="C")
+        if not self.is_none:
+            n = len(self.mean)
+            seen[:, :n] = (seen[:, :n].astype(np.float64) - self.mean) / self.spread
+            if self.masks:
+                seen[:, :n][seen[:, n : 2 * n] != 0] = 0
+        return seen
+
     def parameters_outside(self, parameters: dict[str, FloatArray]) -> dict[str, FloatArray]:
         """Return a network's parameters with the first layer that reads x instead of x'."""
         return self._folded(parameters, self.mean / self.spread, 1 / self.spread, -1)

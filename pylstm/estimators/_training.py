@@ -188,7 +188,7 @@ def _run_epochs(
 ) -> None:
     one_batch = len(samples.rows) <= schedule.batch_size
     if one_batch:
-        samples = merge_equal(samples)
+        samples = merge_equal(samples, session.seen)
     by_score = schedule.early_stopping and validation is not None and validation.watch_score
     unit = 1.0 if by_score else schedule.loss_unit
     min_improvement = None if schedule.tol is None else schedule.tol * unit

@@ -30,7 +30,7 @@ def network_outputs(network: _core.Network, X: Sequences) -> Sequences:
 def by_sequence(
     outputs: NDArray[Any], X: Sequences, *, pooling: str, rows: NDArray[np.int64] | None = None
 ) -> Sequences:
-    """Return what a network gives for sequences, or for `rows` of them: a list where X is one and every step counts."""
+    """Return a network's outputs for X, or for `rows` of it: as a list where X is one and every step counts."""
     if not isinstance(X, list) or pooling != "none":
         return outputs
     chosen = X if rows is None else [X[row] for row in rows.tolist()]

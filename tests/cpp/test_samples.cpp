@@ -59,7 +59,7 @@ TEST_CASE("numbers are read at any stride in bytes, aligned or not") {
 TEST_CASE("features are read in their units, missing ones as zeros") {
   // Two features, flags of both, and one number more.
   const std::vector<double> x = {3, 7, 0, 0, 1, 5, 9, 1, 0, 2};
-  pylstm::train::FeatureUnits units{.mean = {1, 0}, .factor = {0.5, 4}, .flagged = true};
+  pylstm::train::FeatureUnits units{.mean = {1, 0}, .factor = {0.5, 4}, .masks = true};
   SampleView view{.data = x.data(),
                   .is_double = true,
                   .samples = 1,
@@ -77,7 +77,7 @@ TEST_CASE("features are read in their units, missing ones as zeros") {
   CHECK_THROWS_AS(view.check("x", 5), std::invalid_argument);
   units.factor = {1, 1, 1};
   CHECK_THROWS_AS(view.check("x", 5), std::invalid_argument);  // no room for three flags
-  units.flagged = false;
+  units.masks = false;
   CHECK_NOTHROW(view.check("x", 5));
 }
 

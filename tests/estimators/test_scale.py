@@ -57,12 +57,16 @@ def test_the_fitted_network_is_the_one_that_was_trained(cell, missing):
     assert model.score(X[70:], y[70:]) == pytest.approx(model.validation_scores_[-1], abs=1e-9)
 
 
-def test_powers_of_two_change_no_bit_of_a_prediction():
+@pytest.mark.parametrize("batch_size", [32, 100])  # several batches, and one
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_powers_of_two_change_no_bit_of_a_prediction(missing, batch_size):
     X, y = waves(100)
+    if missing == "mask":
+        X = np.where(np.arange(X.shape[1])[:, np.newaxis] == 4, np.nan, X)
+    model = regressor(max_iter=3, missing=missing, batch_size=batch_size)
     for factor in (2.0**-20, 8.0, 2.0**20):
-        np.testing.assert_array_equal(
-            regressor(max_iter=3).fit(X * factor, y).predict(X * factor), regressor(max_iter=3).fit(X, y).predict(X)
-        )
+        scaled = clone(model).fit(X * factor, y).predict(X * factor)
+        np.testing.assert_array_equal(scaled, model.fit(X, y).predict(X))
 
 
 def test_a_value_that_is_missing_stands_for_the_mean():
@@ -148,12 +152,13 @@ def test_lists_are_standardized_over_all_their_steps():
     assert features.mean == pytest.approx(np.concatenate(X).mean(axis=0), abs=1)
 
 
+@pytest.mark.parametrize("batch_size", [32, 100])
 @pytest.mark.parametrize("missing", ["error", "mask"])
-def test_features_are_scaled_as_they_are_read(missing):
+def test_features_are_scaled_as_they_are_read(missing, batch_size):
     X, y = far(100)
     if missing == "mask":
         X[::3, 4] = np.nan
-    model = regressor(max_iter=2, missing=missing, dtype="float64").fit(X, y)
+    model = regressor(max_iter=2, missing=missing, batch_size=batch_size, dtype="float64").fit(X, y)
     features = model._model.snapshot.scale.features
     assert (features.mean != 0).any()
     by_hand = clone(model).set_params(standardize=False).fit((X - features.mean) / features.spread, y)
@@ -172,11 +177,14 @@ def test_windows_are_not_copied_to_be_standardized(run_python):
 
         signal = (1000 + np.random.RandomState(0).normal(size=(60_000, 64))).astype(np.float32)  # 15 MB
         X, y = make_windows(signal, n_timesteps=50)
-        model = LSTMRegressor(2, max_iter=1, batch_size=500, random_state=0)
+        y = y[:, 0].copy()
+        model = LSTMRegressor(2, max_iter=1, batch_size=500, random_state=0, warm_start=True)
         tracemalloc.start()
-        model.fit(X, y[:, 0])
-        assert tracemalloc.get_traced_memory()[1] < 8e6
+        model.fit(X, y)
         assert (model._model.snapshot.scale.features.mean != 0).all()
+        model.fit(X, y)
+        model.fit(X[:1000], y[:1000], X_val=X, y_val=y)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
     """)
     )
 

@@ -14,10 +14,10 @@
 
 namespace pylstm::train {
 
-/// Units that the first features of a step are read in: (x - mean) * factor.
+/// Units that the first features of a step are read in: (x - mean) * factor, factor being 1 / spread.
 struct FeatureUnits {
   std::vector<double> mean, factor;  ///< one of each feature
-  bool flagged = false;              ///< behind them is for each whether it is missing: then it is 0
+  bool masks = false;                ///< behind them is for each whether it is missing: then it is 0
 
   template <class T>
   void apply(T* features) const {
@@ -25,7 +25,7 @@ struct FeatureUnits {
     for (std::size_t k = 0; k < n; ++k) {
       features[k] = static_cast<T>((static_cast<double>(features[k]) - mean[k]) * factor[k]);
     }
-    for (std::size_t k = 0; flagged && k < n; ++k) {
+    for (std::size_t k = 0; masks && k < n; ++k) {
       if (features[n + k] != 0) features[k] = T(0);
     }
   }
@@ -49,8 +49,8 @@ struct SampleView {
   void check(std::string_view name, std::size_t width) const {
     if (samples == 0) return;
     require(features == width, name, " has ", features, " features, expected ", width);
-    require(units == nullptr || (units->factor.size() == units->mean.size() &&
-                                 units->mean.size() * (units->flagged ? 2 : 1) <= features),
+    require(units == nullptr ||
+                (units->factor.size() == units->mean.size() && units->mean.size() * (units->masks ? 2 : 1) <= features),
             name, " has ", features, " features, and units for others");
     require(steps == 0 || data != nullptr || starts != nullptr, name, " has no data");
     for (std::size_t n = 0; n < samples && lengths != nullptr; ++n) {
