@@ -54,7 +54,10 @@ bool is_flag(const py::handle& value) {
 
 bool is_double(const py::array& x) { return x.dtype().kind() != 'f' || x.itemsize() == 8; }
 
-bool has_shape(const py::array& array, Shape expected) { return std::ranges::equal(Shape(array), expected); }
+bool has_shape(const py::array& array, Shape expected) {
+  const Shape shape(array);
+  return std::equal(shape.begin(), shape.end(), expected.begin(), expected.end());
+}
 
 py::array new_array(py::dtype dtype, Shape shape) {
   // By NumPy's function itself: py::array computes strides first, for NumPy to check, and takes twice as long.

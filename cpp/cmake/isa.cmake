@@ -30,7 +30,7 @@ else()
 endif()
 set(PYLSTM_FP_CONTRACT_OFF ${PYLSTM_GNU_OPTION}-ffp-contract=off)
 # For what gains nothing from -O3.
-set(PYLSTM_SMALL_RELEASE "$<$<AND:$<CONFIG:Release>,$<NOT:$<CXX_COMPILER_ID:MSVC>>>:-O2>")
+set(PYLSTM_SMALL_RELEASE "$<$<NOT:$<CONFIG:Debug>>:${PYLSTM_GNU_OPTION}-O2>")
 
 # A machine with AVX2 alone can test the AVX-512 kernels in pairs of vectors: the preset avx512-emulated.
 set(PYLSTM_AVX512_OPTIONS -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512 CACHE STRING "Options of the AVX-512 kernels")

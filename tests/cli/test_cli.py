@@ -288,6 +288,9 @@ def test_an_interruption_outside_the_training(tmp_path, monkeypatch, capsys) -> 
 @pytest.fixture
 def endless_demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A demo that would train for days, once it has begun to."""
+    here = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a job in a shell's background hands on ignored
     with subprocess.Popen(
         [*COMMAND, "demo", "--max-iter", str(10**9), "--no-plot", "--output", str(tmp_path)],
         **ENVIRONMENT,
@@ -295,6 +298,7 @@ def endless_demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        signal.signal(signal.SIGINT, here)
         yield process
         process.kill()
 

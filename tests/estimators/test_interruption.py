@@ -54,6 +54,7 @@ def test_ctrl_c_leaves_a_fitted_estimator(run_python, n_samples):
     from sklearn.exceptions import ConvergenceWarning
     from pylstm import LSTMRegressor
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     rng = np.random.RandomState(0)
     X = rng.normal(size=({n_samples}, 50, 4)).astype(np.float32)
     model = LSTMRegressor(64, max_iter=10**6, tol=None, random_state=0)

@@ -122,7 +122,7 @@ struct KernelTable {
   const KernelTable& with_lanes(std::size_t n) const { return half != nullptr && n == half->lanes ? *half : *this; }
 
   const CellKernels<T>& cell(const CellChoice& choice) const {
-    const std::size_t variant = (choice.options.peepholes ? 1 : 0) + (choice.options.clips ? 2 : 0);
+    const std::size_t variant = (choice.options.peepholes ? 1U : 0U) + (choice.options.clips ? 2U : 0U);
     switch (choice.kind) {
       case CellKind::lstm:
         return lstm[variant];

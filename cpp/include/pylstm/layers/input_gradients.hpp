@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "pylstm/base/buffer.hpp"
+#include "pylstm/base/thread_pool.hpp"
 #include "pylstm/kernels/table.hpp"
 
 namespace pylstm::layers {

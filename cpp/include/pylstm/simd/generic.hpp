@@ -97,7 +97,7 @@ struct generic::vector {
 
  private:
   PYLSTM_INLINE static vector zip(vector a, vector b, std::size_t first) {
-    vector zipped;
+    vector zipped = zero();  // GCC 14 takes it for uninitialised otherwise
 #pragma GCC unroll 4
     for (std::size_t s = 0; s < lanes; ++s) zipped.v[s] = (s % 2 == 0 ? a : b).v[first + s / 2];
     return zipped;

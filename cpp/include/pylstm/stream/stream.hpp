@@ -67,9 +67,8 @@ class Stream {
     memory_ = Buffer<T>(measure.used, T(0));
     Memory memory{memory_.data()};
     place(memory);
-    by_rows_ = embedded_ == nullptr && pooled_ == nullptr && std::ranges::all_of(layers_, [](const Layer& layer) {
-                 return layer.step != nullptr && !layer.residual;
-               });
+    const auto steps_by_rows = [](const Layer& layer) { return layer.step != nullptr && !layer.residual; };
+    by_rows_ = embedded_ == nullptr && pooled_ == nullptr && std::all_of(layers_.begin(), layers_.end(), steps_by_rows);
   }
 
   Stream(Stream&&) noexcept = default;
