@@ -29,7 +29,7 @@ else()
   set(PYLSTM_GNU_OPTION "")
 endif()
 set(PYLSTM_FP_CONTRACT_OFF ${PYLSTM_GNU_OPTION}-ffp-contract=off)
-# For what gains nothing from -O3.
+# For what gains nothing from -O3; also where a parent project has no build type.
 set(PYLSTM_SMALL_RELEASE "$<$<NOT:$<CONFIG:Debug>>:${PYLSTM_GNU_OPTION}-O2>")
 
 # A machine with AVX2 alone can test the AVX-512 kernels in pairs of vectors: the preset avx512-emulated.

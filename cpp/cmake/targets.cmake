@@ -38,7 +38,7 @@ function(pylstm_add_dispatch)
   set_source_files_properties(
     ${PYLSTM_SOURCES}/src/templates.cpp
     PROPERTIES COMPILE_OPTIONS
-               "${PYLSTM_SMALL_RELEASE};$<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU>>:-fvect-cost-model=dynamic>"
+               "${PYLSTM_SMALL_RELEASE};$<$<AND:$<NOT:$<CONFIG:Debug>>,$<CXX_COMPILER_ID:GNU>>:-fvect-cost-model=dynamic>"
   )
   target_link_libraries(pylstm_dispatch PUBLIC pylstm_core)
   target_compile_definitions(pylstm_dispatch PUBLIC PYLSTM_DISPATCH=1)

@@ -112,7 +112,7 @@ or list of (n_steps_i, n_features)
         if check_boolean("early_stopping", self.early_stopping):
             msg = "partial_fit does not support early_stopping=True"
             raise ValueError(msg)
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+        if self._balances:
             msg = "partial_fit does not support class_weight='balanced': it sees only some of the labels; pass a dict"
             raise ValueError(msg)
         if hasattr(self, "_model"):
@@ -219,6 +219,10 @@ or list of (n_steps_i, n_features)
         """The labels, in order; of several labels at once the numbers of their columns."""
         return self._classes.labels
 
+    @property
+    def _balances(self) -> bool:
+        return isinstance(self.class_weight, str) and self.class_weight == "balanced"
+
     def _loss(self) -> Loss:
         kind = "binary_cross_entropy" if self._classes.several or self._classes.binary else "cross_entropy"
         return Loss(kind, label_smoothing=float(self.label_smoothing))
@@ -226,8 +230,7 @@ or list of (n_steps_i, n_features)
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_real("label_smoothing", self.label_smoothing, "[0, 1)")
-        balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
-        if not (self.class_weight is None or balanced or isinstance(self.class_weight, dict)):
+        if not (self.class_weight is None or self._balances or isinstance(self.class_weight, dict)):
             msg = f"class_weight is {self.class_weight!r}, expected None, 'balanced' or a dict of labels and weights"
             raise ValueError(msg)
 
@@ -263,7 +266,7 @@ or list of (n_steps_i, n_features)
     def _weigh_classes(self, numbers: NDArray[np.int64], weight: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the weight of each class, for items with these numbers of classes and weights."""
         weights = np.ones(len(self.classes_))
-        if self.class_weight == "balanced":
+        if self._balances:
             mass = np.bincount(numbers, weight, minlength=len(weights))
             present = mass > 0
             weights[present] = mass.sum() / (np.count_nonzero(present) * mass[present])

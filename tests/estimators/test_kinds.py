@@ -322,6 +322,13 @@ def test_what_does_not_fit_is_named_by_a_regressor(X, y, parameters, message):
         (
             DENSE,
             CLASSES["int"][:N, 0],
+            {"class_weight": np.array(["balanced"])},
+            "class_weight is array(['balanced'], dtype='<U8'), expected None, 'balanced' or a",
+        ),
+        (DENSE, CLASSES["int"][:N, 0], {"class_weight": 3}, "class_weight is 3, expected None, 'balanced' or a"),
+        (
+            DENSE,
+            CLASSES["int"][:N, 0],
             {"label_smoothing": 1.0},
             "label_smoothing is 1.0, expected a real number in [0, 1)",
         ),
@@ -375,6 +382,27 @@ def test_labels_and_weights_of_other_lengths_are_refused_by_score():
     model = fit(y, RAGGED, LSTMClassifier)
     with pytest.raises(ValueError, match=r"y has sequences of 5, 4, 3, 2, 5, ... steps, expected 2, 3, 4, 5, 2, ..."):
         model.score(RAGGED, y[::-1])
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (np.array(["no", "yes"], dtype=object), [0, 1]),
+        (np.array(["2020-01-01", "2021-01-01"], "M8[ns]"), ["no", "yes"]),
+    ],
+)
+def test_labels_of_another_type_are_named(first, then):
+    model = LSTMClassifier(4, max_iter=1, random_state=0).fit(DENSE, np.asarray(first)[np.arange(N) % 2])
+    with pytest.raises((TypeError, ValueError), match=r"y has (labels of types|the label)"):
+        model.partial_fit(DENSE, np.asarray(then)[np.arange(N) % 2])
+
+
+def test_classes_that_cannot_be_put_in_order_are_refused():
+    model = LSTMClassifier(4, max_iter=1, random_state=0)
+    with pytest.raises(TypeError, match="classes has labels of types NoneType, int, expected labels that can be put"):
+        model.partial_fit(DENSE, np.arange(N) % 2, classes=[0, None])
+    with pytest.raises(ValueError, match="Input classes contains NaN"):
+        model.partial_fit(DENSE, np.arange(N) % 2, classes=[0, 1, np.nan])
 
 
 def test_labels_never_seen_are_refused():

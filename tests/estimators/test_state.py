@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -47,22 +45,6 @@ def test_a_header_needs_no_settings_of_training(tmp_path):
     model.export_header(tmp_path / "before.hpp")
     model.set_params(proj_size=None, recurrent_dropout=0.5).export_header(tmp_path / "after.hpp")
     assert (tmp_path / "before.hpp").read_bytes() == (tmp_path / "after.hpp").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "loaded"),
-    [
-        ({"hidden_size": range(2, 4)}, [2, 3]),
-        ({"dropout": Fraction(1, 4), "hidden_size": [2, 2]}, 0.25),
-        ({"alpha": np.longdouble(0.5)}, 0.5),
-        ({"batch_size": np.int64(16)}, 16),
-    ],
-)
-def test_numbers_of_any_kind_are_in_a_file(tmp_path, parameters, loaded):
-    X, y = waves()
-    model = regressor(**parameters).fit(X, y)
-    model.save_model(tmp_path / "model")
-    assert getattr(LSTMRegressor.load_model(tmp_path / "model"), next(iter(parameters))) == loaded
 
 
 @pytest.mark.parametrize("n_timesteps", [0, -1, "a"])
@@ -136,42 +118,3 @@ def test_nothing_better_than_the_initial_weights_leaves_the_earlier_model():
     with pytest.warns(ConvergenceWarning, match="The weights are those of the earlier fit"):
         model.set_params(callbacks=[stop_after(2)]).fit(X, y)
     assert model.score(X, y) == score
-
-
-# Labels of another type
-
-
-def labelled(labels):
-    X, y = waves()
-    return X, np.asarray(labels)[(y > 0).astype(int)]
-
-
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        (np.array(["no", "yes"], dtype=object), [0, 1]),
-        (np.array(["2020-01-01", "2021-01-01"], "M8[ns]"), ["no", "yes"]),
-    ],
-)
-def test_labels_of_another_type_are_named(first, then):
-    model = LSTMClassifier(4, max_iter=1, random_state=0).fit(*labelled(first))
-    with pytest.raises((TypeError, ValueError), match=r"y has (labels of types|the label)"):
-        model.partial_fit(*labelled(then))
-
-
-def test_classes_that_cannot_be_put_in_order_are_refused():
-    X, y = labelled([0, 1])
-    model = LSTMClassifier(4, max_iter=1, random_state=0)
-    with pytest.raises(TypeError, match="classes has labels of types NoneType, int, expected labels that can be put"):
-        model.partial_fit(X, y, classes=[0, None])
-    with pytest.raises(ValueError, match="Input classes contains NaN"):
-        model.partial_fit(X, y, classes=[0, 1, np.nan])
-
-
-@pytest.mark.parametrize("unit", ["D", "ns"])
-@pytest.mark.parametrize("kind", ["M8", "m8"])
-def test_dates_are_no_labels_of_a_file(tmp_path, kind, unit):
-    model = LSTMClassifier(4, max_iter=1, random_state=0).fit(*labelled(np.array([1, 2], f"{kind}[{unit}]")))
-    with pytest.raises(TypeError, match="classes_ holds labels of type"):
-        model.save_model(tmp_path / "model")
-    assert not (tmp_path / "model").exists()

@@ -70,12 +70,6 @@ def test_a_class_of_no_weight_counts_in_scores():
     assert seen == [len(y)] * 2
 
 
-@pytest.mark.parametrize("class_weight", [np.array(["balanced"]), "even", 3])
-def test_other_class_weights_are_refused(class_weight):
-    with pytest.raises(ValueError, match=r"class_weight is .*, expected None, 'balanced' or a dict"):
-        LSTMClassifier(class_weight=class_weight, **ONE_BATCH).fit(*classes())
-
-
 @pytest.mark.parametrize("class_weight", [None, {"low": 3.0}, "balanced"])
 def test_weights_of_labelled_sequences_are_repetitions(class_weight):
     X, y = classes()

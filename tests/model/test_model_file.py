@@ -7,6 +7,7 @@ import os
 import pickle
 import stat
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -130,6 +131,8 @@ def test_what_is_set_after_fit_changes_no_prediction(fit_with, set_later, X, tmp
     [
         (np.array(["2024-01-01", "2025-01-01"], "M8[D]"), "date"),
         (np.array([1, 2], "m8[s]"), "timedelta"),
+        (np.array(["2024-01-01", "2025-01-01"], "M8[ns]"), "datetime64"),
+        (np.array([1, 2], "m8[ns]"), "timedelta64"),
         (np.array([b"a", b"b"]), "bytes"),
         (np.array([1, 2], np.longdouble), "longdouble"),
         (np.array([Decimal(1), Decimal(2)]), "Decimal"),
@@ -162,6 +165,20 @@ def test_a_parameter_that_is_no_data_begins_as_by_default(tmp_path):
     again = LSTMRegressor.load_model(saved(model, tmp_path))
     assert again.random_state is None
     assert again.dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "loaded"),
+    [
+        ({"hidden_size": range(2, 4)}, [2, 3]),
+        ({"dropout": Fraction(1, 4), "hidden_size": [2, 2]}, 0.25),
+        ({"alpha": np.longdouble(0.5)}, 0.5),
+        ({"batch_size": np.int64(16)}, 16),
+    ],
+)
+def test_numbers_of_any_kind_are_in_a_file(parameters, loaded, tmp_path):
+    again = LSTMRegressor.load_model(saved(fitted(**parameters), tmp_path))
+    assert getattr(again, next(iter(parameters))) == loaded
 
 
 @pytest.mark.parametrize("labels", [["a", "b"], [0, 1], [-1.0, 2.0], [False, True]])
